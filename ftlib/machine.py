@@ -1,0 +1,91 @@
+"""The machine under the training loop: number format, memory layout, time, memory."""
+
+import os
+import time
+from collections import Counter
+from contextlib import contextmanager
+
+import psutil
+import torch
+from accelerate.utils import send_to_device
+from torch import nn
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def profile() -> str:
+    """"quick" or "full": how much a notebook does. FTLIB_PROFILE decides, or else whether there is an accelerator."""
+    chosen = os.environ.get("FTLIB_PROFILE") or ("full" if torch.accelerator.is_available() else "quick")
+    if chosen not in ("quick", "full"):
+        raise ValueError(f"FTLIB_PROFILE must be quick or full, but it is {chosen!r}")
+    return chosen
+
+
+def best_precision(device: torch.device, kind: str | None) -> torch.dtype:
+    """The fastest number format that costs no quality, by measurement (docs/LOG.md): on a CPU, convolutions are
+    fastest in float32 with channels last; transformers gain from bfloat16, where the processor has it in hardware."""
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.bfloat16
+    if device.type == "cpu" and kind in ("text", "lm") and torch.cpu._is_avx512_bf16_supported():
+        return torch.bfloat16
+    return torch.float32
+
+
+def resolve_precision(name: str, device: torch.device, kind: str | None) -> torch.dtype:
+    """The number format for a name of PRECISIONS."""
+    if name not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, but it is {name!r}")
+    return best_precision(device, kind) if name == "auto" else getattr(torch, name)
+
+
+def autocast(model: nn.Module, dtype: torch.dtype) -> torch.autocast:
+    """Compute in `dtype` where that is safe; float32 changes nothing."""
+    return torch.autocast(model_device(model).type, dtype, enabled=dtype != torch.float32)
+
+
+def model_device(model: nn.Module) -> torch.device:
+    """Where the model's weights lie."""
+    return next(model.parameters()).device
+
+
+def to_device(batch: dict, device: torch.device) -> dict:
+    """The batch on the device; images with the channels last, as convolutions like them."""
+    batch = send_to_device(batch, device)
+    if "pixels" in batch:
+        batch["pixels"] = batch["pixels"].contiguous(memory_format=torch.channels_last)
+    return batch
+
+
+def memory_in_use(device: torch.device) -> int:
+    """Bytes: the accelerator's peak so far, or what the process holds now (CPU)."""
+    return torch.cuda.max_memory_allocated() if device.type == "cuda" else psutil.Process().memory_info().rss
+
+
+class Clock:
+    """Seconds spent in named parts of a step. Waits for the accelerator, so that its work falls in the right part."""
+
+    def __init__(self, device: torch.device):
+        self.seconds, self.device = Counter(), device
+
+    @contextmanager
+    def __call__(self, part: str):
+        start = time.perf_counter()
+        yield
+        if self.device.type != "cpu":
+            torch.accelerator.synchronize()
+        self.seconds[part] += time.perf_counter() - start
+
+
+@contextmanager
+def clear_memory_error(batch: dict):
+    """Turn the allocator's message into one sentence that says what to do."""
+    try:
+        yield
+    except RuntimeError as error:  # torch.OutOfMemoryError is one too; the CPU's allocator raises the plain one
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        rows = len(batch["labels"])
+        raise MemoryError(
+            f"a batch of {rows} examples does not fit in memory: use batch_size={max(rows // 2, 1)} and twice the "
+            f"accumulate, which gives the same gradient"
+        ) from error

@@ -1,0 +1,201 @@
+"""Text networks from transformers, cut into stages: the embeddings, then one stage a layer.
+
+An encoder (BERT and its like) reads in both directions; a sentence's feature is the mean over its tokens, pads left
+out. A decoder (Llama and its like) reads left to right and predicts at every position the token that follows. What
+the uncut network does between its layers (mask, positions, last normalisation) is written out here, and a small batch
+must give what the uncut network gives, or loading stops.
+
+Tied weights (Press and Wolf 2017, https://arxiv.org/abs/1608.05859): SmolLM2 uses one matrix V x D to embed tokens and
+to predict them, so `stages[0].weight is head.weight`. Freezing stage 0 freezes the head, training the head moves the
+embeddings, and both count as one parameter.
+"""
+
+import inspect
+from collections.abc import Callable
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from transformers.utils import logging
+
+from ftlib.models.base import Model, same
+
+FAMILIES = "encoders such as BERT, RoBERTa or DistilBERT, and decoders such as Llama, Mistral or Qwen"
+
+
+class TextModel(Model):
+    """What both share: input_ids and attention_mask (1 a token, 0 a pad), both (B, T), padded on the right."""
+
+    def __init__(self, net, make, name, outputs=None, tokenizer=None):
+        try:
+            super().__init__(net, make, name, outputs, tokenizer)
+            proved = self._proved(net)
+        except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(self._unlike(net)) from error
+        if not proved:
+            raise ValueError(self._unlike(net))
+
+    @torch.no_grad()
+    def _proved(self, net: nn.Module) -> bool:
+        """Whether the stages give what the network gives, on two rows of which one is padded."""
+        ids = torch.randint(
+            net.config.vocab_size, (2, 8), generator=torch.Generator().manual_seed(0)
+        )  # (B, T)
+        mask = torch.tensor([[1] * 8, [1] * 5 + [0] * 3])
+        batch, real = {"input_ids": ids, "attention_mask": mask}, mask.bool()
+        h = self.run(ids, batch, 0, len(self.stages))  # (B, T, D)
+        got = self.head(h) if self.kind == "lm" else h
+        return same(got[real], net(**batch)[0][real])
+
+    def _unlike(self, net) -> str:
+        return f"{self.name}: {type(net).__name__} cannot be cut into stages, use {FAMILIES}."
+
+
+class Encoder(TextModel):
+    """Sentence in, feature out: without a task the head is nn.Identity, and the logits are the embedding."""
+
+    kind = "text"
+
+    def split(self, net):
+        body = net.transformer if hasattr(net, "transformer") else net.encoder
+        layers = {f"layers.{i}": layer for i, layer in enumerate(body.layer)}
+        return {"embeddings": net.embeddings, **layers}, nn.Identity(), net.config.hidden_size
+
+    def extra(self, batch):
+        return {
+            "attention_mask": batch["attention_mask"][:, None, None, :].bool()
+        }  # (B, heads, from, to): never to a pad
+
+    def pool(self, h, batch):
+        mask = batch["attention_mask"].unsqueeze(-1).to(h.dtype)  # (B, T, 1)
+        return (h * mask).sum(1) / mask.sum(1).clamp(min=1)  # (B, D)
+
+
+class Decoder(TextModel):
+    """A language model. The causal mask is enough: pads stand on the right, where no token looks."""
+
+    kind = "lm"
+
+    def split(self, net):
+        body = net.model
+        self.rotary = body.rotary_emb  # the angles by which positions turn queries and keys; nothing to train
+        layers = {f"layers.{i}": layer for i, layer in enumerate(body.layers)}
+        last, layer = layers.popitem()
+        stages = {"embeddings": body.embed_tokens, **layers, last: Normed(layer, body.norm)}
+        known = inspect.signature(layer.forward).parameters
+        self.cache_argument = (
+            "cache" if "cache" in known else "past_key_values"
+        )  # its name up to transformers 5.2x
+        return stages, net.lm_head, net.config.hidden_size
+
+    def inputs(self, batch):
+        if "attention_mask" in batch and not batch["attention_mask"][:, 0].all():
+            raise ValueError(
+                "A language model reads rows that are padded on the right, but one starts with a pad."
+            )
+        return batch["input_ids"]
+
+    def extra(self, batch):
+        cache, ids = batch.get("cache"), batch["input_ids"]
+        past = cache.get_seq_length() if cache is not None else 0
+        positions = torch.arange(past, past + ids.shape[1], device=ids.device)[None]  # (1, T)
+        turned = self.rotary(
+            next(self.parameters()), positions
+        )  # cos and sin, (1, T, D / heads), in the weights' dtype
+        return {"position_ids": positions, "position_embeddings": turned, self.cache_argument: cache}
+
+    @torch.no_grad()
+    def generate(self, prompts: list[str], max_new_tokens: int = 32) -> list[str]:
+        """The most likely answer, token by token, to each prompt; it is put into the chat template if there is one."""
+        self.eval()
+        answers, template = [], self.tokenizer.chat_template
+        for prompt in prompts:
+            turn = [{"role": "user", "content": prompt}]
+            text = (
+                self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+                if template
+                else prompt
+            )
+            new = self.tokenizer(
+                text, return_tensors="pt", add_special_tokens=not template
+            ).input_ids  # (1, T)
+            new, cache, answer = new.to(next(self.parameters()).device), DynamicCache(), []
+            while len(answer) < max_new_tokens:
+                batch = {
+                    "input_ids": new,
+                    "cache": cache,
+                }  # the cache keeps keys and values of all earlier tokens
+                new = self.answer(self.features(batch)[:, -1:], batch).argmax(-1)  # (1, 1)
+                if new.item() == self.tokenizer.eos_token_id:
+                    break
+                answer.append(new.item())
+            answers.append(self.tokenizer.decode(answer, skip_special_tokens=True).strip())
+        return answers
+
+
+class Normed(nn.Module):
+    """The last layer with the final normalisation behind it."""
+
+    def __init__(self, layer: nn.Module, norm: nn.Module):
+        super().__init__()
+        self.layer, self.norm = layer, norm
+
+    def forward(self, h: Tensor, **extra) -> Tensor:
+        return self.norm(self.layer(h, **extra))  # (B, T, D)
+
+
+CLASSES = {"text": Encoder, "lm": Decoder}
+
+
+def read_folder(folder: Path, kind: str, pretrained: bool) -> tuple[nn.Module, Callable, object]:
+    """(network, function that draws it anew, tokenizer), from a folder as save_pretrained writes it."""
+    auto = AutoModelForCausalLM if kind == "lm" else AutoModel
+    options = {"dtype": torch.float32, "attn_implementation": "sdpa"}  # sdpa: takes masks of true and false
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    make = partial(auto.from_config, config, **options)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, TypeError, ValueError) as error:
+        raise FileNotFoundError(
+            f"{folder} has no readable tokenizer: save it there with save_pretrained."
+        ) from error
+    tokenizer.padding_side = "right"
+    return _pretrained(folder, auto, options) if pretrained else make(), make, tokenizer
+
+
+def _pretrained(folder: Path, auto, options: dict) -> nn.Module:
+    """The network with the folder's weights; ValueError unless every tensor came from there."""
+    if not any(folder.glob("*.safetensors")):
+        raise FileNotFoundError(
+            f"{folder} has no .safetensors file: save the model there with save_pretrained."
+        )
+    options = options | {"use_safetensors": True, "local_files_only": True, "ignore_mismatched_sizes": True}
+    with _quiet():
+        net, info = auto.from_pretrained(folder, output_loading_info=True, **options)
+    wrong = [
+        name for name in info["missing_keys"] if not name.startswith("pooler.")
+    ]  # the pooler is not used here
+    wrong += [entry[0] for entry in info["mismatched_keys"]]
+    if wrong:
+        raise ValueError(
+            f"{folder} holds the weights of another model than its config.json says: {len(wrong)} of "
+            f"{len(net.state_dict())} tensors are missing or of another shape, {sorted(wrong)[0]!r} first."
+        )
+    return net
+
+
+@contextmanager
+def _quiet():
+    """No progress bar and no table of tensors: what does not fit is an error here."""
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()

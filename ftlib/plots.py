@@ -1,0 +1,164 @@
+"""DataFrame → figure. Pure functions; every figure carries a text alternative and can be seen without a browser.
+
+Colours are Okabe and Ito's, which colour-blind readers can tell apart, and never stand alone: each arm has its own
+marker and dash too. A figure shows itself as a live plotly figure, as a PNG where nothing can run (a viewer on the
+web), and as its text alternative for a screen reader.
+"""
+
+import base64
+import io
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from PIL import Image
+
+from ftlib.compare import interval, paired, reading
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
+_MATPLOTLIB = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "cross": "P", "x": "X", "star": "*",
+               "hexagon": "h", "solid": "-", "dash": "--", "dot": ":", "dashdot": "-.", "longdash": (0, (8, 3)),
+               "longdashdot": (0, (8, 3, 2, 3))}  # fmt: skip
+
+
+class Figure(go.Figure):
+    """A plotly figure with a text alternative, which it shows beside itself."""
+
+    @property
+    def alt(self) -> str:
+        """What the figure shows, in words."""
+        return (self.layout.meta or {}).get("alt", "")
+
+    def png(self) -> bytes:
+        """A still of the lines, points and intervals, drawn without a browser."""
+        return _still(self)
+
+    def _repr_mimebundle_(self, *args, **kwargs) -> dict:
+        return {
+            "application/vnd.plotly.v1+json": json.loads(self.to_json()),
+            "image/png": base64.b64encode(self.png()).decode(),
+            "text/plain": self.alt,
+        }
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A still picture with a text alternative."""
+
+    png: bytes
+    alt: str
+
+    def _repr_mimebundle_(self, *args, **kwargs) -> dict:
+        return {"image/png": base64.b64encode(self.png).decode(), "text/plain": self.alt}
+
+
+def image(pixels: np.ndarray, alt: str) -> Picture:
+    """A grey (H, W) or coloured (H, W, 3) picture of bytes."""
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, format="png")
+    return Picture(out.getvalue(), alt)
+
+
+def figure(title: str, x: str, y: str, alt: str) -> Figure:
+    """An empty figure with its labels (units in brackets) and its text alternative."""
+    layout = go.Layout(
+        title=title, xaxis_title=x, yaxis_title=y, meta={"alt": alt}, template="plotly_white", height=380,
+        margin={"l": 70, "r": 20, "t": 60, "b": 55}, hovermode="closest",
+    )  # fmt: skip
+    return Figure(layout=layout)
+
+
+def curves(points: pd.DataFrame, metric: str, title: str = "", label: str = "") -> Figure:
+    """A metric against training steps (see runs.curves): the mean over seeds of each arm, with one thin line a seed."""
+    label = label or f"{metric} on validation"
+    ends = points.groupby("arm", sort=False).apply(lambda g: g[g.step == g.step.max()][metric].mean())
+    alt = f"Line chart of {label} against steps. At the last step: " + "; ".join(f"{a} {v:.3f}" for a, v in ends.items())
+    fig = figure(title or f"{label} during training", "steps", label, alt + ".")
+    for i, (arm, group) in enumerate(points.groupby("arm", sort=False)):
+        style = {"color": COLOURS[i], "dash": DASHES[i]}
+        for _, one in group.groupby("seed"):
+            fig.add_scatter(x=one.step, y=one[metric], mode="lines", opacity=0.25, showlegend=False, hoverinfo="skip",
+                            line={**style, "width": 1})  # fmt: skip
+        mean = group.groupby("step")[metric].mean()
+        fig.add_scatter(x=mean.index, y=mean, name=arm, mode="lines+markers", line={**style, "width": 2.5},
+                        marker={"symbol": MARKERS[i], "size": 8})  # fmt: skip
+    return fig
+
+
+def scores(runs: pd.DataFrame, metric: str, title: str = "", label: str = "") -> Figure:
+    """One row an arm: every seed as a light point, the mean with its 95 % interval."""
+    label = label or metric
+    stats = {arm: interval(group[metric].to_numpy()) for arm, group in runs.groupby("arm", sort=False)}
+    words = "; ".join(f"{arm} {m:.3f} [{low:.3f}, {high:.3f}]" for arm, (m, low, high) in stats.items())
+    fig = figure(title or label, label, "", f"Dot plot of {label}, mean and 95 % interval over seeds: {words}.")
+    for i, (arm, (mean, low, high)) in enumerate(stats.items()):
+        values = runs.loc[runs.arm == arm, metric]
+        fig.add_scatter(x=values, y=[arm] * len(values), mode="markers", opacity=0.35, showlegend=False,
+                        marker={"color": COLOURS[i], "size": 7, "symbol": MARKERS[i]}, name=f"{arm}, a seed")  # fmt: skip
+        fig.add_scatter(x=[mean], y=[arm], mode="markers", name=arm, showlegend=False,
+                        error_x={"type": "data", "symmetric": False, "array": [high - mean], "arrayminus": [mean - low],
+                                 "thickness": 2.5, "width": 8},
+                        marker={"color": COLOURS[i], "size": 13, "symbol": MARKERS[i]})  # fmt: skip
+    return fig.update_yaxes(autorange="reversed")
+
+
+def differences(runs: pd.DataFrame, metric: str, baseline: str, title: str = "", label: str = "") -> Figure:
+    """The paired difference of each arm from the baseline, with its 95 % interval; the line at 0 is no difference."""
+    label = label or f"difference in {metric} from {baseline}"
+    found = [paired(runs, metric, arm, baseline) for arm in runs.arm.unique() if arm != baseline]
+    words = "; ".join(f"{d.arm} {d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}], {reading(d)}" for d in found)
+    fig = figure(title or label, label, "", f"Interval plot of the {label}, paired by seed: {words}.")
+    fig.add_vline(x=0, line={"color": "#555555", "dash": "dot"})
+    for i, d in enumerate(found, start=1):
+        fig.add_scatter(x=[d.mean], y=[d.arm], mode="markers", name=d.arm, showlegend=False,
+                        error_x={"type": "data", "symmetric": False, "array": [d.high - d.mean],
+                                 "arrayminus": [d.mean - d.low], "thickness": 2.5, "width": 8},
+                        marker={"color": COLOURS[i], "size": 13, "symbol": MARKERS[i]})  # fmt: skip
+    return fig.update_yaxes(autorange="reversed")
+
+
+def losses(history: list[dict] | dict[str, list[dict]], title: str = "Training loss") -> Figure:
+    """The training loss of one or several histories of `fit`, {name: history}, against steps."""
+    histories = history if isinstance(history, dict) else {"training": history}
+    ends = "; ".join(f"{k} from {h[0]['loss']:.3f} to {h[-1]['loss']:.3f}" for k, h in histories.items())
+    fig = figure(title, "steps", "loss a target (nats)", f"Line chart of the training loss against steps: {ends}.")
+    for i, (name, rows) in enumerate(histories.items()):
+        fig.add_scatter(x=[r["step"] + 1 for r in rows], y=[r["loss"] for r in rows], name=name, mode="lines",
+                        line={"color": COLOURS[i], "dash": DASHES[i]})  # fmt: skip
+    return fig
+
+
+def _still(fig: go.Figure) -> bytes:
+    """Draw a figure's scatter traces with matplotlib, as PNG."""
+    from matplotlib.figure import Figure as Canvas
+
+    canvas = Canvas(figsize=(7.2, 3.8), dpi=80, layout="constrained")
+    axes = canvas.subplots()
+    for trace in fig.data:
+        x, y = list(trace.x), list(trace.y)
+        colour, line = trace.marker.color or trace.line.color, "lines" in (trace.mode or "")
+        axes.plot(
+            x, y, color=colour, alpha=trace.opacity or 1, linewidth=trace.line.width or 1.5,
+            linestyle=_MATPLOTLIB[trace.line.dash or "solid"] if line else "none",
+            marker=_MATPLOTLIB[trace.marker.symbol or "circle"] if "markers" in (trace.mode or "") else None,
+            markersize=(trace.marker.size or 8) * 0.7, label=trace.name if trace.showlegend is not False else None,
+        )  # fmt: skip
+        if trace.error_x.array is not None:
+            bars = [list(trace.error_x.arrayminus), list(trace.error_x.array)]
+            axes.errorbar(x, y, xerr=bars, color=colour, capsize=4, linewidth=2)
+    for shape in fig.layout.shapes:
+        axes.axvline(shape.x0, color=shape.line.color, linestyle=":")
+    axes.set(title=fig.layout.title.text, xlabel=fig.layout.xaxis.title.text, ylabel=fig.layout.yaxis.title.text)
+    axes.grid(alpha=0.3)
+    if fig.layout.yaxis.autorange == "reversed":
+        axes.invert_yaxis()
+        axes.margins(y=0.25)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(frameon=False)
+    out = io.BytesIO()
+    canvas.savefig(out, format="png", metadata={"Software": None})
+    return out.getvalue()

@@ -1,0 +1,38 @@
+"""The strategies, one file each. CATALOG says where each name lives: to add a strategy, add a file and a line here."""
+
+from importlib import import_module
+
+from ftlib.strategy import Strategy, combine
+
+CATALOG = {
+    "Full": "full",
+    "FromScratch": "full",
+    "LinearProbe": "full",
+    "LayerRates": "full",
+    "L2SP": "full",
+}
+
+
+def get(name: str) -> type[Strategy]:
+    """The class of a strategy, by its name in CATALOG."""
+    if name not in CATALOG:
+        raise KeyError(f"no strategy is called {name!r}: the catalogue has {', '.join(CATALOG)}")
+    return getattr(import_module(f"ftlib.strategies.{CATALOG[name]}"), name)
+
+
+def build(parts: list[dict]) -> Strategy:
+    """A fresh strategy from its JSON form, [{name: knobs}, ...]; an empty list is full fine-tuning."""
+    made = []
+    for part in parts:
+        for name, knobs in part.items():
+            try:
+                made.append(get(name)(**knobs))
+            except TypeError as error:
+                raise TypeError(f"{name} does not take these knobs, {knobs}: {error}") from None
+    return made[0] if len(made) == 1 else combine(*made)
+
+
+def __getattr__(name: str):
+    if name in CATALOG:
+        return get(name)
+    raise AttributeError(f"ftlib.strategies has no name {name!r}: the catalogue has {', '.join(CATALOG)}")

@@ -1,0 +1,209 @@
+"""Strategy: what a fine-tuning method may change, in ten slots; and combine(), which makes one of several.
+
+    minimise over the trainable part of θ:   Σᵢ loss(f_θ(transform(xᵢ)), yᵢ) / n  +  penalty(θ)
+    xᵢ drawn from batches(),   step size  lr · lr_scale(t / T)  per parameter group
+
+A strategy changes one of four things: the model, the batches, the loss or the learning rate. A slot that it does not
+override does nothing, so the class below is full fine-tuning. `train.fit` is the only place that calls the slots.
+
+Shapes: B examples, T tokens, K classes.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields
+from functools import reduce
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# How a combination merges each slot: chain = one after the other, one = a single owner, sum = added, each = all called.
+MERGE = {
+    "prepare": "chain",
+    "groups": "chain",
+    "batches": "one",
+    "transform": "chain",
+    "loss": "one",
+    "penalty": "sum",
+    "gradient": "one",
+    "lr_scale": "one",
+    "before_step": "each",
+    "finish": "each",
+}
+# The order of the parts of a combination, in every slot, however it was written down.
+ROLES = ("heads", "injection", "freezing", "augment", "mix", "")
+IGNORED = -100  # a label that is not counted (PyTorch's own default for cross-entropy)
+
+
+def target_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Sum, not mean, of the loss over the counted targets; the kind of loss follows from the labels.
+
+    Integers (B,) or (B, T): cross-entropy, `IGNORED` left out. Floats (B, K): cross-entropy with class probabilities.
+    Floats (B,): squared error of a one-column output (B, 1). Raises ValueError for a label outside 0..K-1.
+    """
+    if not labels.is_floating_point():
+        counted = labels[labels != IGNORED]
+        if counted.numel() and not 0 <= counted.min() <= counted.max() < logits.shape[-1]:
+            raise ValueError(
+                f"labels must lie in 0..{logits.shape[-1] - 1}, one for each output of the head, but these reach from "
+                f"{counted.min()} to {counted.max()}: load the model with the task that made the labels"
+            )
+        return F.cross_entropy(logits.movedim(-1, 1).float(), labels, reduction="sum", ignore_index=IGNORED)
+    if labels.ndim == 2:
+        return F.cross_entropy(logits.float(), labels, reduction="sum")
+    return F.mse_loss(logits.squeeze(-1).float(), labels, reduction="sum")
+
+
+def count_targets(labels: Tensor) -> int:
+    """How many terms `target_loss` adds up: rows, or the tokens that are not `IGNORED`."""
+    return len(labels) if labels.is_floating_point() else int((labels != IGNORED).sum())
+
+
+@dataclass
+class Strategy:
+    """Full fine-tuning: every slot does nothing. A subclass is a dataclass of knobs that overrides what it changes.
+
+    The fields are plain JSON values (lists, not tuples; data sets by name). What it learns (anchors, memories) lives
+    in its other attributes: they are its state, saved and loaded with a checkpoint.
+    """
+
+    role = ""  # where it stands in a combination: one of ROLES
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """Add heads, inject, freeze. Called by `fit`; calling it twice must equal calling it once."""
+        return model
+
+    def groups(self, groups: list[dict]) -> list[dict]:
+        """Who learns, how fast: parameter groups in, groups out. {"params": [(name, p)], "lr", "weight_decay"}."""
+        return groups
+
+    def batches(self, loaders: dict) -> Iterator[dict | list[dict]]:
+        """One pass over the data: batches, or lists of batches that share one step. Must not change the state."""
+        yield from loaders["train"]
+
+    def transform(self, batch: dict) -> dict:
+        """Augment a training batch (never a validation batch). Keeps batch["n"] true."""
+        return batch
+
+    def loss(self, model: nn.Module, batch: dict) -> dict[str, Tensor]:
+        """{term: SUM over its targets}, with the same terms as batch["n"], which counts the targets."""
+        (term,) = batch["n"]
+        return {term: target_loss(model(batch), batch["labels"])}
+
+    def penalty(self, model: nn.Module, batch: dict) -> Tensor | float:
+        """A regulariser of the parameters. Not divided by n; averaged over the batches that share a step."""
+        return 0.0
+
+    def gradient(self, grads: dict[str, dict[str, Tensor]], losses: dict[str, float]) -> dict[str, Tensor]:
+        """{term: {parameter: gradient}} in, {parameter: gradient} out. The penalty's gradient is added afterwards."""
+        raise NotImplementedError("a strategy that owns no gradient slot gets one ordinary backward pass")
+
+    def lr_scale(self, progress: float) -> float:
+        """Factor on the peak rate; a pure function of progress = (step + ½) / steps, so 0 < progress < 1."""
+        return 1.0
+
+    def before_step(self, model: nn.Module, progress: float) -> None:
+        """After model.train(), before each step. Sets everything anew from progress, so a resumed run agrees."""
+
+    def finish(self, model: nn.Module, loaders: dict) -> None:
+        """After the last step: Fisher information, a memory, averaged weights."""
+
+    def state_dict(self) -> dict:
+        """What the strategy has learned: every attribute that is not a knob."""
+        return {k: v for k, v in vars(self).items() if k not in {f.name for f in fields(self)}}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take back what `state_dict` gave."""
+        vars(self).update(state)
+
+
+def parts_of(strategy: Strategy) -> tuple[Strategy, ...]:
+    """The parts of a combination; a single strategy is its only part."""
+    return strategy.parts if isinstance(strategy, Combined) else (strategy,)
+
+
+def owners(strategy: Strategy, slot: str) -> list[Strategy]:
+    """The parts that override a slot."""
+    return [p for p in parts_of(strategy) if getattr(type(p), slot) is not getattr(Strategy, slot)]
+
+
+@dataclass(repr=False)
+class Combined(Strategy):
+    """Several strategies as one; made by `combine`. It walks its parts and keeps no closures, so deepcopy works."""
+
+    parts: tuple
+
+    def __repr__(self) -> str:
+        return f"combine({', '.join(map(repr, self.parts))})"
+
+    def _chain(self, slot: str, value):
+        return reduce(lambda value, part: getattr(part, slot)(value), owners(self, slot), value)
+
+    def _one(self, slot: str) -> Callable:
+        return getattr((owners(self, slot) or [Strategy()])[0], slot)
+
+    def _each(self, slot: str, *args) -> list:
+        return [getattr(part, slot)(*args) for part in owners(self, slot)]
+
+    def prepare(self, model):
+        """A later part cannot freeze what an earlier part made: new parameters keep the flag they were made with."""
+        known, made = set(model.parameters()), {}
+        for part in self.parts:
+            model = part.prepare(model)
+            made |= {p: p.requires_grad for p in model.parameters() if p not in known and p not in made}
+        for parameter, trainable in made.items():
+            parameter.requires_grad_(trainable)
+        return model
+
+    def groups(self, groups):
+        return self._chain("groups", groups)
+
+    def batches(self, loaders):
+        return self._one("batches")(loaders)
+
+    def transform(self, batch):
+        return self._chain("transform", batch)
+
+    def loss(self, model, batch):
+        return self._one("loss")(model, batch)
+
+    def penalty(self, model, batch):
+        return sum(self._each("penalty", model, batch))
+
+    def gradient(self, grads, losses):
+        return self._one("gradient")(grads, losses)
+
+    def lr_scale(self, progress):
+        return self._one("lr_scale")(progress)
+
+    def before_step(self, model, progress):
+        self._each("before_step", model, progress)
+
+    def finish(self, model, loaders):
+        self._each("finish", model, loaders)
+
+    def state_dict(self):
+        return {str(i): part.state_dict() for i, part in enumerate(self.parts)}
+
+    def load_state_dict(self, state):
+        for i, part in enumerate(self.parts):
+            part.load_state_dict(state[str(i)])
+
+
+def combine(*strategies: Strategy) -> Strategy:
+    """Several strategies as one, the same in whatever order they are written.
+
+    Raises ValueError if two parts own a slot that only one may own (see MERGE), naming both.
+    """
+    parts = [part for whole in strategies for part in parts_of(whole)]
+    whole = Combined(tuple(sorted(parts, key=lambda p: (ROLES.index(p.role), type(p).__name__, repr(p)))))
+    for slot, rule in MERGE.items():
+        if rule == "one" and len(owners(whole, slot)) > 1:
+            both = " and ".join(map(repr, owners(whole, slot)))
+            raise ValueError(f"{slot}() can have one owner, but {both} both set it: leave one of them out")
+    return whole
+
+
+def to_json(strategy: Strategy) -> list[dict]:
+    """[{class name: knobs}] a part: how a strategy is written in a Spec. `strategies.build` reads it back."""
+    return [{type(part).__name__: asdict(part)} for part in parts_of(strategy)]

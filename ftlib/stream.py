@@ -1,0 +1,86 @@
+"""The stream of batches, the random generators and the checkpoint: what makes a killed run end in the same weights.
+
+Item k of pass p depends on (seed, p, k) only, never on what training drew in between. So a resumed run skips k items
+of one pass and is where it was; and validating in the middle of training changes nothing.
+"""
+
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate.utils import set_seed
+
+from ftlib.strategy import Strategy
+
+PASS_STRIDE = 7919  # a prime between the seeds of two passes, so that neighbouring runs do not share an order
+
+
+def rng_state() -> tuple:
+    """The state of every generator, as tensors and plain values (a checkpoint is loaded with weights_only=True)."""
+    kind, keys, *rest = np.random.get_state()
+    return random.getstate(), (kind, keys.tolist(), *rest), torch.get_rng_state(), torch.cuda.get_rng_state_all()
+
+
+def set_rng_state(state: tuple) -> None:
+    """Put every generator back where `rng_state` found it."""
+    random.setstate(state[0])
+    np.random.set_state(state[1])
+    torch.set_rng_state(state[2])
+    torch.cuda.set_rng_state_all(state[3])
+
+
+@contextmanager
+def aside(state: tuple | None = None) -> Iterator[None]:
+    """Run a block without moving the training's generators (even iterating over a DataLoader draws a number)."""
+    mine = rng_state()
+    if state:
+        set_rng_state(state)
+    try:
+        yield
+    finally:
+        set_rng_state(mine)
+
+
+def stream(strategy: Strategy, loaders: dict, seed: int, at: tuple[int, int] = (0, 0)) -> Iterator[tuple]:
+    """Endless ((pass, k), [batches that share a step]), pass after pass of strategy.batches, from position `at` on."""
+    number, skip = at
+    while True:
+        with aside():
+            set_seed(seed + PASS_STRIDE * number)
+            for loader in loaders.values():
+                if getattr(loader, "generator", None):
+                    loader.generator.manual_seed(seed + PASS_STRIDE * number)
+            items, rng = iter(strategy.batches(loaders)), rng_state()
+        for k in count(1):
+            with aside(rng):
+                item, rng = next(items, None), rng_state()
+            if item is None:
+                break
+            if k > skip:
+                yield (number, k), item if isinstance(item, list) else [item]
+        if k == 1:
+            raise ValueError(f"the loaders {list(loaders)} gave no batch to {strategy}: is the training split empty?")
+        number, skip = number + 1, 0
+
+
+def write_checkpoint(state: dict, file: Path) -> None:
+    """Write aside, then rename: the old checkpoint or the new one, never half of one."""
+    part = file.with_name(file.name + ".part")
+    with open(part, "wb") as f:
+        torch.save(state, f)
+        f.flush()
+        os.fsync(f.fileno())
+    os.replace(part, file)
+
+
+def read_checkpoint(file: Path, key: str) -> dict:
+    """The state that was saved, if it is of the run that `key` describes; else ValueError."""
+    old = torch.load(file, map_location="cpu", weights_only=True)
+    if old["key"] != key:
+        raise ValueError(f"{file} is of another run, {old['key']}, not {key}: delete it or name another file")
+    return old

@@ -1,0 +1,40 @@
+"""Tasks: real data with a question, honest splits and a metric. One file a data set.
+
+`load("elpv/mono", seed=3, n=200)` always gives the same 200 training cells.
+"""
+
+import inspect
+
+from ftlib.tasks import digits, elpv, fashion, instructions, sentiment
+from ftlib.tasks.task import IGNORED, SPLITS, Split, Task
+
+CATALOG = {  # family -> its module, which has DOMAINS and load(domain, seed, n, **options)
+    "elpv": elpv,
+    "sentiment": sentiment,
+    "digits": digits,
+    "instructions": instructions,
+    "fashion": fashion,
+}
+__all__ = ["CATALOG", "IGNORED", "SPLITS", "Split", "Task", "load", "names"]
+
+
+def names() -> list[str]:
+    """Every name that `load` knows."""
+    return [name for f, module in CATALOG.items() for name in (f, *(f"{f}/{d}" for d in module.DOMAINS))]
+
+
+def load(name: str, *, seed: int = 0, n: int | None = None, **options) -> Task:
+    """A task by name: a family ("elpv", with all its domains) or one domain of it ("elpv/mono").
+
+    seed: fixes the splits and the subset. n: training examples, with the classes in their shares; validation
+    and test stay whole. options: see `load` in the family's file. Raises a ValueError on a name, option or n
+    that does not exist, and an assets.AssetError where the data has not been fetched.
+    """
+    if name not in names():
+        raise ValueError(f"there is no task {name!r}: choose one of {', '.join(names())}")
+    family, _, domain = name.partition("/")
+    known = list(inspect.signature(CATALOG[family].load).parameters)[3:]  # after domain, seed, n
+    if unknown := sorted(set(options) - set(known)):
+        can = ", ".join(known) or "none"
+        raise ValueError(f"{family} has no option {', '.join(unknown)}: its options are {can}")
+    return CATALOG[family].load(domain or None, seed=seed, n=n, **options)

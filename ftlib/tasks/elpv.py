@@ -1,0 +1,93 @@
+"""ELPV: 2,624 solar cells photographed by electroluminescence. Is the cell intact or defective?
+
+Experts gave each cell a probability p of being defective: 0, 1/3, 2/3 or 1. `target` says what is learnt
+from it. "defect": p > 0.5. "soft": trained on (1 - p, p), judged on "defect". "type": mono- or
+polycrystalline. Only 31 % are defective, and always saying "intact" is right in 69 % of the cases: balanced
+accuracy is the metric.
+
+The cells were cut out of photographed modules and lie in their order, but no column names the module. Cells
+of one module share camera, age and damage: a random split puts them on both sides, and its score says how
+well the model knows *these* modules. protocol "block" keeps modules together. "random" is for standing
+beside Deitsch et al. 2019, "Automatic classification of defective photovoltaic module cells in
+electroluminescence images", Solar Energy 185 (arXiv:1807.02894): 1,968 cells to learn and choose from, 656
+to test, stratified by type and p. Images: CC BY-NC-SA 4.0, not shipped with this kit.
+"""
+
+import os
+import tempfile
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ftlib import assets
+from ftlib.tasks.splits import assign, make_splits
+from ftlib.tasks.task import Split, Task, choose
+
+DOMAINS = ("mono", "poly")
+CLASSES = {"defect": ["intact", "defective"], "soft": ["intact", "defective"], "type": ["mono", "poly"]}
+# Cells of each module, in file order. Inferred, not stated by the authors: most modules have 60 cells,
+# brightness and texture jump after each multiple of 60, and where they jump earlier a module has lost cells.
+MODULES = [60] * 20 + [54] + [60] * 9 + [50] + [60] * 5 + [72] + [60] * 3 + [48] + [60] * 3
+DRAWS = 20  # modules differ (0 to 93 % defective), so the evenest of 20 drawn splits is used
+HEADER = 128  # bytes before the numbers in such a .npy file
+
+
+def load(
+    domain: str | None,
+    *,
+    seed: int,
+    n: int | None,
+    target: str = "defect",
+    protocol: str = "block",
+    size: int = 96,
+) -> Task:
+    """size: pixels a side, resized once with antialiasing (the originals have 300)."""
+    choose("target", target, list(CLASSES))
+    choose("protocol", protocol, ["block", "random"])
+    if target == "type" and domain:
+        raise ValueError(f"target='type' needs cells of both types: load 'elpv', not 'elpv/{domain}'")
+    p, kind = table()
+    defective = (p > 0.5).astype(int)
+    module = np.repeat(np.arange(len(MODULES)), MODULES)
+    if protocol == "random":
+        rows = assign(np.arange(len(p)), 4 * kind + np.round(3 * p).astype(int), seed=seed)
+    else:
+        rows = assign(module, defective, kind, seed=seed, draws=DRAWS)
+    columns = {"domain": torch.tensor(kind), "probability": torch.tensor(p, dtype=torch.float32)}
+    whole = Split(images(size), kind if target == "type" else defective, 2, columns, groups=module)
+    keep = kind == DOMAINS.index(domain) if domain else None
+    splits = make_splits(whole, rows, 2 * kind + defective, seed=seed, n=n, keep=keep)
+    if target == "soft":
+        p = splits["train"].columns["probability"]
+        splits["train"] = replace(splits["train"], labels=torch.stack([1 - p, p], 1))  # (N, 2)
+    name = f"elpv/{domain}" if domain else "elpv"
+    metric = "accuracy" if target == "type" else "balanced_accuracy"
+    options = {"target": target, "protocol": protocol, "size": size}
+    return Task(name, "image", CLASSES[target], metric, splits, options)
+
+
+def table() -> tuple[np.ndarray, np.ndarray]:
+    """Each cell's probability of being defective and its type (0 mono, 1 poly), in file order."""
+    rows = [line.split() for line in (assets.path("elpv") / "labels.csv").read_text().splitlines()]
+    return np.array([float(row[1]) for row in rows]), np.array([DOMAINS.index(row[2]) for row in rows])
+
+
+@lru_cache(2)
+def images(size: int) -> torch.Tensor:
+    """All cells, uint8 (2624, 1, S, S): decoded once for each size, then read from the cache folder."""
+    if not isinstance(size, int) or size < 8:
+        raise ValueError(f"size must be a whole number of at least 8 pixels, not {size!r}")
+    file, count = assets.home() / "cache" / f"elpv-{size}.npy", sum(MODULES)
+    if not file.is_file() or file.stat().st_size != HEADER + count * size**2:
+        cells, folder = np.empty((count, size, size), np.uint8), assets.path("elpv") / "images"
+        for i in range(count):
+            with Image.open(folder / f"cell{i + 1:04}.png") as cell:
+                cells[i] = cell.resize((size, size), Image.Resampling.BILINEAR)  # antialiased
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(suffix=".part", dir=file.parent) as aside:
+            np.save(part := os.path.join(aside, file.name), cells)
+            os.replace(part, file)
+    return torch.from_numpy(np.load(file))[:, None]

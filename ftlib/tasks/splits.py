@@ -1,0 +1,88 @@
+"""Splits: which examples are learnt from, which decide, which judge.
+
+What makes a test honest is not the share of examples but what is kept together: the cells of one solar
+module, the sentences of one review. So whole *groups* are drawn, and none has members on two sides. And
+within that, shares should not depend on luck: `even_order` spreads the classes evenly, and every cut
+through it is stratified.
+"""
+
+import numpy as np
+
+from ftlib.tasks.task import SPLITS, Split
+
+TEST, VALIDATION = 0.25, 0.15  # a quarter is tested, as in Deitsch et al. 2019; 15 % of the rest decides
+SUBSET = 1_000_000  # beside the seed, so that subset and split are drawn from different random numbers
+
+
+def even_order(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A drawn order of N rows; any first part of it holds each stratum in its share, to one row."""
+    place = np.empty(len(strata))
+    for stratum in np.unique(strata):
+        rows = rng.permutation(np.flatnonzero(strata == stratum))
+        place[rows] = (np.arange(len(rows)) + rng.random()) / len(rows)
+    return place.argsort(kind="stable")
+
+
+def assign(
+    groups: np.ndarray,
+    classes: np.ndarray,
+    domains: np.ndarray | None = None,
+    *,
+    seed: int,
+    draws: int = 1,
+    test: float = TEST,
+) -> dict[str, np.ndarray]:
+    """{split: rows}: no group has members in two splits, and the classes have about the same share in each.
+
+    Where groups differ much, one draw may be uneven: of several `draws` the evenest is used. Each domain is
+    cut on its own, hence in the same way whether it is loaded alone or with the others.
+    """
+    domains = np.zeros(len(groups), int) if domains is None else domains
+    part = np.empty(len(groups), int)
+    for domain in np.unique(domains):
+        rows = np.flatnonzero(domains == domain)
+        rng = np.random.default_rng([seed, domain])
+        drawn = [_cut(groups[rows], classes[rows], rng, test) for _ in range(draws)]
+        part[rows] = min(drawn, key=lambda cut: _unevenness(cut, classes[rows]))
+    return {split: np.flatnonzero(part == k) for k, split in enumerate(("test", "validation", "train"))}
+
+
+def _cut(groups: np.ndarray, classes: np.ndarray, rng: np.random.Generator, test: float) -> np.ndarray:
+    """One draw: the number of each row's split. Groups of similar classes form a stratum."""
+    _, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    order = even_order(np.round(4 * np.bincount(number, classes) / sizes), rng)
+    share = sizes[order] / len(groups)
+    middle = share.cumsum() - share / 2  # of each group, on a line from 0 to 1
+    tested = share[middle < test].sum()
+    cut = np.empty(len(sizes), int)
+    cut[order] = np.digitize(middle, [tested, tested + VALIDATION * (1 - tested)])
+    return cut[number]
+
+
+def _unevenness(cut: np.ndarray, classes: np.ndarray) -> float:
+    """The largest distance between a class's share in one split and in all rows."""
+    here = [classes == c for c in np.unique(classes)]
+    return max(abs(row[cut == k].mean() - row.mean()) for k in np.unique(cut) for row in here)
+
+
+def make_splits(
+    whole: Split,
+    rows: dict[str, np.ndarray],
+    strata: np.ndarray,
+    *,
+    seed: int,
+    n: int | None = None,
+    keep: np.ndarray | None = None,
+) -> dict[str, Split]:
+    """The rows of `whole` in three splits, those in the mask `keep` only; `n` training examples, strata even.
+
+    For one seed a smaller n is part of a larger one, so that a sweep over n is paired.
+    """
+    if keep is not None:
+        rows = {split: rows[split][keep[rows[split]]] for split in SPLITS}
+    train = rows["train"]
+    if n is not None:
+        if not 1 <= n <= len(train):
+            raise ValueError(f"n={n} training examples were asked for: choose 1 to {len(train)}")
+        train = train[np.sort(even_order(strata[train], np.random.default_rng([seed, SUBSET]))[:n])]
+    return {split: whole.take(train if split == "train" else rows[split]) for split in SPLITS}

@@ -1,0 +1,199 @@
+"""A task: what goes in, what should come out, which examples are kept apart, and how success is counted.
+
+Learn on `train`, choose on `validation`, read `test` once: `Task.reads` counts the passes over each. A
+loader gives whole batches, {"pixels"} or {"input_ids", "attention_mask"} with "labels" and "index". Texts
+of similar length share a batch, because a batch is padded to its longest row, and padding costs as much as
+words do.
+
+Letters: N examples of a split, B of a batch, T tokens, K classes, C channels, S pixels a side.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+SPLITS = ("train", "validation", "test")
+IGNORED = -100  # a position of a language model's labels that is not counted
+CHUNK = 50  # batches whose texts are sorted by length together: more save padding, fewer mix better
+
+
+@dataclass
+class Split:
+    """N examples. Tensors among `columns` travel in every batch, lists of strings stay here."""
+
+    inputs: Tensor | list[str]  # uint8 (N, C, S, S), or N texts
+    labels: Tensor  # class numbers (N,), class probabilities (N, K), or float targets (N,) where classes is 1
+    classes: int
+    columns: dict[str, Tensor | list[str]] = field(default_factory=dict)
+    index: Tensor | None = None  # (N,) rows in the whole data set, the same for every seed
+    groups: Tensor | None = None  # (N,) rows of equal number belong together; by default each is on its own
+
+    def __post_init__(self):
+        self.labels = torch.as_tensor(self.labels)
+        self.index = torch.arange(len(self.labels)) if self.index is None else torch.as_tensor(self.index)
+        self.groups = self.index if self.groups is None else torch.as_tensor(self.groups)
+        lengths = {name: len(getattr(self, name)) for name in ("inputs", "labels", "index", "groups")}
+        lengths |= {name: len(column) for name, column in self.columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"the columns of a split must be equally long, but they have {lengths} rows")
+        if not len(self):
+            raise ValueError("a split needs at least one example, but this one is empty: choose other data")
+        check_labels(self.labels, self.classes)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def take(self, rows: np.ndarray) -> "Split":
+        """These rows only."""
+
+        def pick(column):
+            return [column[i] for i in rows] if isinstance(column, list) else column[torch.from_numpy(rows)]
+
+        columns = {name: pick(column) for name, column in self.columns.items()}
+        index, groups = pick(self.index), pick(self.groups)
+        return Split(pick(self.inputs), pick(self.labels), self.classes, columns, index, groups)
+
+
+def check_labels(labels: Tensor, classes: int) -> None:
+    """Raise a ValueError unless the labels are what `Split` promises."""
+    if not labels.is_floating_point():
+        good = labels.ndim == 1 and 0 <= labels.min() <= labels.max() < classes
+        wanted = f"one whole number from 0 to {classes - 1} an example"
+    elif classes == 1:
+        good, wanted = labels.ndim == 1 and labels.isfinite().all(), "one finite number an example"
+    else:
+        good = labels.ndim == 2 and labels.shape[1] == classes and labels.min() >= 0
+        good = good and (labels.sum(1) - 1).abs().max() < 1e-4
+        wanted = f"{classes} probabilities an example that add up to 1"
+    if not good:
+        seen = f"{labels.min():g} to {labels.max():g} in shape {tuple(labels.shape)}"
+        raise ValueError(f"labels are out of range: expected {wanted}, got {seen}; correct them or `classes`")
+
+
+@dataclass
+class Task:
+    """Splits with a name and a metric."""
+
+    name: str
+    kind: str  # "image", "text" or "lm"
+    labels: list[str]  # class names; none for a regression
+    metric: str  # what a run is chosen and judged by; higher is better
+    splits: dict[str, Split]
+    options: dict = field(default_factory=dict)
+    max_length: int = 96  # tokens a text; enough for all but a few in a thousand
+    encode: Callable | None = None  # (split, tokenizer, max_length) -> token rows; by default the texts alone
+    reads: Counter = field(default_factory=Counter)
+    encoded: dict = field(default_factory=dict, repr=False)  # token columns, once a split and tokenizer
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a head gives: one a class, or a single one for a regression."""
+        return len(self.labels) or 1
+
+    def loader(
+        self,
+        split: str,
+        *,
+        tokenizer=None,
+        batch_size: int = 32,
+        shuffle: bool = False,
+        seed: int = 0,
+        max_length: int | None = None,
+    ) -> DataLoader:
+        """Whole batches of a split; `len(loader)` counts them. Texts are sorted by length: `index` says which
+        row is where. With shuffle, `loader.generator` draws the order: it may be seeded anew before any pass.
+        """
+        part = self.splits[choose("split", split, SPLITS)]
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        columns = {"labels": part.labels, "index": part.index}
+        columns |= {name: column for name, column in part.columns.items() if isinstance(column, Tensor)}
+        tokens, lengths = {}, None
+        if self.kind == "image":
+            columns["pixels"] = part.inputs
+        elif tokenizer is None:
+            raise ValueError(f"{self.name} is made of texts: its loader needs a tokenizer (model.tokenizer)")
+        else:
+            tokens, lengths = self._tokens(split, tokenizer, max_length or self.max_length)
+        generator = torch.Generator().manual_seed(seed)
+        drawn = generator if shuffle else None
+        order = Order(len(part), batch_size, drawn, lengths, started=lambda: self.reads.update([split]))
+        data = Batches(columns, tokens, lengths)
+        return DataLoader(data, batch_size=None, sampler=order, generator=generator)
+
+    def _tokens(self, split: str, tokenizer, max_length: int) -> tuple[dict[str, Tensor], Tensor]:
+        """Token columns (N, T), padded on the right, and the lengths (N,)."""
+        key = (split, id(tokenizer), max_length)
+        if key not in self.encoded:
+            rows = (self.encode or encode_texts)(self.splits[split], tokenizer, max_length)
+            lengths = torch.tensor([len(ids) for ids in rows["input_ids"]])
+            fill = {"input_ids": tokenizer.pad_token_id or 0, "labels": IGNORED}
+            tokens = {k: pad_sequence([torch.tensor(r) for r in rows[k]], True, fill[k]) for k in rows}
+            tokens["attention_mask"] = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
+            self.encoded[key] = tokens, lengths, tokenizer  # kept alive: no other tokenizer gets its id
+        return self.encoded[key][:2]
+
+
+def encode_texts(split: Split, tokenizer, max_length: int) -> dict[str, list[list[int]]]:
+    """Texts as token numbers, with the tokenizer's own special tokens; what is longer loses its end."""
+    out = tokenizer(split.inputs, truncation=True, max_length=max_length, padding=False)
+    return {"input_ids": out["input_ids"]}
+
+
+class Batches(Dataset):
+    """Columns as whole batches: `self[rows]` indexes each tensor once, so no example is touched by Python."""
+
+    def __init__(self, columns: dict[str, Tensor], tokens: dict[str, Tensor], lengths: Tensor | None):
+        self.columns, self.tokens, self.lengths = columns, tokens, lengths
+
+    def __len__(self) -> int:
+        return len(self.columns["index"])
+
+    def __getitem__(self, rows: Tensor) -> dict[str, Tensor]:
+        batch = {name: column[rows] for name, column in self.columns.items()}
+        if "pixels" in batch:
+            batch["pixels"] = batch["pixels"].float().div_(255)  # (B, C, S, S) in 0..1
+        if self.tokens:
+            longest = int(self.lengths[rows].max())
+            batch |= {name: column[rows, :longest] for name, column in self.tokens.items()}  # (B, T)
+        return batch
+
+
+class Order(Sampler):
+    """The rows of each batch of a pass; `started` is called when a pass begins."""
+
+    def __init__(self, size: int, batch_size: int, generator, lengths: Tensor | None, started: Callable):
+        self.size, self.batch_size, self.generator = size, batch_size, generator
+        self.lengths, self.started = lengths, started
+
+    def __len__(self) -> int:
+        return -(-self.size // self.batch_size)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        self.started()
+        return iter(batch_rows(self.size, self.batch_size, self.generator, self.lengths))
+
+
+def batch_rows(size: int, batch_size: int, generator=None, lengths: Tensor | None = None) -> list[Tensor]:
+    """One pass: every row once. A generator shuffles; `lengths` puts similar ones into one batch."""
+    rows = torch.arange(size) if generator is None else torch.randperm(size, generator=generator)
+    if lengths is None:
+        return list(rows.split(batch_size))
+    chunks = rows.split(size if generator is None else CHUNK * batch_size)
+    batches = torch.cat([rows[lengths[rows].argsort(stable=True)] for rows in chunks]).split(batch_size)
+    if generator is None:
+        return list(batches)
+    return [batches[i] for i in torch.randperm(len(batches), generator=generator)]
+
+
+def choose(option: str, value: str, known: Sequence[str]) -> str:
+    """`value` if it is a known one; else a ValueError that lists them."""
+    if value not in known:
+        raise ValueError(f"{option} must be one of {', '.join(map(repr, known))}, not {value!r}")
+    return value

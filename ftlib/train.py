@@ -1,0 +1,247 @@
+"""fit(): the only training loop of the kit. evaluate(): the only evaluation.
+
+The loop draws a window of batches, counts its targets, adds up the gradients of Σ loss / n + penalty, and takes one
+AdamW step. Everything that differs between strategies happens in the ten slots of `strategy.Strategy`.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast, gather_object, send_to_device, set_seed
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ftlib import metrics
+from ftlib.machine import (
+    Clock,
+    autocast,
+    clear_memory_error,
+    memory_in_use,
+    model_device,
+    resolve_precision,
+    to_device,
+)
+from ftlib.strategy import Strategy, count_targets, owners
+from ftlib.stream import aside, read_checkpoint, rng_state, set_rng_state, stream, write_checkpoint
+
+def fit(
+    model: nn.Module,
+    loaders,
+    strategy: Strategy,
+    *,
+    steps: int,
+    lr: float,
+    seed: int = 0,
+    accumulate: int = 1,
+    weight_decay: float = 0.01,
+    max_norm: float = 1.0,
+    precision: str = "auto",
+    validate: Callable[[nn.Module], dict] | None = None,
+    stop: Callable[[list[dict]], bool] | None = None,
+    every: int = 50,
+    checkpoint: str | Path | None = None,
+    save_every: int = 100,
+    verbose: bool = True,
+) -> tuple[nn.Module, list[dict]]:
+    """Train for `steps` updates and return (model, history), one row of the history a step.
+
+    loaders: {name: loader}, or a single one, which is called "train". lr: the peak rate of AdamW. accumulate: items of
+    the stream that share a step. max_norm: the gradient is clipped to this length. validate(model) -> {name: value}
+    runs `every` so many steps and after the last; stop(history) -> True ends early. With `checkpoint` (a file) the
+    state is written every `save_every` steps: killed at any moment and called again with the same arguments, `fit`
+    ends in the same weights. Raises FloatingPointError on a non-finite loss, MemoryError if a batch does not fit.
+    """
+    if steps < 0 or accumulate < 1 or lr < 0:
+        raise ValueError(f"fit needs steps >= 0, accumulate >= 1, lr >= 0, but got {steps}, {accumulate}, {lr}")
+    accelerator = Accelerator()  # device and processes; number formats are ours, since it allows one a process
+    me, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
+    loaders = loaders if isinstance(loaders, dict) else {"train": loaders}
+    kind = getattr(model, "kind", None)
+    dtype = resolve_precision(precision, device, kind)
+    layout = torch.channels_last if kind == "image" else torch.contiguous_format
+
+    set_seed(seed)
+    model = strategy.prepare(model).to(device, memory_format=layout)
+    for tensor in model.state_dict().values() if world > 1 else ():
+        broadcast(tensor)
+    optimizer, peaks = _optimizer(model, strategy, lr, weight_decay)
+    set_seed(seed + 1 + me)  # dropout and mixup differ between processes
+    sizes = {name: len(loader) for name, loader in sorted(loaders.items()) if hasattr(loader, "__len__")}
+    key = repr((strategy, steps, lr, seed, accumulate, weight_decay, max_norm, precision, world, sizes))
+    at, first, history = (0, 0), 0, []
+
+    def save(step: int, done: bool = False) -> None:
+        state = {
+            "key": key, "step": step, "done": done, "at": at, "history": history,
+            "model": model.state_dict(), "optimizer": {} if done else optimizer.state_dict(),
+            "strategy": strategy.state_dict(), "rng": gather_object([rng_state()]),
+        }  # fmt: skip
+        if accelerator.is_main_process:
+            write_checkpoint(state, Path(checkpoint))
+
+    if checkpoint and Path(checkpoint).exists():
+        old = read_checkpoint(Path(checkpoint), key)
+        model.load_state_dict(old["model"])
+        strategy.load_state_dict(send_to_device(old["strategy"], device))
+        at, first, history = old["at"], old["step"], old["history"]
+        if old["done"]:
+            return model.eval(), history
+        optimizer.load_state_dict(old["optimizer"])
+    if verbose:
+        trainable, total = count_parameters(model)
+        accelerator.print(
+            f"{strategy}: {device}, {str(dtype).removeprefix('torch.')}, {trainable:,} of {total:,} parameters trained, "
+            f"{steps} steps{f' from step {first}' if first else ''}, peak rate {max(peaks, default=0):g}"
+        )
+    source = stream(strategy, loaders, seed, at)
+    if first:
+        set_rng_state(old["rng"][me])  # last, since preparing draws numbers too
+    bar = tqdm(total=steps, initial=first, delay=2, leave=False, disable=not (verbose and accelerator.is_main_process))
+    for step in range(first, steps):
+        clock = Clock(device)
+        progress = (step + 0.5) / steps
+        model.train()
+        strategy.before_step(model, progress)
+        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+            group["lr"] = peak * strategy.lr_scale(progress)
+        with clock("data"):
+            drawn = [next(source) for _ in range(accumulate * world)]  # every process draws all and keeps its turns
+            at = drawn[-1][0]
+            window = [_with_n(batch) for _, items in drawn[me::world] for batch in items]
+            window = [strategy.transform(to_device(batch, device)) for batch in window]
+        row = {"step": step, **_backward(accelerator, model, strategy, window, step, dtype, clock)}
+        with clock("optimizer"):
+            row["grad_norm"] = nn.utils.clip_grad_norm_(model.parameters(), max_norm).item()
+            row["lr"] = max((group["lr"] for group in optimizer.param_groups), default=0.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            for buffer in model.buffers() if world > 1 else ():
+                broadcast(buffer)
+        history.append({**row, "seconds": dict(clock.seconds), "memory": memory_in_use(device)})
+        bar.update()
+        if validate and ((step + 1) % every == 0 or step + 1 == steps):
+            with aside():
+                history[-1]["validation"] = validate(model.eval())
+            if stop and stop(history):
+                break
+        if checkpoint and (step + 1) % save_every == 0:
+            save(step + 1)
+    bar.close()
+    with aside():
+        strategy.finish(model.eval(), loaders)
+    if checkpoint:
+        save(steps, done=True)
+    return model, history
+
+
+def _backward(accelerator, model, strategy, window, step, dtype, clock) -> dict:
+    """Fill .grad with the gradient of Σ terms / n + penalty; n counts the whole window on all processes.
+
+    Returns {"loss": the sum of the terms, "terms": {name: value}, "penalty": value}.
+    """
+    weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    everywhere, n = gather_object([batch["n"] for batch in window]), Counter()
+    for counts in everywhere:
+        n.update(counts)
+    owned = bool(owners(strategy, "gradient"))
+    values, grads = Counter(), {term: {} for term in sorted(n)}
+    for batch in window:
+        with clear_memory_error(batch), clock("forward"), autocast(model, dtype):
+            terms = {term: total / max(n[term], 1) for term, total in strategy.loss(model, batch).items()}
+            penalty = torch.as_tensor(strategy.penalty(model, batch)) / len(everywhere)
+        for name, value in {**terms, "penalty": penalty}.items():
+            if not torch.isfinite(value):
+                examples = torch.as_tensor(batch.get("index", [])).tolist()
+                raise FloatingPointError(
+                    f"step {step}: the {name} is {value.item()} on the examples {examples}: try a tenth of the learning "
+                    f"rate, and look at these examples for broken values"
+                )
+            values[name] += value.item()
+        with clear_memory_error(batch), clock("backward"):
+            for term, value in terms.items() if owned else ():
+                each = torch.autograd.grad(value, list(weights.values()), retain_graph=True, allow_unused=True)
+                for name, g in zip(weights, each, strict=True):
+                    if g is not None:
+                        grads[term][name] = grads[term].get(name, 0) + g
+            rest = penalty if owned else sum(terms.values()) + penalty
+            if rest.requires_grad:
+                rest.backward()
+    total = _summed(accelerator, {name: p.grad for name, p in weights.items() if p.grad is not None}, weights)
+    shown = Counter()  # the same numbers on every process, since stop() must agree
+    for part in gather_object([values]):
+        shown.update(part)
+    penalty, terms = shown.pop("penalty"), dict(shown)
+    if owned:
+        grads = {term: _summed(accelerator, g, weights) for term, g in grads.items()}
+        used = [name for name in weights if any(name in g for g in grads.values())]
+        full = {t: {k: g.get(k, torch.zeros_like(weights[k])) for k in used} for t, g in grads.items()}
+        update = strategy.gradient(full, terms)
+        total = {k: update.get(k, 0) + total.get(k, 0) for k in weights if k in update or k in total}
+    for name, p in weights.items():
+        p.grad = total.get(name)
+    return {"loss": sum(terms.values()), "terms": terms, "penalty": penalty}
+
+
+@torch.no_grad()
+def predict_logits(model: nn.Module, loader) -> dict[str, Tensor]:
+    """{"logits": (N, K), "labels": (N,), "index": (N,)} over a loader, in its order, in float32 on the CPU."""
+    model.eval()
+    rows = defaultdict(list)
+    for batch in loader:
+        logits = model(to_device(batch, model_device(model)))
+        for name, value in (("logits", logits), ("labels", batch["labels"]), ("index", batch["index"])):
+            rows[name].append(value.float().cpu() if value.is_floating_point() else value.cpu())
+    if not rows:
+        raise ValueError("there is nothing to predict: the loader gave no batch, so its split is empty")
+    return {name: torch.cat(parts) for name, parts in rows.items()}
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, loader) -> dict[str, float]:
+    """Every metric that fits the model's task, by name (ftlib.metrics says what each means)."""
+    if getattr(model, "kind", None) != "lm":
+        out = predict_logits(model, loader)
+        score = metrics.regression if out["logits"].shape[-1] == 1 else metrics.classification
+        return score(out["logits"].numpy(), out["labels"].numpy())
+    model.eval()
+    totals = Counter()
+    for batch in loader:
+        batch = to_device(batch, model_device(model))
+        totals.update(metrics.token_counts(model(batch), batch["labels"]))
+    return metrics.tokens(totals)
+
+
+def count_parameters(model: nn.Module) -> tuple[int, int]:
+    """(trainable, total) number of parameters."""
+    sizes = [(p.requires_grad, p.numel()) for p in model.parameters()]
+    return sum(n for trained, n in sizes if trained), sum(n for _, n in sizes)
+
+
+def _optimizer(model, strategy, lr, weight_decay) -> tuple[torch.optim.Optimizer, list[float]]:
+    """AdamW over the strategy's parameter groups, and the peak rate of each."""
+    groups = strategy.groups([{"params": list(model.named_parameters()), "lr": lr, "weight_decay": weight_decay}])
+    lost = {name for name, _ in model.named_parameters()} - {name for g in groups for name, _ in g["params"]}
+    if lost:
+        raise ValueError(f"groups() of {strategy} lost {sorted(lost)}: every parameter must stay in one group")
+    optimizer = torch.optim.AdamW(groups)
+    return optimizer, [group["lr"] for group in optimizer.param_groups]
+
+
+def _summed(accelerator, grads, weights) -> dict[str, Tensor]:
+    """Gradients added up over the processes; a parameter that no process used stays out."""
+    if accelerator.num_processes == 1:
+        return grads
+    used = set(gather_object(list(grads)))  # all processes reduce the same names in the same order
+    return {
+        k: accelerator.reduce(grads[k] if k in grads else torch.zeros_like(w), "sum")
+        for k, w in weights.items()
+        if k in used
+    }
+
+
+def _with_n(batch: dict) -> dict:
+    """The default count: one term, "loss", with each counted label once."""
+    return {"n": {"loss": count_targets(batch["labels"])}, **batch} if "n" not in batch else batch

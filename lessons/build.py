@@ -1,0 +1,113 @@
+"""lessons/*.py (the reviewed text) → notebooks/*.ipynb (executed): `make notebooks`.
+
+A lesson is kept as a percent script, which can be read and reviewed as text. Building gives each cell an id that does
+not change between builds, runs it from a fresh kernel in the quick profile with the network blocked, refuses any error,
+also those that a widget would swallow, and drops what grows or changes without meaning: widget state, progress bars,
+execution times. What did not change since it was built is left alone, unless --force is given.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+
+HERE = Path(__file__).parent
+NOTEBOOKS = HERE.parent / "notebooks"
+WIDGETS = "application/vnd.jupyter.widget-state+json"
+MINUTES = 10  # after which a cell is given up
+
+
+def read(source: Path) -> nbformat.NotebookNode:
+    """The notebook of a lesson, not executed, with stable cell ids."""
+    notebook = jupytext.read(source)
+    for i, cell in enumerate(notebook.cells):
+        cell["id"] = hashlib.sha1(f"{source.stem}/{i}".encode()).hexdigest()[:8]
+    notebook.metadata = {
+        "kernelspec": {"name": "ftlib", "display_name": "Fine-Tuning Lab", "language": "python"},
+        "language_info": {"name": "python"},
+    }
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    return notebook
+
+
+def sources(notebook: nbformat.NotebookNode) -> list[tuple[str, str, str]]:
+    """(id, type, text) of each cell: what a lesson and its notebook must agree on."""
+    return [(cell["id"], cell.cell_type, cell.source) for cell in notebook.cells]
+
+
+def up_to_date(source: Path, built: Path) -> bool:
+    """Whether the notebook holds this very text, executed."""
+    if not built.exists():
+        return False
+    notebook = nbformat.read(built, 4)
+    return sources(notebook) == sources(read(source)) and all(
+        cell.execution_count for cell in notebook.cells if cell.cell_type == "code"
+    )
+
+
+def execute(notebook: nbformat.NotebookNode) -> None:
+    """Run all cells in a fresh kernel, in the notebooks' folder, with only this machine to talk to."""
+    guard = [str(HERE.parent / "tests" / "offline"), str(HERE.parent)]
+    os.environ |= {"FTLIB_PROFILE": "quick", "PYTHONPATH": os.pathsep.join(guard), "HF_HUB_OFFLINE": "1"}
+    where = {"metadata": {"path": str(NOTEBOOKS)}}
+    client = NotebookClient(notebook, timeout=60 * MINUTES, kernel_name="python3", record_timing=False, resources=where)
+    client.execute()
+    if errors := hidden_errors(notebook):
+        raise SystemExit(f"an output holds an error that did not stop the run: {errors}")
+
+
+def hidden_errors(notebook: nbformat.NotebookNode) -> list[str]:
+    """Errors inside widgets' outputs, which never stop a run."""
+    models = notebook.metadata.get("widgets", {}).get(WIDGETS, {}).get("state", {}).values()
+    outputs = [o for model in models for o in model.get("state", {}).get("outputs", []) or []]
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and "raises-exception" not in cell.metadata.get("tags", []):
+            outputs += cell.outputs
+    return [f"{o['ename']}: {o['evalue']}" for o in outputs if o.get("output_type") == "error"]
+
+
+def tidy(notebook: nbformat.NotebookNode) -> None:
+    """Drop what is large or changes on every build without saying anything."""
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if not (o.output_type == "stream" and o.name == "stderr")]
+
+
+def build(source: Path) -> float:
+    """Execute one lesson into its notebook; returns the seconds it took."""
+    start, notebook = time.perf_counter(), read(source)
+    execute(notebook)
+    tidy(notebook)
+    nbformat.validate(notebook)
+    built = NOTEBOOKS / f"{source.stem}.ipynb"
+    part = built.with_suffix(".part")
+    part.write_text(json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+    os.replace(part, built)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Build the lessons that changed, or those that are named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="lessons, such as 01_full (default: all)")
+    parser.add_argument("--force", action="store_true", help="also those that did not change")
+    arguments = parser.parse_args()
+    for source in sorted(HERE.glob("[0-9]*.py")):
+        if arguments.names and source.stem not in arguments.names:
+            continue
+        if not arguments.force and up_to_date(source, NOTEBOOKS / f"{source.stem}.ipynb"):
+            print(f"{source.stem}: unchanged")
+            continue
+        print(f"{source.stem}: {build(source):.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

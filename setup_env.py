@@ -1,0 +1,182 @@
+"""Set up the kit and use it: `lab` opens JupyterLab, `test` runs every check, `setup` only prepares.
+
+Any Python 3.11, 3.12 or 3.13 runs this file; no package is needed. `make` calls it; where there is no make:
+
+    py -3.11 setup_env.py lab           on Windows; what follows `lab` goes to JupyterLab, e.g. --no-browser
+    python3.12 setup_env.py test        elsewhere; what follows `test` goes to pytest, e.g. -k metrics
+
+The environment is `.venv`, with the versions in constraints.txt. A stamp in it, written last, holds a hash of
+all that decides its contents: a second call installs nothing, an interrupted one is not taken for finished.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+if not (3, 11) <= sys.version_info < (3, 14):
+    here = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    sys.exit(
+        f"The kit needs Python 3.11, 3.12 or 3.13, and this is {here}: call this file with one of those."
+    )
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+STAMP = VENV / "ftlib-setup.txt"
+UNFINISHED = "unfinished"
+DISK = 10e9  # bytes: 6.4 GB of packages on Linux, where torch brings its CUDA libraries, and their downloads
+FIRST_PAGE = "notebooks/00_start_here.ipynb"
+
+
+def main(arguments: list[str]) -> int:
+    """Run one of the three commands and return its exit status."""
+    command, *extra = arguments or ["help"]
+    if command not in ("setup", "lab", "test"):
+        sys.exit(f"{__doc__}\nExpected setup, lab or test, got {command!r}.")
+    python = prepare()
+    if command == "lab":
+        return start_lab(python, extra)
+    return run_tests(python, extra) if command == "test" else 0
+
+
+# -- the environment -----------------------------------------------------------------------------------------
+def prepare() -> Path:
+    """Make `.venv` and the assets ready; return the environment's Python."""
+    python, state = python_in(VENV), STAMP.read_text() if STAMP.is_file() else ""
+    if state != fingerprint(version_of(python)) or other_python_asked(python):
+        install(python, state)
+    if status := run(python, "-m", "ftlib", "assets"):
+        sys.exit(status)
+    return python
+
+
+def install(python: Path, state: str) -> None:
+    """Install the pinned packages into `.venv`, built anew unless it is sound; write the stamp last."""
+    if state == UNFINISHED or not version_of(python) or other_python_asked(python):
+        create()
+        state = ""
+    before = contents()
+    STAMP.write_text(UNFINISHED)
+    pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    pip += ["-c", "constraints.txt"]
+    pip += [] if sys.stdout.isatty() else ["--quiet"]
+    print(f"Installing the packages of constraints.txt into {VENV}: a first time takes minutes.", flush=True)
+    if run(*pip, "setuptools") or run(*pip, "--no-build-isolation", "-e", ".[test]"):
+        if contents() == before:  # pip changed nothing yet: the environment is as good as it was
+            STAMP.write_text(state)
+        sys.exit("The packages could not be installed (pip says why, above): see to that, and call again.")
+    kernel = ["ipykernel", "install", "--sys-prefix", "--name", "ftlib", "--display-name", "Fine-Tuning Lab"]
+    if run(python, "-m", *kernel):
+        sys.exit("Jupyter's kernel could not be registered (see above): call again.")
+    STAMP.write_text(fingerprint(version_of(python)))
+
+
+def create() -> None:
+    """An empty `.venv`, marked as unfinished from its first moment."""
+    free = shutil.disk_usage(ROOT).free
+    if free < DISK:
+        print(f"Note: {free / 1e9:.1f} GB are free, and the set-up may need {DISK / 1e9:.0f} GB.", flush=True)
+    VENV.mkdir(exist_ok=True)
+    STAMP.write_text(UNFINISHED)
+    for old in set(VENV.iterdir()) - {
+        STAMP
+    }:  # the mark stays while the rest goes, whoever is killed meanwhile
+        shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
+    if run(sys.executable, "-m", "venv", VENV):
+        sys.exit("Python could not make .venv (see above); on Debian and Ubuntu, install python3-venv first.")
+
+
+def fingerprint(version: str) -> str:
+    """The hash of what decides the contents of `.venv`: Python, this folder's place, and three files."""
+    files = [(ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt", "setup_env.py")]
+    return hashlib.sha256(b"\0".join([version.encode(), str(ROOT).encode(), *files])).hexdigest()
+
+
+def python_in(venv: Path) -> Path:
+    """The interpreter of a virtual environment."""
+    return venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def version_of(python: Path) -> str:
+    """Its version, such as "3.11.7"; "" where it does not run, or is none that the kit supports."""
+    ask = [python, "-I", "-c", "import platform; print(platform.python_version())"]
+    try:
+        version = subprocess.run(ask, capture_output=True, text=True).stdout.strip()
+    except OSError:
+        return ""
+    return version if version.startswith(("3.11.", "3.12.", "3.13.")) else ""
+
+
+def other_python_asked(python: Path) -> bool:
+    """Whether the variable PYTHON names another Python than the one that `.venv` has."""
+    return bool(os.environ.get("PYTHON")) and version_of(python) != version_of(Path(sys.executable))
+
+
+def contents() -> list[tuple[str, int]]:
+    """The environment's package folders with their times: any change by pip shows here."""
+    folders = [*VENV.glob("lib/*/site-packages"), *VENV.glob("Lib/site-packages")]
+    return [(str(folder), folder.stat().st_mtime_ns) for folder in folders]
+
+
+# -- what it is for ------------------------------------------------------------------------------------------
+def start_lab(python: Path, extra: list[str]) -> int:
+    """Open JupyterLab at the first notebook, until it is stopped."""
+    command, environment = lab_command(python, extra), lab_environment(VENV / "etc" / "lab")
+    os.chdir(ROOT)
+    if os.name != "nt":
+        os.execve(python, command, environment)  # Ctrl-C is JupyterLab's from here on
+    lab = subprocess.Popen(command, env=environment)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return lab.wait()
+
+
+def lab_command(python: Path, extra: list[str]) -> list[str]:
+    """JupyterLab for this computer only: loopback, a token that it draws itself, and no look at the news."""
+    root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    return [
+        *(str(python), "-m", "jupyterlab"),
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.root_dir={ROOT}",
+        f"--LabApp.default_url=/lab/tree/{FIRST_PAGE}",
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.extension_manager=readonly",
+        *root,
+        *extra,
+    ]
+
+
+def lab_environment(settings: Path) -> dict[str, str]:
+    """The kit's own folder of settings: no personal one opens a port, and no question about news pops up."""
+    quiet = {"fetchNews": "false", "checkForUpdates": False}
+    defaults = json.dumps({"@jupyterlab/apputils-extension:notification": quiet})
+    folder = settings / "labconfig"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "default_setting_overrides.json").write_text(defaults)
+    return os.environ | {"JUPYTER_CONFIG_DIR": str(settings)}
+
+
+def run_tests(python: Path, extra: list[str]) -> int:
+    """Style, the library's tests, then every cell of every notebook; the first failure's status, or 0."""
+    cells = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=120"]
+    return (
+        run(python, "-m", "ruff", "check")
+        or run(python, "-m", "ruff", "format", "--check")
+        or run(python, "-m", "pytest", "tests", "notebooks", *cells, *extra)
+    )
+
+
+def run(*command: object) -> int:
+    """Run a command in the kit's folder and return its exit status."""
+    return subprocess.run([str(part) for part in command], cwd=ROOT).returncode
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit("Interrupted: the next call goes on from here.")

@@ -1,0 +1,116 @@
+"""Who imports whom, how large it may grow, and how fast it starts."""
+
+import ast
+import io
+import subprocess
+import sys
+import tokenize
+from pathlib import Path
+
+import pytest
+
+LIBRARY = Path(__file__).parent.parent / "ftlib"
+FILES = sorted(LIBRARY.rglob("*.py"))
+# module or folder of the library -> what of the library it may import
+MAY_IMPORT = {
+    "strategy": set(),
+    "strategies": {"strategy"},
+    "machine": set(),
+    "stream": {"strategy"},
+    "metrics": {"strategy"},
+    "train": {"strategy", "stream", "metrics", "machine"},
+    "wheels": set(),
+    "convert": {"wheels"},
+    "assets": {"wheels", "convert"},
+    "doctor": {"assets", "machine", "wheels"},
+    "models": {"assets"},
+    "tasks": {"assets"},
+    "runs": {"train", "models", "tasks", "metrics", "strategies", "strategy"},
+    "record": {"runs"},
+    "compare": set(),
+    "plots": {"compare"},
+    "__main__": {"assets", "doctor", "record"},
+    "__init__": set(),
+}
+
+
+def part(file: Path) -> str:
+    """models for ftlib/models.py and for every file below ftlib/models/."""
+    return file.relative_to(LIBRARY).with_suffix("").parts[0]
+
+
+def imports(file: Path) -> set[str]:
+    """The parts of the library that a file imports, at its top or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("ftlib.")}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ftlib."):
+            found.add(node.module.split(".")[1])
+        elif isinstance(node, ast.ImportFrom) and node.module == "ftlib":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file} imports relatively: name the module"
+    return found
+
+
+def code_lines(file: Path) -> int:
+    """Lines that hold code: no blank ones, comments or docstrings."""
+    source = file.read_text()
+    doc = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            doc |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    skip = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    lines = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in skip:
+            lines |= set(range(token.start[0], token.end[0] + 1))
+    return len(lines - doc)
+
+
+def test_the_files_were_found():
+    assert len(FILES) > 15
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(LIBRARY)))
+def test_a_file_imports_only_what_it_may(file):
+    me = part(file)
+    assert me in MAY_IMPORT, f"{me} is new: say in MAY_IMPORT what it may import"
+    extra = imports(file) - MAY_IMPORT[me] - ({me} if me in ("tasks", "models") else set())
+    assert not extra, f"{me} imports {sorted(extra)}, which docs/architecture.md does not allow"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(LIBRARY)))
+def test_a_file_can_be_read_in_one_sitting(file):
+    assert code_lines(file) <= 250
+
+
+def test_the_library_stays_small():
+    assert sum(len(file.read_text().splitlines()) for file in FILES) <= 2500
+
+
+def test_strategies_never_import_each_other():
+    for file in (LIBRARY / "strategies").glob("*.py"):
+        assert imports(file) <= {"strategy"}
+
+
+@pytest.mark.parametrize("module", ["ipywidgets", "IPython"])
+def test_widgets_are_imported_nowhere_yet(module):
+    assert not [f for f in FILES if f"import {module}" in f.read_text() and part(f) != "widgets"]
+
+
+def test_importing_the_library_is_light():
+    """It loads none of the heavy packages, which is what keeps it under half a second."""
+    heavy = "torch transformers timm sklearn pandas plotly accelerate peft torchvision".split()
+    code = f"import sys, ftlib; dir(ftlib); print([m for m in {heavy} if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_every_public_name_exists_and_an_unknown_one_says_so():
+    import ftlib
+
+    assert len(ftlib.__all__) > 20 and all(getattr(ftlib, name) is not None for name in ftlib.__all__)
+    with pytest.raises(AttributeError, match="ftlib has no name 'fitt': its public names are"):
+        _ = ftlib.fitt

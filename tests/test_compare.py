@@ -1,0 +1,93 @@
+"""Intervals, pairing, verdicts and corrections, against scipy and by simulation."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from ftlib.compare import Paired, holm, interval, paired, table
+
+METRIC = "test.accuracy"
+
+
+def runs(seeds=6, effects=(0.0, 0.05), noise=0.01, shared=0.1, seed=0):
+    """Arms a, b, … whose scores share what their seed brings."""
+    rng = np.random.default_rng(seed)
+    common = shared * rng.normal(size=seeds)
+    return pd.DataFrame(
+        {"arm": "abc"[i], "seed": s, "task": "t", "model": "m", METRIC: 0.5 + e + common[s] + noise * rng.normal()}
+        for i, e in enumerate(effects)
+        for s in range(seeds)
+    )
+
+
+def test_the_paired_difference_is_scipys():
+    df = runs()
+    a, b = (df[df.arm == arm][METRIC].to_numpy() for arm in "ab")
+    want, got = stats.ttest_rel(b, a), paired(df, METRIC, "b", "a")
+    assert got.p == pytest.approx(want.pvalue)
+    assert (got.low, got.high) == pytest.approx(tuple(want.confidence_interval(0.95)))
+
+
+def test_pairing_removes_what_the_seed_brings():
+    df = runs(noise=0.005, shared=0.2)
+    d = paired(df, METRIC, "b", "a")
+    unpaired = [interval(df[df.arm == arm][METRIC].to_numpy()) for arm in "ab"]
+    assert d.verdict() == "supported" and unpaired[0][2] > unpaired[1][1]  # alone, the intervals overlap
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "margin", "seeds", "verdict"),
+    [
+        (0.01, 0.03, 0.0, 6, "supported"),
+        (0.01, 0.03, 0.02, 6, "undecided"),
+        (-0.03, -0.01, 0.0, 6, "contradicted"),
+        (-0.01, 0.01, 0.02, 6, "equivalent"),
+        (-0.01, 0.01, 0.0, 6, "undecided"),
+        (0.01, 0.03, 0.0, 5, "undecided"),
+    ],
+)
+def test_verdicts(low, high, margin, seeds, verdict):
+    d = Paired("b", "a", METRIC, seeds, (low + high) / 2, low, high, 0.01, 0.0)
+    assert d.verdict(margin) == verdict
+
+
+def test_the_interval_covers_the_truth_in_95_of_100():
+    rng = np.random.default_rng(1)
+    hits = [low <= 0 <= high for _, low, high in (interval(rng.normal(size=6)) for _ in range(2000))]
+    assert 0.935 < np.mean(hits) < 0.965
+
+
+def test_the_detectable_effect_is_found_in_80_of_100():
+    rng = np.random.default_rng(2)
+    d = paired(runs(noise=0.01), METRIC, "b", "a")
+    sd = (d.high - d.mean) / stats.t.ppf(0.975, 5) * np.sqrt(6)
+    found = [stats.ttest_1samp(rng.normal(d.detectable, sd, 6), 0).pvalue < 0.05 for _ in range(2000)]
+    assert 0.76 < np.mean(found) < 0.84
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.9, 0.8]) == pytest.approx([1.0, 1.0])
+
+
+def test_a_table_reads_in_words():
+    got = table(runs(effects=(0.0, 0.05, 0.0005)), METRIC, baseline="a")
+    assert list(got.reading[1:]) == ["higher", "not distinguishable here"]
+    assert got.loc["b", "p"] > paired(runs(effects=(0.0, 0.05, 0.0005)), METRIC, "b", "a").p  # corrected
+    assert pd.isna(got.loc["a", "difference"]) and (got.seeds == 6).all()
+
+
+def test_bad_input_is_one_sentence():
+    df = runs()
+    with pytest.raises(ValueError, match=r"the seeds \[5\] have only one of b and a"):
+        paired(df.drop(df[(df.arm == "b") & (df.seed == 5)].index), METRIC, "b", "a")
+    with pytest.raises(ValueError, match="each arm must have one run a seed"):
+        paired(pd.concat([df, df]), METRIC, "b", "a")
+    with pytest.raises(ValueError, match=r"compare one task at a time, but the runs hold \['t', 'u'\]"):
+        paired(pd.concat([df, df.assign(task="u")]), METRIC, "b", "a")
+    with pytest.raises(KeyError, match=r"no run has the arm \['x'\]: there are \['a', 'b'\]"):
+        paired(df, METRIC, "x", "a")
+    with pytest.raises(KeyError, match=r"no column is called 'test.f2': the runs have test.accuracy"):
+        paired(df, "test.f2", "b", "a")
+    assert paired(df[df.seed == 0], METRIC, "b", "a").verdict() == "undecided"

@@ -1,0 +1,103 @@
+"""What every strategy of the catalogue promises, whatever it does."""
+
+import copy
+import itertools
+import json
+
+import pytest
+import torch
+from toy import changed, data, net, same, weights
+
+from ftlib import strategies
+from ftlib.strategy import ROLES, combine, to_json
+from ftlib.train import evaluate, fit
+
+NAMES = list(strategies.CATALOG)
+# What may change, by the beginning of its name in the state dict; a strategy that is not here changes everything.
+CHANGES = {"LinearProbe": ("head",)}
+# Strategies that do not start at the pretrained function, on purpose.
+STARTS_ELSEWHERE = {"FromScratch"}
+
+
+def test_the_catalogue_is_not_empty_and_every_name_is_in_its_file():
+    assert len(NAMES) >= 5
+    for name in NAMES:
+        assert strategies.get(name).__module__ == f"ftlib.strategies.{strategies.CATALOG[name]}"
+
+
+def train(name, model=None, seed=0, **more):
+    model = model or net(p=0.2)
+    return fit(model, data(shuffle=True), strategies.get(name)(), steps=12, lr=1e-2, seed=seed, verbose=False, **more)[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+class TestEveryStrategy:
+    def test_learns_a_tiny_problem(self, name):
+        model, rows = fit(net(), data(), strategies.get(name)(), steps=150, lr=3e-2, verbose=False)
+        assert rows[-1]["loss"] < 0.8 * rows[0]["loss"] and evaluate(model, data())["accuracy"] > 0.6
+
+    def test_changes_only_what_it_claims(self, name):
+        model = net(p=0.2)
+        before = weights(model)
+        after = weights(train(name, model))
+        assert changed(before, after) == {k for k in before if k.startswith(CHANGES.get(name, ""))}
+
+    def test_starts_at_the_pretrained_function(self, name):
+        model, batch = net().eval(), next(iter(data()))
+        before = model(batch)
+        after = strategies.get(name)().prepare(model).eval()(batch)
+        assert torch.equal(before, after) != (name in STARTS_ELSEWHERE)
+
+    def test_preparing_twice_is_preparing_once(self, name):
+        strategy = strategies.get(name)()
+        model = strategy.prepare(net())
+        once, flags = weights(model), [p.requires_grad for p in model.parameters()]
+        model = strategy.prepare(model)
+        assert same(once, weights(model)) and flags == [p.requires_grad for p in model.parameters()]
+
+    def test_repeats_from_its_seed_and_differs_with_another(self, name):
+        assert same(weights(train(name)), weights(train(name)))
+        assert not same(weights(train(name)), weights(train(name, seed=1)))
+
+    def test_a_killed_run_ends_in_the_same_weights(self, name, tmp_path):
+        def broken(model):
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            train(name, checkpoint=tmp_path / "c", save_every=4, validate=broken, every=10)
+        assert same(weights(train(name, checkpoint=tmp_path / "c", save_every=4)), weights(train(name)))
+
+    def test_its_knobs_are_plain_json_and_its_state_is_not_a_knob(self, name):
+        strategy = strategies.get(name)()
+        assert strategy.role in ROLES
+        again = strategies.build(json.loads(json.dumps(to_json(strategy))))
+        assert again == strategy
+        fit(net(), data(), strategy, steps=1, lr=1e-2, verbose=False)
+        assert to_json(strategy) == to_json(again)
+
+    def test_its_state_survives_a_file(self, name, tmp_path):
+        strategy = strategies.get(name)()
+        fit(net(), data(), strategy, steps=2, lr=1e-2, verbose=False)
+        torch.save(strategy.state_dict(), tmp_path / "s")
+        state = torch.load(tmp_path / "s", weights_only=True)
+        fresh = strategies.get(name)()
+        fresh.load_state_dict(state)
+        torch.testing.assert_close(fresh.state_dict(), strategy.state_dict())
+
+    def test_is_documented(self, name):
+        assert len(strategies.get(name).__doc__ or "") > 40
+
+
+@pytest.mark.parametrize(("a", "b"), list(itertools.combinations(NAMES, 2)))
+def test_any_two_combine_the_same_both_ways_or_refuse(a, b):
+    one, two = strategies.get(a)(), strategies.get(b)()
+    try:
+        pair = combine(copy.deepcopy(one), copy.deepcopy(two))
+    except ValueError as error:
+        assert repr(one) in str(error) and repr(two) in str(error)
+        return
+    ends = [
+        weights(fit(net(), data(), whole, steps=3, lr=1e-2, verbose=False)[0])
+        for whole in (pair, combine(copy.deepcopy(two), copy.deepcopy(one)))
+    ]
+    assert same(*ends)

@@ -1,0 +1,78 @@
+"""Every metric against an independent computation, by hand or by scikit-learn."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import softmax
+from sklearn.metrics import log_loss, matthews_corrcoef, roc_auc_score
+
+from ftlib import metrics
+
+
+def sample(n=200, classes=3, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, n)
+    return rng.normal(size=(n, classes)) + 1.5 * np.eye(classes)[labels], labels
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_classification_agrees_with_scikit_learn(classes):
+    logits, labels = sample(classes=classes)
+    got, p = metrics.classification(logits, labels), softmax(logits, -1)
+    assert got["nll"] == pytest.approx(log_loss(labels, p))
+    assert got["mcc"] == pytest.approx(matthews_corrcoef(labels, logits.argmax(1)))
+    assert got["auroc"] == pytest.approx(roc_auc_score(labels, p[:, 1] if classes == 2 else p, multi_class="ovr"))
+    recalls = [(logits.argmax(1)[labels == k] == k).mean() for k in range(classes)]
+    assert got["balanced_accuracy"] == pytest.approx(np.mean(recalls))
+
+
+def test_calibration_error_by_hand():
+    confident = np.log(np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.4, 0.6]]))
+    got = metrics.classification(confident, np.array([0, 1, 1, 1]))
+    assert got["ece"] == pytest.approx(0.5 * abs(0.9 - 0.5) + 0.5 * abs(0.6 - 1.0), abs=1e-6)
+    assert got["brier"] == pytest.approx((0.02 + 1.62 + 0.32 + 0.32) / 4)
+
+
+def test_majority_guessing_is_accurate_and_worthless():
+    logits, labels = np.tile([1.0, 0.0], (100, 1)), np.repeat([0, 1], [69, 31])
+    got = metrics.classification(logits, labels)
+    assert (got["accuracy"], got["balanced_accuracy"], got["mcc"], got["auroc"]) == (0.69, 0.5, 0.0, 0.5)
+
+
+def test_auroc_without_both_classes_is_nan():
+    logits, _ = sample(classes=2)
+    assert np.isnan(metrics.classification(logits, np.zeros(200, int))["auroc"])
+
+
+def test_regression():
+    target = np.array([0.0, 1.0, 2.0, 3.0])
+    got = metrics.regression(2 * target[:, None] + 1, target)
+    assert got["pearson"] == pytest.approx(1.0)
+    assert (got["mae"], got["rmse"]) == (2.5, pytest.approx(np.sqrt((1 + 4 + 9 + 16) / 4)))
+    assert metrics.regression(np.ones(4), target)["pearson"] == 0.0
+
+
+def test_tokens_count_the_unmasked_ones_and_whole_rows():
+    labels = torch.tensor([[1, 2, -100], [0, -100, -100]])
+    logits = torch.full((2, 3, 4), 0.0)
+    logits[0, 0, 1] = logits[0, 1, 3] = logits[1, 0, 0] = logits[:, 2, 0] = 5.0
+    got = metrics.tokens(metrics.token_counts(logits, labels))
+    assert got["token_accuracy"] == pytest.approx(2 / 3) and got["exact_match"] == 0.5
+    by_hand = -logits.log_softmax(-1)[[0, 0, 1], [0, 1, 0], [1, 2, 0]].mean()
+    assert got["nll"] == pytest.approx(by_hand.item()) and got["perplexity"] == pytest.approx(by_hand.exp().item())
+    halves = metrics.token_counts(logits[:1], labels[:1]) + Counter(metrics.token_counts(logits[1:], labels[1:]))
+    assert metrics.tokens(halves) == pytest.approx(got)
+
+
+def test_forgetting_by_hand():
+    R = np.array([[0.9, 0.5, 0.4], [0.7, 0.8, 0.5], [0.6, 0.5, 0.9]])
+    got = metrics.forgetting(R, untrained=np.array([0.5, 0.4, 0.4]))
+    assert got["average"] == pytest.approx((0.6 + 0.5 + 0.9) / 3)
+    assert got["backward"] == pytest.approx(((0.6 - 0.9) + (0.5 - 0.8)) / 2)
+    assert got["forgetting"] == pytest.approx(((0.9 - 0.6) + (0.8 - 0.5)) / 2)
+    assert got["forward"] == pytest.approx(((0.5 - 0.4) + (0.5 - 0.4)) / 2)
+    assert got["learning"] == pytest.approx((0.9 + 0.8 + 0.9) / 3)
+    with pytest.raises(ValueError, match=r"square matrix of at least 2 tasks, but its shape is \(1, 1\)"):
+        metrics.forgetting(np.ones((1, 1)))

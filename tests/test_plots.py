@@ -1,0 +1,58 @@
+"""Figures are pure, labelled, legible without colour, and visible without a browser."""
+
+import base64
+import copy
+
+import pandas as pd
+import pytest
+from test_compare import METRIC, runs
+
+from ftlib import plots
+from ftlib.compare import paired
+
+POINTS = pd.DataFrame(
+    {"arm": arm, "seed": seed, "step": step, "accuracy": 0.5 + step / 100 + i / 10, "loss": 1.0}
+    for i, arm in enumerate(("full", "probe"))
+    for seed in (0, 1)
+    for step in (5, 10)
+)
+HISTORY = [{"step": i, "loss": 1 / (i + 1)} for i in range(5)]
+FIGURES = {
+    "curves": lambda: plots.curves(POINTS, "accuracy"),
+    "scores": lambda: plots.scores(runs(), METRIC),
+    "differences": lambda: plots.differences(runs(), METRIC, "a"),
+    "losses": lambda: plots.losses({"full": HISTORY, "probe": HISTORY}),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_shows_itself_live_as_a_picture_and_as_words(name):
+    bundle = FIGURES[name]()._repr_mimebundle_()
+    assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG") and len(bundle["image/png"]) < 80_000
+    assert bundle["application/vnd.plotly.v1+json"]["data"]
+    assert bundle["text/plain"].endswith(".") and len(bundle["text/plain"]) > 60
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_axes_are_labelled_and_colour_never_stands_alone(name):
+    fig = FIGURES[name]()
+    assert fig.layout.title.text and fig.layout.xaxis.title.text
+    named = [t for t in fig.data if t.showlegend is not False]
+    looks = {(t.marker.symbol, t.line.dash) for t in named}
+    assert len(looks) == len(named)
+
+
+def test_plotting_leaves_its_data_alone():
+    before = copy.deepcopy(POINTS)
+    plots.curves(POINTS, "accuracy")
+    pd.testing.assert_frame_equal(POINTS, before)
+
+
+def test_the_words_carry_the_numbers():
+    alt = plots.differences(runs(), METRIC, "a").alt
+    assert f"b {paired(runs(), METRIC, 'b', 'a').mean:+.3f} [" in alt and alt.endswith(", higher.")
+    assert plots.curves(POINTS, "accuracy").alt.endswith("full 0.600; probe 0.700.")
+
+
+def test_pictures_are_the_same_twice():
+    assert FIGURES["curves"]().png() == FIGURES["curves"]().png()

@@ -1,0 +1,124 @@
+"""Killed at any moment and started again, a run ends in the same bits. The process is really killed."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from toy import Cosine, Mixup, data, net, same, weights
+
+from ftlib.strategy import Strategy, combine
+from ftlib.train import fit
+
+KILLS = 10
+CHILD = """
+import sys, time
+sys.path.insert(0, {here!r})
+import torch
+from toy import EWC, Cosine, LoRA, Mixup, Noise, data, net
+from ftlib import train
+from ftlib.strategy import combine
+
+torch.set_num_threads(2)
+slow, real = float(sys.argv[2]), train._backward
+def backward(*args):
+    print("step", flush=True)
+    time.sleep(slow)
+    return real(*args)
+train._backward = backward
+strategy = combine(LoRA(), Mixup(0.5), Noise(), EWC(5.0), Cosine(0.1))
+model, _ = train.fit(net(p=0.3), data(shuffle=True), strategy, steps=80, lr=1e-2, accumulate=2, verbose=False,
+                     checkpoint=sys.argv[1], save_every=1)
+torch.save(model.state_dict(), sys.argv[1] + ".final")
+"""
+
+
+def start(file: Path, slow: float) -> subprocess.Popen:
+    code = CHILD.format(here=str(Path(__file__).parent))
+    return subprocess.Popen([sys.executable, "-c", code, str(file), str(slow)], stdout=subprocess.PIPE, text=True)
+
+
+def test_ten_kills_at_random_points_lose_nothing(tmp_path):
+    whole = start(tmp_path / "whole", 0)
+    assert whole.communicate()[0].count("step") == 80 and whole.returncode == 0
+    draw, done = random.Random(0), 0
+    for _ in range(KILLS):
+        child, limit, seen = start(tmp_path / "killed", 0.005), draw.randint(2, 9), 0
+        for line in child.stdout:
+            seen += line == "step\n"
+            if seen == limit:
+                time.sleep(draw.random() * 0.01)  # in the forward pass, the backward pass or the write
+                child.send_signal(signal.SIGKILL)
+                break
+        child.stdout.close()
+        assert child.wait() == -signal.SIGKILL
+        done += seen
+    last = start(tmp_path / "killed", 0)
+    assert last.communicate()[0].count("step") <= 80 - done + 2 * KILLS and last.returncode == 0
+    ends = [torch.load(tmp_path / f"{name}.final", weights_only=True) for name in ("whole", "killed")]
+    assert same(*ends)
+
+
+def test_a_write_that_dies_half_way_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    def run(name):
+        return fit(net(p=0.3), data(shuffle=True), Mixup(), steps=9, lr=1e-2, checkpoint=tmp_path / name, save_every=3,
+                   verbose=False)[0]  # fmt: skip
+
+    whole, save, calls = run("whole"), torch.save, []
+
+    def dies(state, file):
+        calls.append(1)
+        if len(calls) == 2:
+            file.write(b"half")
+            raise KeyboardInterrupt
+        save(state, file)
+
+    monkeypatch.setattr(torch, "save", dies)
+    with pytest.raises(KeyboardInterrupt):
+        run("half")
+    monkeypatch.setattr(torch, "save", save)
+    assert torch.load(tmp_path / "half", weights_only=True)["step"] == 3
+    assert same(weights(run("half")), weights(whole))
+
+
+def test_resume_when_the_stream_itself_draws_at_random(tmp_path):
+    @dataclass
+    class Lossy(Strategy):
+        """Draws between batches, as replay and task sampling do."""
+
+        def batches(self, loaders):
+            yield from (b for b in loaders["train"] if torch.rand(()) < 0.6)
+
+    def run(name, die=None):
+        seen = []
+
+        def validate(model):
+            assert len(seen) != die, "killed"
+            seen.append(1)
+            return {}
+
+        strategy = combine(Lossy(), Mixup())
+        return fit(net(p=0.3), data(shuffle=True), strategy, steps=14, lr=1e-2, every=1, validate=validate,
+                   checkpoint=tmp_path / name, save_every=3, verbose=False)[0]  # fmt: skip
+
+    whole = run("whole")
+    with pytest.raises(AssertionError, match="killed"):
+        run("cut", die=10)
+    assert same(weights(run("cut")), weights(whole))
+
+
+def test_a_finished_run_is_loaded_and_not_trained_again(tmp_path):
+    once, first = fit(net(), data(), Cosine(), steps=3, lr=1e-2, checkpoint=tmp_path / "c", verbose=False)
+    again, second = fit(net(seed=9), data(), Cosine(), steps=3, lr=1e-2, checkpoint=tmp_path / "c", verbose=False)
+    assert same(weights(once), weights(again)) and first == second
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    fit(net(), data(), Cosine(), steps=3, lr=1e-2, checkpoint=tmp_path / "c", verbose=False)
+    with pytest.raises(ValueError, match=r"is of another run, .*: delete it or name another file"):
+        fit(net(), data(), Cosine(0.5), steps=3, lr=1e-2, checkpoint=tmp_path / "c", verbose=False)

@@ -1,0 +1,366 @@
+"""Tasks: the data is what its card says, splits keep apart what they must, and a seed fixes everything."""
+
+import gzip
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from ftlib import assets, tasks
+from ftlib.tasks.elpv import MODULES, images, table
+from ftlib.tasks.splits import even_order
+from ftlib.tasks.task import IGNORED, SPLITS, Split, batch_rows
+
+NAMES = [
+    name for name in tasks.names() if name not in ("digits", "fashion")
+]  # the one needs a domain, the other a disk
+VARIANTS = [
+    *((name, {}) for name in NAMES),
+    *(("elpv", options) for options in ({"protocol": "random"}, {"target": "soft"}, {"target": "type"})),
+    *((name, {"target": t}) for name in ("sentiment", "sentiment/nyt") for t in ("three", "rating")),
+    *((name, {"size": 32}) for name in ("digits/mnist", "digits/optical")),
+]
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    return AutoTokenizer.from_pretrained(assets.path("minilm"))
+
+
+@pytest.fixture(scope="module")
+def smollm2():
+    return AutoTokenizer.from_pretrained(assets.path("smollm2"))
+
+
+def indices(task: tasks.Task, split: str) -> list[int]:
+    return task.splits[split].index.tolist()
+
+
+@pytest.mark.parametrize(("name", "options"), VARIANTS)
+def test_splits_are_apart_and_as_large_as_promised(name, options):
+    task = tasks.load(name, seed=1, **options)
+    assert task.name == name and tuple(task.splits) == SPLITS
+    assert task.outputs == max(len(task.labels), 1)
+    rows = [row for split in SPLITS for row in indices(task, split)]
+    assert len(rows) == len(set(rows))
+    test, validation = (len(task.splits[split]) / len(rows) for split in ("test", "validation"))
+    assert 0.22 < test < 0.28 and 0.12 < validation / (1 - test) < 0.18
+    if options.get("protocol") != "random":
+        groups = [set(split.groups.tolist()) for split in task.splits.values()]
+        assert not (groups[0] & groups[1] or groups[0] & groups[2] or groups[1] & groups[2])
+    for split in task.splits.values():  # class shares, as in all three together
+        if task.labels and not split.labels.is_floating_point():
+            whole = torch.cat([s.labels for s in task.splits.values() if not s.labels.is_floating_point()])
+            here, there = (x.bincount(minlength=task.outputs) / len(x) for x in (split.labels, whole))
+            torch.testing.assert_close(here, there, atol=0.06, rtol=0)
+
+
+def test_elpv_is_the_published_data_set():
+    p, kind = table()
+    assert len(p) == sum(MODULES) == 2624
+    assert Counter(np.round(3 * p).astype(int).tolist()) == {0: 1508, 1: 295, 2: 106, 3: 715}
+    assert Counter(kind.tolist()) == {0: 1074, 1: 1550}
+    modules = np.split(kind, np.cumsum(MODULES)[:-1])
+    assert len(modules) == 44 and all(len(set(module.tolist())) == 1 for module in modules)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_elpv_block_splits_are_even(seed):
+    task = tasks.load("elpv", seed=seed, size=8)
+    for split in task.splits.values():
+        assert 0.26 < split.labels.float().mean() < 0.37  # of all cells, .313 are defective
+        assert 0.54 < split.columns["domain"].float().mean() < 0.65  # and .591 are polycrystalline
+    assert indices(task, "test") != indices(tasks.load("elpv", seed=seed + 1, size=8), "test")
+
+
+def test_elpv_random_split_has_the_papers_sizes():
+    splits = tasks.load("elpv", protocol="random", size=8).splits
+    assert len(splits["test"]) == 656 and len(splits["train"]) + len(splits["validation"]) == 1968
+
+
+def test_soft_labels_train_and_hard_labels_judge():
+    soft, hard = (tasks.load("elpv", target=target, size=8) for target in ("soft", "defect"))
+    labels = soft.splits["train"].labels
+    assert labels.shape == (len(soft.splits["train"]), 2) and labels.dtype == torch.float32
+    assert sorted({round(3 * p) for p in labels[:, 1].tolist()}) == [0, 1, 2, 3]
+    assert torch.equal(labels.argmax(1), hard.splits["train"].labels)
+    assert torch.equal(soft.splits["test"].labels, hard.splits["test"].labels)
+
+
+def test_a_damaged_picture_cache_is_made_anew():
+    images.cache_clear()
+    cells = images(8)
+    file = assets.home() / "cache" / "elpv-8.npy"
+    file.write_bytes(file.read_bytes()[:1000])
+    images.cache_clear()
+    assert cells.shape == (2624, 1, 8, 8) and torch.equal(images(8), cells)
+    assert not list(file.parent.glob("*.part"))
+
+
+def test_sentiment_has_the_papers_class_shares():
+    shares = {"tweets": (0.286, 0.071, 0.643), "amazon": (0.371, 0.104, 0.525)}
+    shares |= {"movies": (0.495, 0.018, 0.487), "nyt": (0.455, 0.204, 0.340)}
+    sizes = {"tweets": 4200, "amazon": 3708, "movies": 10605, "nyt": 5190}
+    for domain in tasks.sentiment.DOMAINS:
+        task = tasks.load(f"sentiment/{domain}", target="three")
+        labels = torch.cat([split.labels for split in task.splits.values()])
+        assert len(labels) == sizes[domain]
+        assert (labels.bincount() / len(labels)).tolist() == pytest.approx(shares[domain], abs=6e-4)
+
+
+def test_equal_tweets_and_sentences_of_a_review_stay_together():
+    rows = tasks.sentiment.table()
+    for domain, by in (("tweets", "text"), ("movies", "text"), ("amazon", "review"), ("nyt", "review")):
+        task, seen = tasks.load(f"sentiment/{domain}", target="rating"), {}
+        for split in SPLITS:
+            for row in indices(task, split):
+                seen.setdefault(rows[row][by].strip().lower(), Counter())[split] += 1
+        assert all(len(splits) == 1 for splits in seen.values())
+        assert max(sum(splits.values()) for splits in seen.values()) > 1  # so the rule had something to do
+
+
+@pytest.mark.parametrize("family", ["elpv", "sentiment"])
+def test_a_domain_alone_is_cut_as_it_is_among_the_others(family):
+    options = {"size": 8} if family == "elpv" else {}
+    together = tasks.load(family, seed=4, **options)
+    for number, domain in enumerate(tasks.CATALOG[family].DOMAINS):
+        alone = tasks.load(f"{family}/{domain}", seed=4, **options)
+        for split, part in together.splits.items():
+            assert part.index[part.columns["domain"] == number].tolist() == indices(alone, split)
+
+
+def test_every_target_of_sentiment_has_the_same_split():
+    polarity, rating = (tasks.load("sentiment", target=target) for target in ("polarity", "rating"))
+    for split in SPLITS:
+        part = rating.splits[split]
+        assert indices(polarity, split) == part.index[part.labels.abs() >= 0.5].tolist()
+        kept = polarity.splits[split]
+        assert torch.equal(kept.labels == 1, kept.columns["rating"] > 0)
+
+
+@pytest.mark.parametrize("name", ["elpv/poly", "sentiment", "digits/mnist", "instructions/nyt"])
+def test_smaller_subsets_are_nested_and_stratified(name):
+    small, large, whole = (tasks.load(name, seed=2, n=n) for n in (50, 200, None))
+    assert [len(task.splits["train"]) for task in (small, large)] == [50, 200]
+    assert set(indices(small, "train")) < set(indices(large, "train")) < set(indices(whole, "train"))
+    assert indices(small, "test") == indices(whole, "test")
+    assert indices(small, "validation") == indices(whole, "validation")
+    assert indices(small, "train") != indices(tasks.load(name, seed=3, n=50), "train")
+    labels = [task.splits["train"].labels for task in (large, whole)]
+    here, there = (x.bincount() / len(x) for x in labels)
+    torch.testing.assert_close(here, there, atol=0.03, rtol=0)
+
+
+def test_any_first_part_of_an_even_order_is_stratified():
+    strata = np.repeat([0, 1, 2], [70, 20, 10])
+    order = strata[even_order(strata, np.random.default_rng(0))]
+    for stop in range(1, 101):
+        assert np.abs(np.bincount(order[:stop], minlength=3) - stop * np.array([0.7, 0.2, 0.1])).max() < 2
+
+
+@pytest.mark.parametrize(("name", "size"), [("elpv/mono", 16), ("digits/mnist", 28), ("digits/optical", 8)])
+def test_image_batches(name, size):
+    task = tasks.load(name, **({"size": size} if name == "elpv/mono" else {}))
+    loader = task.loader("validation", batch_size=64)
+    batches = list(loader)
+    pixels = torch.cat([batch["pixels"] for batch in batches])
+    assert pixels.shape == (len(task.splits["validation"]), 1, size, size) and pixels.dtype == torch.float32
+    assert pixels.min() >= 0 and 0.8 < pixels.max() <= 1 and len(loader) == len(batches)
+    assert torch.cat([batch["index"] for batch in batches]).tolist() == indices(task, "validation")
+    assert batches[0]["labels"].dtype == torch.int64 and len(batches[0]["labels"]) == 64
+
+
+def test_text_batches_hold_each_sentence_once_and_little_padding(minilm):
+    task = tasks.load("sentiment")
+    loader = task.loader("train", tokenizer=minilm, shuffle=True, seed=5)
+    batches = list(loader)
+    assert sorted(row for batch in batches for row in batch["index"].tolist()) == sorted(
+        indices(task, "train")
+    )
+    texts = dict(zip(indices(task, "train"), task.splits["train"].inputs, strict=True))
+    spent = words = 0
+    for batch in batches:
+        ids, mask = batch["input_ids"], batch["attention_mask"]
+        assert ids.shape == mask.shape and ids.shape[1] == mask.sum(1).max() <= 96
+        assert (mask.diff(dim=1) <= 0).all() and (ids[mask == 0] == minilm.pad_token_id).all()
+        spent, words = spent + mask.numel(), words + int(mask.sum())
+    alone = minilm(texts[int(batch["index"][0])], truncation=True, max_length=96)["input_ids"]
+    assert ids[0][mask[0] == 1].tolist() == alone
+    lengths = task.encoded["train", id(minilm), 96][1]
+    plain = batch_rows(len(lengths), 32, torch.Generator().manual_seed(5))
+    unsorted = sum(len(rows) * int(lengths[rows].max()) for rows in plain)
+    assert spent < 1.1 * words and unsorted > 1.8 * words
+    widths = [batch["input_ids"].shape[1] for batch in batches]
+    assert widths != sorted(widths)  # long and short batches come mixed
+    assert {"domain", "rating", "rater_sd"} <= set(batch) and batch["domain"].dtype == torch.int64
+
+
+def test_unshuffled_texts_are_sorted_by_length(minilm):
+    task = tasks.load("sentiment/amazon")
+    widths = [int(batch["attention_mask"].sum(1).max()) for batch in task.loader("test", tokenizer=minilm)]
+    assert widths == sorted(widths)
+    short = task.loader("test", tokenizer=minilm, max_length=8)
+    assert max(batch["input_ids"].shape[1] for batch in short) == 8
+
+
+@pytest.mark.parametrize("name", ["elpv/mono", "sentiment/nyt"])
+def test_the_generator_may_be_seeded_anew(name, minilm):
+    task = tasks.load(name)
+    loader = task.loader("train", tokenizer=minilm, shuffle=True, seed=7)
+    state = torch.get_rng_state()
+    first, second = ([batch["index"].tolist() for batch in loader] for _ in range(2))
+    assert torch.equal(state, torch.get_rng_state())  # training's own random numbers are left alone
+    loader.generator.manual_seed(7)
+    assert first != second and [batch["index"].tolist() for batch in loader] == first
+
+
+def test_a_fresh_process_gives_the_same_splits_and_order():
+    script = """
+import hashlib
+from ftlib import tasks
+digest = hashlib.sha256()
+for name in ("elpv", "sentiment", "digits/optical", "instructions/tweets"):
+    task = tasks.load(name, seed=3, n=100, **({"size": 8} if name == "elpv" else {}))
+    for split in task.splits.values():
+        digest.update(repr((split.index.tolist(), split.labels.tolist())).encode())
+loader = tasks.load("digits/mnist", seed=3).loader("train", shuffle=True, seed=3)
+for batch in [*loader, *loader]:
+    digest.update(repr((batch["index"].tolist(), batch["labels"].tolist())).encode())
+print(digest.hexdigest())
+"""
+    command = [sys.executable, "-c", script]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    one, other = (process.communicate()[0] for process in both)
+    assert len(one.strip()) == 64 and one == other
+
+
+def test_instructions_count_the_answer_and_the_end_of_turn_only(smollm2):
+    task = tasks.load("instructions/tweets")
+    part = task.splits["test"]
+    place = {row: k for k, row in enumerate(part.index.tolist())}
+    answers = Counter()
+    for batch in task.loader("test", tokenizer=smollm2):
+        assert batch["labels"].shape == batch["input_ids"].shape == batch["attention_mask"].shape
+        for row, ids, labels in zip(
+            batch["index"].tolist(), batch["input_ids"], batch["labels"], strict=True
+        ):
+            counted = labels[labels != IGNORED]
+            answer = part.columns["answer"][place[row]]
+            assert smollm2.decode(counted) == answer + smollm2.eos_token
+            start = int((labels != IGNORED).nonzero()[0])  # labels[start] follows input_ids[start]
+            assert ids[start + 1 : start + len(counted)].tolist() == counted[:-1].tolist()
+            answers[answer] += 1
+    assert answers == Counter(part.columns["answer"]) and set(answers) == {"negative", "positive"}
+    turns = [{"role": "user", "content": part.columns["prompt"][place[row]]}]
+    asked = smollm2.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)["input_ids"]
+    assert ids[: start + 1].tolist() == asked  # training reads what generation will read
+    turns.append({"role": "assistant", "content": answer})
+    said = smollm2.apply_chat_template(turns, tokenize=False)
+    assert said.startswith(smollm2.decode([*ids[: start + 1], *counted]))
+    assert part.columns["text"][place[row]] in said
+
+
+def test_passes_over_a_split_are_counted():
+    task = tasks.load("digits/optical")
+    loader = task.loader("test")
+    assert task.reads["test"] == 0
+    for _ in range(2):
+        list(loader)
+    list(task.loader("test"))
+    next(iter(task.loader("train")))
+    assert task.reads == {"test": 3, "train": 1}
+
+
+@pytest.fixture
+def fashion(tmp_path):
+    """A folder with small files of Fashion-MNIST's format: 200 training and 40 test images."""
+    for part, count in (("train", 200), ("t10k", 40)):
+        labels = np.arange(count, dtype=np.uint8) % 10
+        pictures = np.broadcast_to(labels[:, None, None], (count, 28, 28))
+        for kind, numbers in (("images-idx3", pictures), ("labels-idx1", labels)):
+            head = bytes([0, 0, 8, numbers.ndim]) + np.array(numbers.shape, ">u4").tobytes()
+            (tmp_path / f"{part}-{kind}-ubyte.gz").write_bytes(gzip.compress(head + numbers.tobytes()))
+    return tmp_path
+
+
+def test_fashion_keeps_its_own_test_images(fashion, monkeypatch):
+    monkeypatch.setenv("FTLIB_FASHION", str(fashion))
+    task = tasks.load("fashion", seed=9)
+    assert [len(task.splits[split]) for split in SPLITS] == [170, 30, 40]
+    assert indices(task, "test") == list(range(200, 240))
+    assert set(indices(task, "train")) | set(indices(task, "validation")) == set(range(200))
+    for split in task.splits.values():
+        assert torch.equal(split.inputs[:, 0, 5, 5].long(), split.labels)
+
+
+def test_fashion_says_what_it_lacks(fashion):
+    file = fashion / "t10k-labels-idx1-ubyte.gz"
+    file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes())[:-3]))
+    with pytest.raises(ValueError, match="not: fetch it again"):
+        tasks.load("fashion", folder=str(fashion))
+    file.unlink()
+    with pytest.raises(FileNotFoundError, match=r"t10k-labels-idx1-ubyte\.gz missing.*dataset-fashion-mnist"):
+        tasks.load("fashion", folder=str(fashion))
+
+
+MISTAKES = [
+    (("elvp", {}), "no task 'elvp': choose one of elpv, elpv/mono"),
+    (("elpv/thin", {}), "no task 'elpv/thin'"),
+    (("elpv", {"tagret": "soft"}), "no option tagret: its options are target, protocol, size"),
+    (("instructions", {"target": "three"}), "its options are none"),
+    (("elpv", {"target": "crack"}), "'defect', 'soft', 'type', not 'crack'"),
+    (("elpv", {"protocol": "module"}), "'block', 'random', not 'module'"),
+    (("elpv/mono", {"target": "type"}), "load 'elpv', not 'elpv/mono'"),
+    (("elpv", {"size": 2.5}), "at least 8 pixels, not 2.5"),
+    (("sentiment", {"target": "stars"}), "'polarity', 'three', 'rating', not 'stars'"),
+    (("digits", {}), "load 'digits/mnist' or 'digits/optical'"),
+    (("digits/mnist", {"size": 0}), "at least 8 pixels, not 0"),
+    (("digits/optical", {"n": 5000}), "n=5000 .* choose 1 to 1146"),
+    (("digits/optical", {"n": 0}), "n=0 .* choose 1 to 1146"),
+]
+
+
+@pytest.mark.parametrize(("call", "sentence"), MISTAKES)
+def test_a_mistake_gets_one_clear_sentence(call, sentence):
+    with pytest.raises(ValueError, match=sentence) as error:
+        tasks.load(call[0], **call[1])
+    assert "\n" not in str(error.value)
+
+
+def test_loaders_refuse_what_they_cannot_do(minilm, smollm2):
+    texts = tasks.load("sentiment/tweets", n=20)
+    with pytest.raises(ValueError, match="needs a tokenizer"):
+        texts.loader("train")
+    with pytest.raises(ValueError, match="'train', 'validation', 'test', not 'dev'"):
+        texts.loader("dev")
+    with pytest.raises(ValueError, match="batch_size must be at least 1, not 0"):
+        texts.loader("train", tokenizer=minilm, batch_size=0)
+    chat = tasks.load("instructions/tweets", n=20)
+    with pytest.raises(ValueError, match="chat template: use that of 'smollm2'"):
+        chat.loader("train", tokenizer=minilm)
+    with pytest.raises(ValueError, match=r"max_length=40 would cut answers off: use at least \d+"):
+        chat.loader("train", tokenizer=smollm2, max_length=40)
+
+
+LABELS = [
+    (torch.tensor([0, 1, 2]), 2, "whole number from 0 to 1"),
+    (torch.tensor([0, -1, 1]), 2, "whole number from 0 to 1"),
+    (torch.tensor([[0.5, 0.4]] * 3), 2, "add up to 1"),
+    (torch.tensor([[1.5, -0.5]] * 3), 2, "add up to 1"),
+    (torch.tensor([0.0, float("nan"), 1.0]), 1, "finite"),
+    (torch.tensor([0, 1]), 2, "equally long"),
+]
+
+
+@pytest.mark.parametrize(("labels", "classes", "sentence"), LABELS)
+def test_a_split_checks_its_labels(labels, classes, sentence):
+    good = Split(["a", "b", "c"], torch.tensor([0, 1, 1]), 2)
+    with pytest.raises(ValueError, match=sentence):
+        replace(good, labels=labels, classes=classes)
+    with pytest.raises(ValueError, match="this one is empty"):
+        good.take(np.array([], int))
