@@ -20,9 +20,7 @@ from pathlib import Path
 
 if not (3, 11) <= sys.version_info < (3, 14):
     here = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    sys.exit(
-        f"The kit needs Python 3.11, 3.12 or 3.13, and this is {here}: call this file with one of those."
-    )
+    sys.exit(f"The kit needs Python 3.11, 3.12 or 3.13, and this is {here}: call this file with one of those.")
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
@@ -82,9 +80,7 @@ def create() -> None:
         print(f"Note: {free / 1e9:.1f} GB are free, and the set-up may need {DISK / 1e9:.0f} GB.", flush=True)
     VENV.mkdir(exist_ok=True)
     STAMP.write_text(UNFINISHED)
-    for old in set(VENV.iterdir()) - {
-        STAMP
-    }:  # the mark stays while the rest goes, whoever is killed meanwhile
+    for old in set(VENV.iterdir()) - {STAMP}:  # the mark stays while the rest goes, whoever is killed meanwhile
         shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
     if run(sys.executable, "-m", "venv", VENV):
         sys.exit("Python could not make .venv (see above); on Debian and Ubuntu, install python3-venv first.")

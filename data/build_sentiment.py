@@ -32,24 +32,18 @@ DOMAINS = {
 
 def rows(archive: tarfile.TarFile, member: str, fields: int) -> list[list[str]]:
     """The lines of one tab-separated file; every line must have `fields` fields."""
-    text = (
-        archive.extractfile(f"hutto_ICWSM_2014/{member}.txt").read().decode("utf-8-sig")
-    )  # one has a mark in front
+    text = archive.extractfile(f"hutto_ICWSM_2014/{member}.txt").read().decode("utf-8-sig")  # one has a mark in front
     table = [line.split("\t") for line in text.removesuffix("\r\n").split("\r\n")]
     wrong = [line for line in table if len(line) != fields]
     if wrong:
-        raise SystemExit(
-            f"{member} was expected to have {fields} fields a line; {len(wrong)} lines do not: {wrong[0]}"
-        )
+        raise SystemExit(f"{member} was expected to have {fields} fields a line; {len(wrong)} lines do not: {wrong[0]}")
     return table
 
 
 def build(sdist: Path) -> str:
     """The whole table as text."""
     if (got := hashlib.sha256(sdist.read_bytes()).hexdigest()) != SDIST_SHA256:
-        raise SystemExit(
-            f"{sdist} was expected to have sha256 {SDIST_SHA256}, it has {got}: get version 3.3.2 again."
-        )
+        raise SystemExit(f"{sdist} was expected to have sha256 {SDIST_SHA256}, it has {got}: get version 3.3.2 again.")
     lines = ["domain\tid\treview\trating\trater_sd\ttext"]
     with tarfile.open(sdist) as outer, tarfile.open(fileobj=outer.extractfile(INNER)) as archive:
         for domain, file in DOMAINS.items():
@@ -62,20 +56,14 @@ def build(sdist: Path) -> str:
 
 def main() -> None:
     if len(sys.argv) != 2:
-        raise SystemExit(
-            "The archive's path was expected: python data/build_sentiment.py vaderSentiment-3.3.2.tar.gz"
-        )
+        raise SystemExit("The archive's path was expected: python data/build_sentiment.py vaderSentiment-3.3.2.tar.gz")
     packed = io.BytesIO()
-    with gzip.GzipFile(
-        filename="", mode="wb", fileobj=packed, mtime=0
-    ) as file:  # no name, no date: same bytes
+    with gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0) as file:  # no name, no date: same bytes
         file.write(build(Path(sys.argv[1])).encode("utf-8"))
     target = Path(__file__).with_name("sentiment.tsv.gz")
     (part := target.with_suffix(".part")).write_bytes(packed.getvalue())
     part.replace(target)
-    print(
-        f"{target}: {len(packed.getvalue()):,} bytes, sha256 {hashlib.sha256(packed.getvalue()).hexdigest()}"
-    )
+    print(f"{target}: {len(packed.getvalue()):,} bytes, sha256 {hashlib.sha256(packed.getvalue()).hexdigest()}")
 
 
 if __name__ == "__main__":

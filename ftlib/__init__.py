@@ -26,7 +26,7 @@ _PUBLIC = {
 }
 _MODULES = {"assets", "compare", "doctor", "metrics", "models", "plots", "record", "runs", "strategies", "strategy"}
 _MODULES |= {"tasks", "train"}
-__all__ = sorted([*_PUBLIC, *_MODULES])  # noqa: PLE0604 (the names are found by __getattr__)
+__all__ = sorted([*_PUBLIC, *_MODULES])
 
 
 def __getattr__(name: str):

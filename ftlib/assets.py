@@ -83,7 +83,7 @@ ASSETS = {
 }
 DATA = Path(__file__).resolve().parent.parent / "data"
 SHIPPED = {  # name -> (file in data/, its sha256)
-    "sentiment": ("sentiment.tsv.gz", "1b9dbd2697e979100dbae8fbfad84c50d6cde85faa850a8d1d75d9dd6906860e"),
+    "sentiment": ("sentiment.tsv.gz", "1b9dbd2697e979100dbae8fbfad84c50d6cde85faa850a8d1d75d9dd6906860e")
 }
 
 

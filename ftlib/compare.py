@@ -100,13 +100,13 @@ def table(runs: pd.DataFrame, metric: str, baseline: str) -> pd.DataFrame:
 
 
 def reading(difference: Paired) -> str:
-    """"higher", "lower" or "not distinguishable here", for a margin of zero."""
+    """ "higher", "lower" or "not distinguishable here", for a margin of zero."""
     words = {"supported": "higher", "contradicted": "lower"}
     return words.get(difference.verdict(0.0), "not distinguishable here")
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's correction (Scandinavian Journal of Statistics 6, 1979): p-values that allow for how many were looked at."""
+    """Holm's correction (Scand. J. Stat. 6, 1979): p-values that allow for how many were looked at."""
     p = np.asarray(p, dtype=float)
     order = np.argsort(p)
     stepped = np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order])

@@ -23,30 +23,9 @@ from pathlib import Path
 from ftlib.wheels import AssetError
 
 PARAMETERS = 134_515_008  # the embedding is counted once: the output layer shares it
-UNPACKED = (
-    "unpacked from a 4-bit llama.cpp file (Q4_1, embedding Q8_0): not the precision of the original release"
-)
+UNPACKED = "unpacked from a 4-bit llama.cpp file (Q4_1, embedding Q8_0): not the precision of the original release"
 GREETING = "hello world"  # with the chat template and the opening of the answer, these ids:
-GREETING_IDS = [
-    1,
-    9690,
-    198,
-    2683,
-    359,
-    253,
-    5356,
-    5646,
-    11173,
-    3365,
-    3511,
-    308,
-    34519,
-    28,
-    7018,
-    411,
-    407,
-    19712,
-]
+GREETING_IDS = [1, 9690, 198, 2683, 359, 253, 5356, 5646, 11173, 3365, 3511, 308, 34519, 28, 7018, 411, 407, 19712]
 GREETING_IDS += [8182, 2, 198, 1, 4093, 198, 28120, 905, 2, 198, 1, 520, 9531, 198]
 _BLOCK = {
     "attn_norm": "input_layernorm",
@@ -97,9 +76,7 @@ def _write_weights(reader, field, folder: Path) -> None:
             weights[f"{_TOP[stem]}.weight"] = w
             continue
         _, block, part = stem.split(".")
-        weights[f"model.layers.{block}.{_BLOCK[part]}.weight"] = (
-            _halves(w, heads[part]) if part in heads else w
-        )
+        weights[f"model.layers.{block}.{_BLOCK[part]}.weight"] = _halves(w, heads[part]) if part in heads else w
     save_file(weights, file := folder / "model.safetensors", metadata={"format": "pt", "note": UNPACKED})
     file.chmod(0o644)  # safetensors writes for the owner only; a cache may be shared by a class
 
@@ -131,8 +108,7 @@ def _write_config(field, folder: Path) -> None:
         "hidden_act": "silu",
         "attention_bias": False,
         "tie_word_embeddings": True,
-        "initializer_range": 1
-        / 24,  # 1 / sqrt(hidden_size), as its authors drew the weights; not in the file
+        "initializer_range": 1 / 24,  # 1 / sqrt(hidden_size), as its authors drew the weights; not in the file
         "torch_dtype": "float32",
         "bos_token_id": field("tokenizer.ggml.bos_token_id"),
         "eos_token_id": field("tokenizer.ggml.eos_token_id"),
@@ -153,16 +129,12 @@ def _write_tokenizer(field, folder: Path) -> None:
     merges = [tuple(merge.split(" ", 1)) for merge in field("tokenizer.ggml.merges")]
     tokenizer = Tokenizer(BPE({token: i for i, token in enumerate(tokens)}, merges))
     digits = pre_tokenizers.Digits(individual_digits=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [digits, pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, pre_tokenizers.ByteLevel(add_prefix_space=False)])
     tokenizer.decoder = decoders.ByteLevel()
     special = [token for token, kind in zip(tokens, types, strict=True) if kind == control]
     tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in special])
     content = json.loads(tokenizer.to_str())
-    content["model"]["merges"] = [
-        " ".join(merge) for merge in merges
-    ]  # the older way of writing, read by all
+    content["model"]["merges"] = [" ".join(merge) for merge in merges]  # the older way of writing, read by all
     content["model"].pop("ignore_merges", None)
     (folder / "tokenizer.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
     config = {
@@ -175,9 +147,7 @@ def _write_tokenizer(field, folder: Path) -> None:
         "clean_up_tokenization_spaces": False,
         "chat_template": field("tokenizer.chat_template"),
     }
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps(config, indent=1, ensure_ascii=False), encoding="utf-8"
-    )
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def check(folder: Path) -> None:
@@ -192,19 +162,13 @@ def check(folder: Path) -> None:
         raise AssetError(f"The converted model has {count:,} parameters where {PARAMETERS:,} were expected.")
     ids = chat_ids(tokenizer, GREETING)
     if ids != GREETING_IDS:
-        raise AssetError(
-            f"The converted tokenizer reads {GREETING!r} as {ids} where {GREETING_IDS} was expected."
-        )
+        raise AssetError(f"The converted tokenizer reads {GREETING!r} as {ids} where {GREETING_IDS} was expected.")
     prompt = torch.tensor([chat_ids(tokenizer, "What is the capital of France?")])  # (1, T)
     with torch.inference_mode():
-        answer = model.generate(
-            prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=12, do_sample=False
-        )
+        answer = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=12, do_sample=False)
     text = tokenizer.decode(answer[0, prompt.shape[1] :])
     if "Paris" not in text:
-        raise AssetError(
-            f"The converted model was expected to name Paris as the capital of France; it said {text!r}."
-        )
+        raise AssetError(f"The converted model was expected to name Paris as the capital of France; it said {text!r}.")
 
 
 def chat_ids(tokenizer, question: str) -> list[int]:

@@ -98,13 +98,9 @@ def _advice(found: dict) -> list[str]:
         advice.append(f"Not ready: {names}; run `python -m ftlib assets`, once, with a network.")
     if found["memory"]["available"] < MEMORY:
         free = found["memory"]["available"] / GB
-        advice.append(
-            f"{free:.1f} GB of memory are available and {MEMORY / GB:.0f} GB are needed: close programs."
-        )
+        advice.append(f"{free:.1f} GB of memory are available and {MEMORY / GB:.0f} GB are needed: close programs.")
     if found["profile"] not in ("quick", "full"):
-        advice.append(
-            f"FTLIB_PROFILE is {found['profile']!r}, and only quick and full mean something: set one."
-        )
+        advice.append(f"FTLIB_PROFILE is {found['profile']!r}, and only quick and full mean something: set one.")
     return advice
 
 
@@ -123,9 +119,7 @@ def show(found: dict) -> None:
     table.add_row("device", f"{where['type']}: {where['name']}", f"{formats}; {where['threads']} threads")
     table.add_row("memory", f"{memory['total'] / GB:.1f} GB", f"{memory['available'] / GB:.1f} GB available")
     table.add_row("assets' folder", home["path"], f"{home['free'] / GB:.1f} GB free")
-    table.add_row(
-        "profile", found["profile"], "FTLIB_PROFILE" if os.environ.get("FTLIB_PROFILE") else "chosen"
-    )
+    table.add_row("profile", found["profile"], "FTLIB_PROFILE" if os.environ.get("FTLIB_PROFILE") else "chosen")
     table.add_section()
     for row in found["packages"]:
         state = row["state"] if row["state"] == "ready" else f"{row['state']} ({row['tested']})"

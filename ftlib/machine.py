@@ -14,7 +14,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 def profile() -> str:
-    """"quick" or "full": how much a notebook does. FTLIB_PROFILE decides, or else whether there is an accelerator."""
+    """ "quick" or "full": how much a notebook does. FTLIB_PROFILE decides, or else whether there is an accelerator."""
     chosen = os.environ.get("FTLIB_PROFILE") or ("full" if torch.accelerator.is_available() else "quick")
     if chosen not in ("quick", "full"):
         raise ValueError(f"FTLIB_PROFILE must be quick or full, but it is {chosen!r}")

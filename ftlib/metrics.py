@@ -64,7 +64,7 @@ def regression(outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
 
 
 def token_counts(logits: Tensor, labels: Tensor) -> Counter:
-    """Sums over one batch of a language model, to be added up and given to `tokens`. logits (B, T, V), labels (B, T)."""
+    """Sums over one batch of a language model, to be added up for `tokens`. logits (B, T, V), labels (B, T)."""
     counted = labels != IGNORED  # (B, T)
     chosen, target = logits[counted].float(), labels[counted]  # (M, V), (M,)
     right = torch.ones_like(counted)

@@ -76,7 +76,9 @@ def curves(points: pd.DataFrame, metric: str, title: str = "", label: str = "") 
     """A metric against training steps (see runs.curves): the mean over seeds of each arm, with one thin line a seed."""
     label = label or f"{metric} on validation"
     ends = points.groupby("arm", sort=False).apply(lambda g: g[g.step == g.step.max()][metric].mean())
-    alt = f"Line chart of {label} against steps. At the last step: " + "; ".join(f"{a} {v:.3f}" for a, v in ends.items())
+    alt = f"Line chart of {label} against steps. At the last step: " + "; ".join(
+        f"{a} {v:.3f}" for a, v in ends.items()
+    )
     fig = figure(title or f"{label} during training", "steps", label, alt + ".")
     for i, (arm, group) in enumerate(points.groupby("arm", sort=False)):
         style = {"color": COLOURS[i], "dash": DASHES[i]}
@@ -98,7 +100,7 @@ def scores(runs: pd.DataFrame, metric: str, title: str = "", label: str = "") ->
     for i, (arm, (mean, low, high)) in enumerate(stats.items()):
         values = runs.loc[runs.arm == arm, metric]
         fig.add_scatter(x=values, y=[arm] * len(values), mode="markers", opacity=0.35, showlegend=False,
-                        marker={"color": COLOURS[i], "size": 7, "symbol": MARKERS[i]}, name=f"{arm}, a seed")  # fmt: skip
+                        marker={"color": COLOURS[i], "size": 7, "symbol": MARKERS[i]}, name=arm)  # fmt: skip
         fig.add_scatter(x=[mean], y=[arm], mode="markers", name=arm, showlegend=False,
                         error_x={"type": "data", "symmetric": False, "array": [high - mean], "arrayminus": [mean - low],
                                  "thickness": 2.5, "width": 8},

@@ -60,7 +60,7 @@ def count(comparison: dict) -> int:
 
 
 def specs(name: str, comparison: dict, records: dict[str, dict]) -> Iterator[Spec]:
-    """Every spec of a comparison: first the tuning runs of an arm, then, once they are in `records`, its measurements."""
+    """The specs of a comparison: an arm's tuning runs first, then, once they are in `records`, its measurements."""
     chosen: dict[str, float] = {}
     for arm in comparison["arms"]:
         tuning = [

@@ -10,7 +10,7 @@ import os
 import platform
 import subprocess
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -78,31 +78,65 @@ def run(spec: Spec, folder: str | Path | None = None, verbose: bool = False) -> 
     return record
 
 
-def _execute(spec: Spec, verbose: bool) -> dict:
+def first_losses(spec: Spec, most: int = KEEP_LOSSES) -> list[float]:
+    """The losses of the first steps of a run, to compare with its record's; it goes no further than that."""
+    task, model, losses = *_start(spec), []
+    for history in _phases(spec, task, model, most=most):
+        losses += [row["loss"] for row in history]
+    return losses[:most]
+
+
+def _start(spec: Spec):
+    """(task, model) as they are before the first step."""
     task = tasks.load(spec.task, seed=spec.seed, **spec.options)
     set_seed(spec.seed)
-    model = models.load(spec.model, task)
+    return task, models.load(spec.model, task)
 
-    def loader(name: str, **more):
-        other, _, split = name.rpartition(":")
-        source = tasks.load(other, seed=spec.seed, **spec.options) if other else task
-        return source.loader(split, tokenizer=model.tokenizer, seed=spec.seed, **more)
+
+def _loader(spec: Spec, task, model, name: str, **more):
+    """A loader for "split" of the spec's own task, or for "task:split" of another one."""
+    other, _, split = name.rpartition(":")
+    source = tasks.load(other, seed=spec.seed, **spec.options) if other else task
+    return source.loader(split, tokenizer=model.tokenizer, seed=spec.seed, **more)
+
+
+def _phases(spec: Spec, task, model, verbose: bool = False, most: int | None = None) -> Iterator[list[dict]]:
+    """Train the model phase by phase and give each one's history; with `most`, stop after so many steps."""
+    memory, done = {}, 0
 
     def validate(model):
-        return evaluate(model, loader("validation", batch_size=64))
+        return evaluate(model, _loader(spec, task, model, "validation", batch_size=64))
 
-    memory, seconds, curve, losses, peak, done = {}, Counter(), [], [], 0, 0
     for i, phase in enumerate(spec.phases):
+        if most is not None and done >= most:
+            return
         strategy = strategies.build(phase.strategy)
         for part in parts_of(strategy):  # the same class in a later phase goes on from what it has learned
             part.load_state_dict(memory.get(type(part).__name__, {}))
         model.requires_grad_(True)  # what a phase froze, only that phase froze
-        data = {k: loader(v, batch_size=phase.batch_size, shuffle=True) for k, v in phase.data.items()}
-        model, history = fit(
+        data = {
+            k: _loader(spec, task, model, v, batch_size=phase.batch_size, shuffle=True) for k, v in phase.data.items()
+        }
+        watched = {"validate": validate, "every": spec.every} if spec.every and most is None else {}
+        if most is not None:
+            watched = {
+                "validate": lambda model: {},
+                "every": 1,
+                "stop": lambda rows, done=done: done + len(rows) >= most,
+            }
+        _, history = fit(
             model, data, strategy, steps=phase.steps, lr=phase.lr, seed=spec.seed + 1000 * i, precision=spec.precision,
-            validate=validate if spec.every else None, every=spec.every or phase.steps, verbose=verbose, **phase.fit,
+            verbose=verbose, **watched, **phase.fit,
         )  # fmt: skip
         memory |= {type(part).__name__: part.state_dict() for part in parts_of(strategy)}
+        done += len(history)
+        yield history
+
+
+def _execute(spec: Spec, verbose: bool) -> dict:
+    task, model = _start(spec)
+    seconds, curve, losses, peak, done = Counter(), [], [], 0, 0
+    for history in _phases(spec, task, model, verbose):
         for row in history:
             seconds.update(row["seconds"])
             peak = max(peak, row["memory"])
@@ -111,9 +145,9 @@ def _execute(spec: Spec, verbose: bool) -> dict:
                 recent = losses[-(spec.every or 1) :]
                 at = {"step": done + row["step"] + 1, "loss": sum(recent) / len(recent), "lr": row["lr"]}
                 curve.append({**at, **row["validation"]})
-        done += phase.steps
+        done += len(history)
     trainable, total = count_parameters(model)
-    scores = {split: evaluate(model, loader(split, batch_size=64)) for split in spec.splits}
+    scores = {split: evaluate(model, _loader(spec, task, model, split, batch_size=64)) for split in spec.splits}
     reads = task.reads["test"]
     if reads > 1:
         raise RuntimeError(f"the test split was read {reads} times in one run: it may be read once, at the end")
@@ -134,11 +168,15 @@ def _execute(spec: Spec, verbose: bool) -> dict:
 def provenance(model: torch.nn.Module) -> dict:
     """Where and with what a record was made: versions, device, threads, commit, date."""
     device = next(model.parameters()).device
-    git = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=Path(__file__).parent)
+    git = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=Path(__file__).parent
+    )
     names = ("torch", "torchvision", "timm", "transformers", "peft", "accelerate", "numpy")
     return {
         "versions": {"python": platform.python_version(), **{name: version(name) for name in names}},
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {platform.machine()}",
+        "device": torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"{device.type}, {platform.machine()}",
         "threads": torch.get_num_threads(),
         "commit": git.stdout.strip() or "not in a git checkout",
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -180,7 +218,7 @@ def frame(records: Iterable[dict]) -> pd.DataFrame:
 
 
 def curves(records: Iterable[dict]) -> pd.DataFrame:
-    """One row for each validation during a run: arm, task, model, seed, step, loss, lr, and the validation's metrics."""
+    """One row a validation during a run: arm, task, model, seed, step, loss, lr, and the validation's metrics."""
     keys = ("arm", "task", "model", "seed", "purpose")
     return pd.DataFrame([{**{k: r["spec"][k] for k in keys}, **at} for r in records for at in r["curve"]])
 

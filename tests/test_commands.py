@@ -17,11 +17,7 @@ def test_ci_runs_make_test_in_the_kits_folder(tmp_path: Path) -> None:
     make.chmod(0o755)
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", ROOT / ".ci" / "run"],
-        cwd=tmp_path,
-        env=os.environ | {"PATH": path},
-        capture_output=True,
-        text=True,
+        ["bash", ROOT / ".ci" / "run"], cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True
     )
     assert (done.stdout, done.returncode) == (f"{ROOT}: test\n", 3)
     assert os.access(ROOT / ".ci" / "run", os.X_OK)

@@ -6,11 +6,11 @@ import json
 
 import pytest
 import torch
-from toy import changed, data, net, same, weights
 
 from ftlib import strategies
 from ftlib.strategy import ROLES, combine, to_json
 from ftlib.train import evaluate, fit
+from toy import changed, data, net, same, weights
 
 NAMES = list(strategies.CATALOG)
 # What may change, by the beginning of its name in the state dict; a strategy that is not here changes everything.
@@ -27,7 +27,9 @@ def test_the_catalogue_is_not_empty_and_every_name_is_in_its_file():
 
 def train(name, model=None, seed=0, **more):
     model = model or net(p=0.2)
-    return fit(model, data(shuffle=True), strategies.get(name)(), steps=12, lr=1e-2, seed=seed, verbose=False, **more)[0]
+    return fit(model, data(shuffle=True), strategies.get(name)(), steps=12, lr=1e-2, seed=seed, verbose=False, **more)[
+        0
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)

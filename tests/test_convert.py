@@ -105,9 +105,7 @@ def test_smollm2_says_that_it_was_unpacked_from_4_bits() -> None:
         down = weights.get_tensor("model.layers.3.mlp.down_proj.weight")  # (out, in)
     blocks = down[:64].reshape(-1, 32)  # a scale and an offset for each 32 weights, so at most 16 values
     assert max(len(np.unique(block)) for block in blocks) == 16
-    assert (
-        os.name == "nt" or (folder / "model.safetensors").stat().st_mode & 0o044 == 0o044
-    )  # others may read
+    assert os.name == "nt" or (folder / "model.safetensors").stat().st_mode & 0o044 == 0o044  # others may read
 
 
 @pytest.mark.parametrize(

@@ -93,9 +93,7 @@ def test_a_python_without_the_packages_gets_a_sentence(tmp_path: Path) -> None:
     code = "import sys; from ftlib.__main__ import main; sys.exit(main(['doctor']))"
     root = Path(doctor.__file__).parent.parent
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", code], cwd=root, env=environment, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-S", "-c", code], cwd=root, env=environment, capture_output=True, text=True)
     assert done.returncode == 1
     assert "is missing: run `make setup`" in done.stderr and "Traceback" not in done.stderr
 

@@ -50,9 +50,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         "JUPYTER_RUNTIME_DIR": folder / "runtime",
         "IPYTHONDIR": folder / "ipython",
     }
-    environment = setup_env.lab_environment(folder / "config") | {
-        name: str(at) for name, at in places.items()
-    }
+    environment = setup_env.lab_environment(folder / "config") | {name: str(at) for name, at in places.items()}
     with (folder / "log.txt").open("w") as log:
         process = subprocess.Popen(
             setup_env.lab_command(sys.executable, extra),

@@ -5,10 +5,10 @@ import copy
 
 import pandas as pd
 import pytest
-from test_compare import METRIC, runs
 
 from ftlib import plots
 from ftlib.compare import paired
+from test_compare import METRIC, runs
 
 POINTS = pd.DataFrame(
     {"arm": arm, "seed": seed, "step": step, "accuracy": 0.5 + step / 100 + i / 10, "loss": 1.0}

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from toy import Cosine, Mixup, data, net, same, weights
 
 from ftlib.strategy import Strategy, combine
 from ftlib.train import fit
+from toy import Cosine, Mixup, data, net, same, weights
 
 KILLS = 10
 CHILD = """

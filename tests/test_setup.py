@@ -22,8 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DIRECT = [
     Requirement(text)
-    for text in PROJECT["dependencies"]
-    + [r for extra in PROJECT["optional-dependencies"].values() for r in extra]
+    for text in PROJECT["dependencies"] + [r for extra in PROJECT["optional-dependencies"].values() for r in extra]
 ]
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())
 SYSTEMS = [  # sys_platform, platform_system, os_name, platform_machine

@@ -6,6 +6,11 @@ import re
 
 import pytest
 import torch
+
+from ftlib import strategies
+from ftlib.strategies.full import L2SP, FromScratch, Full, LayerRates, LinearProbe
+from ftlib.strategy import MERGE, Combined, Strategy, combine, count_targets, target_loss, to_json
+from ftlib.train import fit
 from toy import (
     AGEM,
     DANN,
@@ -23,11 +28,6 @@ from toy import (
     same,
     weights,
 )
-
-from ftlib import strategies
-from ftlib.strategies.full import L2SP, FromScratch, Full, LayerRates, LinearProbe
-from ftlib.strategy import MERGE, Combined, Strategy, combine, count_targets, target_loss, to_json
-from ftlib.train import fit
 
 PAIRS = [
     (LoRA(), Freeze()),
@@ -49,9 +49,7 @@ def test_there_are_ten_slots_and_a_merge_rule_for_each():
 
 @pytest.mark.parametrize(("a", "b"), PAIRS, ids=lambda s: type(s).__name__)
 def test_both_orders_give_identical_weights(a, b):
-    loaders = {k: data(seed=i) for i, k in enumerate(("train", "source", "a", "b"))} | {
-        "target": data(shift=1.0)
-    }
+    loaders = {k: data(seed=i) for i, k in enumerate(("train", "source", "a", "b"))} | {"target": data(shift=1.0)}
     one, two = (
         fit(net(), loaders, combine(*copy.deepcopy(pair)), steps=5, lr=1e-2, verbose=False)[0]
         for pair in ((a, b), (b, a))
@@ -64,11 +62,7 @@ def test_freezing_and_injection_in_any_order_leave_what_was_made_trainable():
     lora = {f"stages.{i}.0.{x}" for i in (0, 1) for x in "AB"}
     for parts in ((Freeze(), LoRA()), (LoRA(), Freeze()), (combine(LoRA()), combine(Freeze()))):
         model = combine(*parts).prepare(net())
-        assert {n for n, p in model.named_parameters() if p.requires_grad} == {
-            "head.weight",
-            "head.bias",
-            *lora,
-        }
+        assert {n for n, p in model.named_parameters() if p.requires_grad} == {"head.weight", "head.bias", *lora}
     model = combine(Freeze(["stages", "head"]), MultiTask()).prepare(net())
     assert all(p.requires_grad for p in model.head.parameters())
 
@@ -104,10 +98,7 @@ def test_a_copy_shares_no_state():
 
 def test_the_loss_follows_from_the_labels_and_is_a_sum():
     logits = torch.randn(4, 3)
-    hard, soft = (
-        torch.tensor([0, 2, 1, -100]),
-        torch.tensor([[1.0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 0.5, 0.5]]),
-    )
+    hard, soft = (torch.tensor([0, 2, 1, -100]), torch.tensor([[1.0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 0.5, 0.5]]))
     by_hand = -logits.log_softmax(-1)[[0, 1, 2], [0, 2, 1]]
     torch.testing.assert_close(target_loss(logits, hard), by_hand.sum())
     torch.testing.assert_close(target_loss(logits, soft), -(soft * logits.log_softmax(-1)).sum())

@@ -8,28 +8,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from toy import (
-    AGEM,
-    DANN,
-    EWC,
-    Cosine,
-    Decay,
-    LoRA,
-    Mixup,
-    MultiTask,
-    PCGrad,
-    changed,
-    data,
-    net,
-    same,
-    weights,
-)
 from torch import nn
 from torch.utils.data import DataLoader
 
 from ftlib import strategies
 from ftlib.strategy import Strategy, combine, parts_of
 from ftlib.train import evaluate, fit, predict_logits
+from toy import AGEM, DANN, EWC, Cosine, Decay, LoRA, Mixup, MultiTask, PCGrad, changed, data, net, same, weights
 
 
 def train(model, loaders, strategy=None, steps=3, lr=1e-2, **more):
@@ -60,18 +45,14 @@ def test_gradients_are_zeroed_each_step():
 
 def test_one_batch_equals_its_ragged_pieces():
     one, _ = train(net(bn=False).double(), data(n=50, bs=50, dtype=torch.double))
-    pieces, _ = train(
-        net(bn=False).double(), data(n=50, bs=16, dtype=torch.double), accumulate=4
-    )  # 16, 16, 16, 2
+    pieces, _ = train(net(bn=False).double(), data(n=50, bs=16, dtype=torch.double), accumulate=4)  # 16, 16, 16, 2
     close(one, pieces)
 
     class MeanOfMeans(Strategy):
         def loss(self, model, batch):
             return {"loss": F.cross_entropy(model(batch), batch["labels"]) * 50 / 4}
 
-    wrong, _ = train(
-        net(bn=False).double(), data(n=50, bs=16, dtype=torch.double), MeanOfMeans(), accumulate=4
-    )
+    wrong, _ = train(net(bn=False).double(), data(n=50, bs=16, dtype=torch.double), MeanOfMeans(), accumulate=4)
     assert max((weights(one)[k] - weights(wrong)[k]).abs().max() for k in weights(one)) > 1e-4
 
 
@@ -127,9 +108,7 @@ def test_gradient_surgery_as_in_the_papers():
     _, rows = train(net(), two, combine(PCGrad(), MultiTask()), steps=60)
     assert all(rows[-1]["terms"][task] < 0.6 * rows[0]["terms"][task] for task in "ab")
     g = {"a": {"w": torch.tensor([1.0, 0.0])}, "b": {"w": torch.tensor([-1.0, 1.0])}}
-    torch.testing.assert_close(
-        PCGrad().gradient(g, {})["w"], torch.tensor([0.5, 1.5])
-    )  # [.5, .5] + [0, 1], by hand
+    torch.testing.assert_close(PCGrad().gradient(g, {})["w"], torch.tensor([0.5, 1.5]))  # [.5, .5] + [0, 1], by hand
     past = {"loss": g["a"], "memory": g["b"]}
     torch.testing.assert_close(AGEM().gradient(past, {})["w"], torch.tensor([0.5, 0.5]))
 
@@ -159,9 +138,7 @@ def test_the_domain_gradient_is_reversed_and_no_target_label_is_read():
 
     def grads(lam):
         strategy.lam = lam
-        return torch.autograd.grad(
-            strategy.penalty(model, batch), [model.stages[0][0].weight, model.domain.weight]
-        )
+        return torch.autograd.grad(strategy.penalty(model, batch), [model.stages[0][0].weight, model.domain.weight])
 
     (f1, d1), (f2, d2) = grads(1.0), grads(-1.0)
     torch.testing.assert_close(f1, -f2)
@@ -182,9 +159,7 @@ def test_a_parameter_group_keeps_its_own_rate_and_decay():
 
     class Spy(strategies.LayerRates):
         def finish(self, model, loaders):
-            seen.extend(
-                self.groups([{"params": list(model.named_parameters()), "lr": 1.0, "weight_decay": 0.1}])
-            )
+            seen.extend(self.groups([{"params": list(model.named_parameters()), "lr": 1.0, "weight_decay": 0.1}]))
 
     train(net(), data(), Spy(decay=0.5), steps=1)
     assert [(g["lr"], g["weight_decay"]) for g in seen] == [(0.25, 0.1), (0.5, 0.1), (1.0, 0.1)]
@@ -214,9 +189,7 @@ def test_a_batch_that_does_not_fit_in_memory_says_what_to_do():
         def loss(self, model, batch):
             return {"loss": torch.ones(2**46).sum()}  # 256 TiB: the real allocator refuses
 
-    with pytest.raises(
-        MemoryError, match="a batch of 16 examples does not fit in memory: use batch_size=8 and twice"
-    ):
+    with pytest.raises(MemoryError, match="a batch of 16 examples does not fit in memory: use batch_size=8 and twice"):
         train(net(), data(), Huge(), steps=1)
 
 
@@ -227,9 +200,7 @@ def test_an_empty_split_and_wrong_arguments_are_one_sentence():
         predict_logits(net(), DataLoader([], batch_size=4))
     with pytest.raises(ValueError, match="fit needs steps >= 0, accumulate >= 1"):
         train(net(), data(), accumulate=0)
-    with pytest.raises(
-        ValueError, match="precision must be one of auto, float32, bfloat16, but it is 'half'"
-    ):
+    with pytest.raises(ValueError, match="precision must be one of auto, float32, bfloat16, but it is 'half'"):
         train(net(), data(), precision="half")
     with pytest.raises(KeyError, match="source"):
         train(net(), data(), DANN(), steps=1)
@@ -241,9 +212,7 @@ def test_validation_does_not_move_training_and_stop_stops():
         for v in (None, lambda m: evaluate(m, data(shuffle=True)))
     )
     assert same(weights(plain), weights(watched))
-    _, rows = train(
-        net(), data(), steps=50, every=5, validate=lambda m: {"a": 0.5}, stop=lambda h: len(h) >= 10
-    )
+    _, rows = train(net(), data(), steps=50, every=5, validate=lambda m: {"a": 0.5}, stop=lambda h: len(h) >= 10)
     assert len(rows) == 10 and rows[-1]["validation"] == {"a": 0.5}
 
 
@@ -256,7 +225,7 @@ def test_each_step_reports_its_time_in_parts_and_its_memory():
 def test_what_was_resolved_is_printed(capsys):
     fit(net(), data(), LoRA(), steps=1, lr=1e-2)
     assert (
-        "LoRA(r=2, alpha=4.0): cpu, float32, 159 of 575 parameters trained, 1 steps, peak rate 0.01"
+        "LoRA(r=2, alpha=4.0): cpu, float32, 159 of 575 parameters trained, steps 1 to 1, peak rate 0.01"
         in capsys.readouterr().out
     )
 

@@ -119,9 +119,7 @@ class LoRA(Strategy):
 class NoDecay(Strategy):
     def groups(self, groups):
         parts = [
-            (g, [q for q in g["params"] if (q[1].ndim > 1) == wide], wide)
-            for g in groups
-            for wide in (True, False)
+            (g, [q for q in g["params"] if (q[1].ndim > 1) == wide], wide) for g in groups for wide in (True, False)
         ]
         return [{**g, "params": ps, "weight_decay": g["weight_decay"] * wide} for g, ps, wide in parts if ps]
 
@@ -174,12 +172,7 @@ class EWC(Strategy):
 
     def penalty(self, model, batch):
         now = dict(model.named_parameters())
-        pulls = [
-            (f * (now[k] - v) ** 2).sum()
-            for a in self.anchors
-            for k, (f, v) in a.items()
-            if now[k].requires_grad
-        ]
+        pulls = [(f * (now[k] - v) ** 2).sum() for a in self.anchors for k, (f, v) in a.items() if now[k].requires_grad]
         return self.lam / 2 * sum(pulls)
 
     def finish(self, model, loaders):
@@ -207,9 +200,7 @@ class MultiTask(Strategy):
 
     def batches(self, loaders):
         for items in zip(*(loaders[t] for t in self.tasks), strict=False):
-            yield [
-                {**b, "task": t, "n": {t: len(b["labels"])}} for t, b in zip(self.tasks, items, strict=True)
-            ]
+            yield [{**b, "task": t, "n": {t: len(b["labels"])}} for t, b in zip(self.tasks, items, strict=True)]
 
 
 @dataclass
@@ -240,9 +231,7 @@ class AGEM(Strategy):
     def batches(self, loaders):
         for batch in loaders["train"]:
             batch = {**batch, "n": {"loss": count_targets(batch["labels"])}}
-            past = (
-                {k: torch.cat([m[k] for m in self.memory]) for k in ("x", "labels")} if self.memory else None
-            )
+            past = {k: torch.cat([m[k] for m in self.memory]) for k in ("x", "labels")} if self.memory else None
             yield [batch] + ([{**past, "n": {"memory": len(past["labels"])}}] if past else [])
 
     def gradient(self, grads, losses):
@@ -289,9 +278,7 @@ class DANN(Strategy):
 
     def penalty(self, model, batch):
         x = torch.cat([batch["x"], batch["target"]["x"]])
-        is_target = torch.cat([torch.zeros(len(batch["x"])), torch.ones(len(batch["target"]["x"]))]).to(
-            x.dtype
-        )
+        is_target = torch.cat([torch.zeros(len(batch["x"])), torch.ones(len(batch["target"]["x"]))]).to(x.dtype)
         guess = model.domain(Reverse.apply(model.features({"x": x}), self.lam))[:, 0]
         return self.weight * F.binary_cross_entropy_with_logits(guess, is_target)
 

@@ -1,15 +1,17 @@
 """load(): pretrained weights from a file on this computer, as a model whose parts are in order.
 
-A model is `.stages`, from the input to the last features, and then `.head`, from the features to the logits:
+A model is `.stages`, from the input to the last features, and then `.head`, from the features to the
+logits:
 
     batch -> stages[0] -> stages[1] -> ... -> features -> head -> logits
 
-Every tensor has its place in a stage or in the head, so "freeze the first three stages", "a smaller rate for early
-stages" and "keep what stage 4 gives, it never changes" are one line each, for a convolutional network and a
-transformer alike. A task brings its own head, freshly drawn: the pretrained one answers another question.
+Every tensor has its place in a stage or in the head, so "freeze the first three stages", "a smaller rate
+for early stages" and "keep what stage 4 gives, it never changes" are one line each, for a convolutional
+network and a transformer alike. A task brings its own head, freshly drawn: the pretrained one answers
+another question.
 
-Three models come with the kit. Any folder that timm or transformers has saved (config.json, model.safetensors) is
-loaded by its path. Nothing here touches the network.
+Three models come with the kit. Any folder that timm or transformers has saved, with config.json and
+model.safetensors, is loaded by its path. Nothing here touches the network.
 """
 
 import json
@@ -28,42 +30,29 @@ KNOWN = {"efficientnet-lite0": "image", "minilm": "text", "smollm2": "lm"}  # na
 def load(name: str | Path, task=None, *, pretrained: bool = True) -> Model:
     """The model in evaluation mode, on the CPU, in float32.
 
-    name: one of `KNOWN`, or the folder of a timm or transformers model. task: says how many outputs the fresh head
-    has, which torch's global generator draws (a language model keeps its head); without a task the checkpoint's own
-    head is kept. pretrained=False draws all weights as the architecture's authors do. Raises ValueError for an
-    unknown name, a task of another kind, or weights that do not fit; FileNotFoundError for a missing file.
+    name: one of `KNOWN`, or the folder of a timm or transformers model. task: says how many outputs the fresh
+    head has, which torch's global generator draws (a language model keeps its head); without a task the
+    checkpoint's own head is kept. pretrained=False draws all weights as the architecture's authors do.
+    Raises ValueError for an unknown name, a task of another kind, or weights that do not fit, and
+    FileNotFoundError or AssetError for a file that is not there.
     """
-    folder = Path(name)
-    if name in KNOWN:
-        kind, library = KNOWN[name], "timm" if KNOWN[name] == "image" else "transformers"
-    elif folder.is_dir():
-        kind, library = _look_into(folder, task)
-    else:
-        raise ValueError(
-            f"{str(name)!r} is no folder and no known model: the known ones are {', '.join(KNOWN)}."
-        )
+    known, folder = name in KNOWN, Path(name)
+    if not known and not folder.is_dir():
+        raise ValueError(f"{str(name)!r} is neither a folder nor a known model: {', '.join(KNOWN)}")
+    kind = KNOWN[name] if known else _kind(folder)
     if task is not None and task.kind != kind:
-        raise ValueError(
-            f"{str(name)!r} is a model of kind {kind!r} and the task is of kind {task.kind!r}: "
-            f"choose {' or '.join(k for k, v in KNOWN.items() if v == task.kind) or 'another task'}."
-        )
+        fitting = " or ".join(k for k, v in KNOWN.items() if v == task.kind) or "another task"
+        raise ValueError(f"{str(name)!r} reads {kind!r} and the task gives {task.kind!r}: choose {fitting}")
     outputs = task.outputs if task is not None and kind != "lm" else None
-    if library == "timm":
-        from ftlib.models import (
-            image,
-        )  # timm and transformers take seconds to import: only the one that is needed
+    if kind == "image":
+        from ftlib.models import image  # here, not above: timm and transformers take seconds to import
 
-        net, make = (
-            image.read_folder(folder, pretrained) if name not in KNOWN else image.read_lite0(pretrained)
-        )
-        model = image.ImageModel(net, make, folder.name, outputs)
-    else:
-        from ftlib.models import text
+        net, make = image.read_lite0(pretrained) if known else image.read_folder(folder, pretrained)
+        return image.ImageModel(net, make, folder.name, outputs).eval()
+    from ftlib.models import text
 
-        folder = assets.path(name) if name in KNOWN else folder
-        net, make, tokenizer = text.read_folder(folder, kind, pretrained)
-        model = text.CLASSES[kind](net, make, Path(name).name, outputs, tokenizer)
-    return model.eval()
+    net, make, tokenizer = text.read_folder(assets.path(name) if known else folder, kind, pretrained)
+    return text.CLASSES[kind](net, make, folder.name, outputs, tokenizer).eval()
 
 
 def save(model: Model, path: str | Path) -> None:
@@ -74,22 +63,18 @@ def save(model: Model, path: str | Path) -> None:
 
 
 def load_weights(model: Model, path: str | Path) -> Model:
-    """Fill the model with what `save` wrote; ValueError if any tensor has no place or is missing."""
+    """Fill the model with what `save` wrote; ValueError unless every tensor fits."""
     return fill(model, load_file(path), path)
 
 
-def _look_into(folder: Path, task) -> tuple[str, str]:
-    """(kind, library) of a model folder, from its config.json."""
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(
-            f"{folder} has no config.json: give the folder of a model that timm or transformers saved."
-        )
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+def _kind(folder: Path) -> str:
+    """What the model in a folder reads, from its config.json."""
+    file = folder / "config.json"
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is missing: name a folder where timm or transformers saved a model")
+    config = json.loads(file.read_text(encoding="utf-8"))
     if "architecture" in config:
-        return "image", "timm"
-    if "model_type" in config:
-        generates = any(a.endswith(("ForCausalLM", "LMHeadModel")) for a in config.get("architectures") or [])
-        return "lm" if generates else "text", "transformers"
-    raise ValueError(
-        f"{folder / 'config.json'} names neither an architecture (timm) nor a model_type (transformers)."
-    )
+        return "image"  # timm
+    if "model_type" not in config:
+        raise ValueError(f"{file} names neither an architecture (timm) nor a model_type (transformers)")
+    return "lm" if any(a.endswith("ForCausalLM") for a in config.get("architectures") or []) else "text"

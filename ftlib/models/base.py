@@ -2,9 +2,9 @@
 
     features = pool(stages[n-1](... stages[1](stages[0](inputs))))          logits = head(features)
 
-`forward_to(k)` runs the first k stages and `forward_from(k)` the rest. What frozen first stages give never changes,
-so it can be computed once and kept: in evaluation mode, forward_from(k, forward_to(k, batch), batch) equals
-forward(batch) exactly.
+`forward_to(k)` runs the first k stages and `forward_from(k)` the rest. What frozen first stages give never
+changes, so it can be computed once and kept: in evaluation mode, forward_from(k, forward_to(k, batch),
+batch) equals forward(batch) exactly.
 
 Letters: B examples, T tokens, C channels, H x W pixels, D features, K outputs, V tokens of the vocabulary.
 """
@@ -12,7 +12,6 @@ Letters: B examples, T tokens, C channels, H x W pixels, D features, K outputs, 
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 
@@ -22,7 +21,7 @@ class Model(nn.Module):
     kind = ""  # "image", "text" or "lm": what a batch must hold
 
     def __init__(self, net: nn.Module, make: Callable, name: str, outputs: int | None = None, tokenizer=None):
-        """Cut `net` into stages. make() gives the same network freshly drawn; outputs: the width of a new head."""
+        """Cut `net`. make() draws such a net anew. outputs: K of a fresh head; None keeps its own."""
         super().__init__()
         self.name, self.make, self.outputs, self.tokenizer = name, make, outputs, tokenizer
         stages, head, self.width = self.split(net.eval())  # width: D, what the head reads
@@ -66,12 +65,12 @@ class Model(nn.Module):
         return self.pool(self.forward_to(len(self.stages), batch), batch)
 
     def answer(self, features: Tensor, batch: dict) -> Tensor:
-        """The head's logits. Of several heads, which a strategy put there as an nn.ModuleDict, batch["task"]'s."""
+        """The head's logits; where a strategy put several heads (nn.ModuleDict), batch["task"] names one."""
         head = self.head[batch["task"]] if isinstance(self.head, nn.ModuleDict) else self.head
         return head(features)
 
     def forward(self, batch: dict) -> Tensor:
-        """Logits (B, K), or (B, T, V) for a language model, where [:, t] predicts the token after input_ids[:, t]."""
+        """Logits (B, K); of a language model (B, T, V): [:, t] predicts the token after input_ids[:, t]."""
         return self.forward_from(0, self.inputs(batch), batch)
 
     def stage(self, which: str | int) -> nn.Module:
@@ -81,7 +80,7 @@ class Model(nn.Module):
             return self.stages[names.index(which)]
         if isinstance(which, int) and -len(names) <= which < len(names):
             return self.stages[which]
-        raise ValueError(f"{self.name} has no stage {which!r}: its stages are {', '.join(names)}.")
+        raise ValueError(f"{self.name} has no stage {which!r}: its stages are {', '.join(names)}")
 
     @property
     def tied(self) -> bool:
@@ -89,21 +88,16 @@ class Model(nn.Module):
         shared = set(self.stages.parameters())
         return any(weight in shared for weight in self.head.parameters())
 
-    @torch.no_grad()
     def reset_parameters(self) -> None:
         """Draw every weight anew as the architecture's authors do, head and BatchNorm statistics included."""
         fresh = type(self)(self.make(), self.make, self.name, self.outputs, self.tokenizer)
         if fresh.state_dict().keys() != self.state_dict().keys():
-            raise ValueError(
-                f"A strategy has changed {self.name}: draw the weights anew before that, or load it again."
-            )
+            raise ValueError(f"a strategy has changed {self.name}: draw the weights anew before it does")
         self.load_state_dict(fresh.state_dict())
 
     def _cut(self, k: int) -> int:
         if not 0 <= k <= len(self.stages):
-            raise ValueError(
-                f"{self.name} has {len(self.stages)} stages, so k must be 0 to {len(self.stages)}, not {k}."
-            )
+            raise ValueError(f"k counts stages of {self.name}: it must be 0 to {len(self.stages)}, not {k}")
         return k
 
 
@@ -114,18 +108,14 @@ def fill(module: nn.Module, tensors: dict[str, Tensor], source: str | Path) -> n
     """
     own = module.state_dict()
     arriving = {own[name].data_ptr() for name in tensors if name in own}
-    wrong = [
-        name for name, tensor in own.items() if name not in tensors and tensor.data_ptr() not in arriving
-    ]
+    wrong = [name for name, place in own.items() if name not in tensors and place.data_ptr() not in arriving]
     wrong += [name for name, tensor in tensors.items() if name not in own or own[name].shape != tensor.shape]
     if wrong:
         raise ValueError(
-            f"{source} holds the weights of another model: {len(wrong)} of {len(own)} tensors are missing, unknown or "
-            f"of another shape, {wrong[0]!r} first; nothing was loaded."
+            f"{source} does not hold the weights of this model: {len(wrong)} tensors are missing, unknown or "
+            f"of another shape, {wrong[0]!r} is the first; nothing was loaded"
         )
-    module.load_state_dict(
-        tensors, strict=False
-    )  # strict about all but the second name of a shared tensor, as seen above
+    module.load_state_dict(tensors, strict=False)  # not strict about the second name of a shared tensor only
     return module
 
 

@@ -1,13 +1,15 @@
 """Image networks from timm, cut into stages.
 
-Most image networks are a chain: their children, called one after the other in the order of their definition, are the
-forward pass. `chain` uses that, for EfficientNet, MobileNet, ResNet, ConvNeXt, RegNet, Swin and their like. A vision
-transformer (ViT, DeiT, BEiT) does work that belongs to no child: class token, positions, pooling. `ends` keeps two
-copies of it, emptied of the blocks, for what comes before and after them. No cut is trusted: each must give what the
-uncut network gives on random images. A network that neither fits (CaiT, HRNet, Hiera) is run as a whole, see `around`:
-its stages say which tensor comes where, for freezing and rates, but nothing can be entered between them.
+Most image networks are a chain: their children, called one after the other in the order of definition, are
+the forward pass. `chain` uses that, for EfficientNet, MobileNet, ResNet, ConvNeXt, RegNet, Swin and their
+like. A vision transformer (ViT, DeiT, BEiT) does work that belongs to no child: class token, positions,
+pooling. `ends` keeps two copies of it, emptied of the blocks, for what comes before and after them. No cut
+is trusted: each must give what the uncut network gives on random images. A network that neither fits (CaiT,
+HRNet, Hiera) is run as a whole, see `around`: its stages say which tensor comes where, for freezing and
+learning rates, but it cannot be entered between them.
 
-Not carried over: dropout that a network applies outside its children, just before the head (timm's default is none).
+Not carried over: dropout that a network applies outside its children, before the head (timm's default:
+none).
 """
 
 import copy
@@ -29,52 +31,51 @@ BODIES = ("blocks", "stages", "layers", "features")  # what timm calls the conta
 
 
 class ImageModel(Model):
-    """batch["pixels"]: floats in 0..1, (B, C, H, W), C = 1 or what the network has. The model normalises them."""
+    """batch["pixels"]: floats in 0..1, (B, C, H, W), C = 1 or the network's own; normalised here."""
 
     kind = "image"
 
     def split(self, net):
         cfg = net.pretrained_cfg
-        self.register_buffer(
-            "mean", torch.tensor(cfg["mean"]).view(1, -1, 1, 1), persistent=False
-        )  # (1, C, 1, 1)
-        self.register_buffer("std", torch.tensor(cfg["std"]).view(1, -1, 1, 1), persistent=False)
+        for name in ("mean", "std"):  # of the pixels, per channel
+            value = torch.tensor(cfg[name]).view(1, -1, 1, 1)  # (1, C, 1, 1)
+            self.register_buffer(name, value, persistent=False)
         x = torch.randn(2, *cfg["input_size"], generator=torch.Generator().manual_seed(0))  # (B, C, H, W)
         with torch.no_grad():
-            logits = net(x)
+            try:
+                logits = net(x)
+            except (AssertionError, RuntimeError) as error:
+                size = tuple(cfg["input_size"])
+                raise ValueError(f"{self.name}: the network does not take images of {size}, its input_size") from error
             head = _linear(net.get_classifier())
             net.reset_classifier(0)  # timm's way to take the head off: what is left gives the features
             features = net(x)
-            if features.ndim != 2 or (
-                not self.outputs and (head is None or not same(head(features), logits))
-            ):
+            fits = head is not None and same(head(features), logits)
+            if features.ndim != 2 or not (fits or self.outputs):
                 raise ValueError(
                     f"{self.name}: {type(net).__name__} does not end in features (B, D) and one linear head: "
-                    f"load it with a task, or choose another network."
+                    f"load it with a task, which brings a head, or choose another network"
                 )
-            cuts = (cut(net) for cut in (chain, ends))
-            stages = next((cut for cut in cuts if _proved(cut, net, x, features)), None)
-        self.whole = stages is None
-        return stages or around(net), head, features.shape[1]
+            cut = next((cut for cut in (chain, ends) if _proved(cut, net, x)), around)
+        self.whole = cut is around
+        return cut(net), head, features.shape[1]
 
     def inputs(self, batch):
         x, channels = batch["pixels"], self.mean.shape[1]
         if not x.is_floating_point() or x.ndim != 4 or x.shape[1] not in (1, channels):
             raise ValueError(
                 f"pixels must be floats in 0..1 of shape (B, 1 or {channels}, H, W), but these are "
-                f"{str(x.dtype).removeprefix('torch.')} of shape {tuple(x.shape)}: convert them first."
+                f"{str(x.dtype).removeprefix('torch.')} of shape {tuple(x.shape)}: convert them first"
             )
-        return (
-            x.expand(-1, channels, -1, -1) - self.mean
-        ) / self.std  # grey images: the same in every channel
+        return (x.expand(-1, channels, -1, -1) - self.mean) / self.std  # grey: the same in every channel
 
     def run(self, h, batch, start, stop):
         if not self.whole:
             return super().run(h, batch, start, stop)
         if start not in (0, len(self.stages)) or stop not in (0, len(self.stages)):
             raise ValueError(
-                f"{self.name} is no chain of its stages, so it cannot be cut between them: use k = 0 or "
-                f"k = {len(self.stages)}, or a network such as ResNet, EfficientNet, ConvNeXt or ViT."
+                f"{self.name} is no chain of its stages and cannot be entered between them: use k = 0 or "
+                f"{len(self.stages)}, or a network such as EfficientNet, ResNet, ConvNeXt or ViT"
             )
         return self.stages[0](h) if stop > start else h  # stage 0 is the network itself: see `around`
 
@@ -86,10 +87,10 @@ def chain(net: nn.Module) -> dict[str, nn.Module]:
     """
     parts, groups = [], []
     for name, child in net.named_children():
-        opened = name in BODIES and isinstance(child, nn.Sequential | nn.ModuleList)
-        parts += (
-            [(f"{name}.{i}", block) for i, block in child.named_children()] if opened else [(name, child)]
-        )
+        if name in BODIES and isinstance(child, nn.Sequential | nn.ModuleList):
+            parts += [(f"{name}.{i}", block) for i, block in child.named_children()]
+        else:
+            parts.append((name, child))
     for name, part in parts:
         if not groups or any(p.ndim > 1 for p in part.parameters()):
             groups.append((name if groups else "stem", [(name, part)]))
@@ -136,8 +137,8 @@ class After(nn.Module):
 def around(net: nn.Module) -> dict[str, nn.Module]:
     """Any network: stage 0 is the network itself, and does the whole work.
 
-    The other stages are taken off its list of children, so that each tensor is listed once; it still reaches them,
-    as plain attributes.
+    The other stages are taken off its list of children, so that each tensor is listed once; it still reaches
+    them, as plain attributes.
     """
     (_, first), *rest = chain(net).items()
     children = {name: child for name, child in net._modules.items() if child is not None}
@@ -149,9 +150,9 @@ def around(net: nn.Module) -> dict[str, nn.Module]:
 
 
 def read_lite0(pretrained: bool) -> tuple[nn.Module, Callable]:
-    """(EfficientNet-Lite0, function that draws it anew): an EfficientNet without squeeze-and-excitation, from 2020.
+    """(EfficientNet-Lite0, function that draws it anew): no squeeze-and-excitation, ReLU6, for phones.
 
-    The checkpoint uses other names than timm and the same order, so its tensors are matched by position.
+    The checkpoint has other names than timm and the same order, so its tensors are matched by position.
     """
     cfg = {"mean": [127 / 255] * 3, "std": [128 / 255] * 3, "input_size": (3, 224, 224)}
     make = partial(_create, "tf_efficientnet_lite0", {"num_classes": 1000}, cfg)
@@ -160,10 +161,8 @@ def read_lite0(pretrained: bool) -> tuple[nn.Module, Callable]:
         path = assets.path("efficientnet-lite0")
         tensors, names = torch.load(path, map_location="cpu", weights_only=True), list(net.state_dict())
         if len(tensors) != len(names):
-            raise ValueError(
-                f"{path} holds {len(tensors)} tensors and the network has {len(names)}: it is another model."
-            )
-        fill(net, dict(zip(names, tensors.values(), strict=True)), path)
+            raise ValueError(f"{path} holds {len(tensors)} tensors, not {len(names)}: it is another model")
+        fill(net, dict(zip(names, tensors.values())), path)
     return net, make
 
 
@@ -171,17 +170,14 @@ def read_folder(folder: Path, pretrained: bool) -> tuple[nn.Module, Callable]:
     """(network, function that draws it anew), from a folder as timm.models.save_for_hf writes it."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if not timm.is_model(config["architecture"]):
-        raise ValueError(
-            f"{folder} holds a {config['architecture']!r}, which timm {timm.__version__} does not know."
-        )
+        raise ValueError(f"{folder} holds a {config['architecture']!r}, unknown to timm {timm.__version__}")
     arguments = {"num_classes": config.get("num_classes", 1000), **config.get("model_args", {})}
     make = partial(_create, config["architecture"], arguments, config.get("pretrained_cfg", {}))
     net = make()
     if pretrained:
-        if not (weights := folder / "model.safetensors").is_file():
-            raise FileNotFoundError(
-                f"{weights} is missing: save the model with save_for_hf(..., safe_serialization=True)."
-            )
+        weights = folder / "model.safetensors"
+        if not weights.is_file():
+            raise FileNotFoundError(f"{weights} is missing: use save_for_hf(..., safe_serialization=True)")
         fill(net, load_file(weights), weights)
     return net, make
 
@@ -195,16 +191,23 @@ def _create(architecture: str, arguments: dict, cfg: dict) -> nn.Module:
 def _linear(head) -> nn.Module | None:
     """The head as nn.Linear (a 1 x 1 convolution is one), Identity if there is none, None for other kinds."""
     if isinstance(head, nn.Conv2d):
-        linear = nn.Linear(head.in_channels, head.out_channels, head.bias is not None)
-        return fill(
-            linear, {name: p.squeeze() for name, p in head.state_dict().items()}, "the 1 x 1 convolution"
-        )
+        weights = {name: p.squeeze((-2, -1)) if p.ndim == 4 else p for name, p in head.state_dict().items()}
+        linear = nn.Linear(head.in_channels, head.out_channels, bias=head.bias is not None)
+        return fill(linear, weights, "the convolution")
     return head if isinstance(head, nn.Linear | nn.Identity) else None
 
 
-def _proved(stages: dict[str, nn.Module], net: nn.Module, x: Tensor, features: Tensor) -> bool:
-    """Whether the stages hold every parameter of the network and turn x into the same features."""
-    if set(net.parameters()) - set(nn.ModuleList(stages.values()).parameters()):
+def _proved(cut: Callable, net: nn.Module, x: Tensor) -> bool:
+    """Whether the stages keep every parameter of the network and give the same features.
+
+    Seen on a copy in which nothing is near zero: many parameters are drawn so, and their part would do nothing yet.
+    """
+    net = copy.deepcopy(net)
+    for p in net.parameters():
+        if p.abs().max() < 0.01:
+            p.uniform_(0.5, 1, generator=torch.Generator().manual_seed(0))
+    features, parameters, stages = net(x), set(net.parameters()), cut(net)
+    if parameters - set(nn.ModuleList(stages.values()).parameters()):
         return False
     try:
         for stage in stages.values():
@@ -216,17 +219,13 @@ def _proved(stages: dict[str, nn.Module], net: nn.Module, x: Tensor, features: T
 
 def _sequence(parts: list[tuple[str, nn.Module]]) -> nn.Module:
     """Parts as one stage; a single part stays itself."""
-    return (
-        parts[0][1]
-        if len(parts) == 1
-        else nn.Sequential(OrderedDict((n.replace(".", "_"), p) for n, p in parts))
-    )
+    if len(parts) == 1:
+        return parts[0][1]
+    return nn.Sequential(OrderedDict((name.replace(".", "_"), part) for name, part in parts))
 
 
 def _emptied(net: nn.Module, names: list[str]) -> nn.Module:
     """A copy of the network that shares its tensors, with the children in `names` replaced by nothing."""
     part = copy.copy(net)
-    part._modules = {
-        n: nn.Sequential() if n in names and m is not None else m for n, m in net._modules.items()
-    }
+    part._modules = net._modules | {name: nn.Sequential() for name in names if net._modules[name] is not None}
     return part

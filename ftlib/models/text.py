@@ -1,13 +1,13 @@
 """Text networks from transformers, cut into stages: the embeddings, then one stage a layer.
 
-An encoder (BERT and its like) reads in both directions; a sentence's feature is the mean over its tokens, pads left
-out. A decoder (Llama and its like) reads left to right and predicts at every position the token that follows. What
-the uncut network does between its layers (mask, positions, last normalisation) is written out here, and a small batch
-must give what the uncut network gives, or loading stops.
+An encoder (BERT and its like) reads in both directions; a sentence's feature is the mean over its tokens,
+pads left out. A decoder (Llama and its like) reads left to right and predicts at every position the next
+token. What the uncut network does between its layers (mask, positions, last normalisation) is written out
+here, and a small batch must give what the uncut network gives, or loading stops.
 
-Tied weights (Press and Wolf 2017, https://arxiv.org/abs/1608.05859): SmolLM2 uses one matrix V x D to embed tokens and
-to predict them, so `stages[0].weight is head.weight`. Freezing stage 0 freezes the head, training the head moves the
-embeddings, and both count as one parameter.
+Tied weights (Press and Wolf 2017, https://arxiv.org/abs/1608.05859): SmolLM2 uses one matrix (V, D) to
+embed tokens and to predict them: `stages[0].weight is head.weight`. Freezing stage 0 freezes the head,
+training the head moves the embeddings, and both together count once.
 """
 
 import inspect
@@ -23,39 +23,36 @@ from transformers.utils import logging
 
 from ftlib.models.base import Model, same
 
-FAMILIES = "encoders such as BERT, RoBERTa or DistilBERT, and decoders such as Llama, Mistral or Qwen"
-
 
 class TextModel(Model):
-    """What both share: input_ids and attention_mask (1 a token, 0 a pad), both (B, T), padded on the right."""
+    """What both share: input_ids and attention_mask (1 a token, 0 a pad), (B, T), padded on the right."""
 
     def __init__(self, net, make, name, outputs=None, tokenizer=None):
+        proved, cause = False, None
         try:
             super().__init__(net, make, name, outputs, tokenizer)
             proved = self._proved(net)
         except (AttributeError, RuntimeError, TypeError, ValueError) as error:
-            raise ValueError(self._unlike(net)) from error
+            cause = error
         if not proved:
-            raise ValueError(self._unlike(net))
+            raise ValueError(
+                f"{name}: {type(net).__name__} cannot be cut into stages: use an encoder such as BERT, "
+                f"RoBERTa or DistilBERT, or a decoder such as Llama, Mistral or Qwen"
+            ) from cause
 
     @torch.no_grad()
     def _proved(self, net: nn.Module) -> bool:
         """Whether the stages give what the network gives, on two rows of which one is padded."""
-        ids = torch.randint(
-            net.config.vocab_size, (2, 8), generator=torch.Generator().manual_seed(0)
-        )  # (B, T)
+        ids = torch.arange(16).view(2, 8) * 7 % net.config.vocab_size  # (B, T), any tokens
         mask = torch.tensor([[1] * 8, [1] * 5 + [0] * 3])
         batch, real = {"input_ids": ids, "attention_mask": mask}, mask.bool()
         h = self.run(ids, batch, 0, len(self.stages))  # (B, T, D)
         got = self.head(h) if self.kind == "lm" else h
         return same(got[real], net(**batch)[0][real])
 
-    def _unlike(self, net) -> str:
-        return f"{self.name}: {type(net).__name__} cannot be cut into stages, use {FAMILIES}."
-
 
 class Encoder(TextModel):
-    """Sentence in, feature out: without a task the head is nn.Identity, and the logits are the embedding."""
+    """Sentence in, feature out; without a task the head is nn.Identity, and the logits are the feature."""
 
     kind = "text"
 
@@ -65,9 +62,8 @@ class Encoder(TextModel):
         return {"embeddings": net.embeddings, **layers}, nn.Identity(), net.config.hidden_size
 
     def extra(self, batch):
-        return {
-            "attention_mask": batch["attention_mask"][:, None, None, :].bool()
-        }  # (B, heads, from, to): never to a pad
+        mask = batch["attention_mask"][:, None, None, :].bool()  # (B, any head, from any token, to token)
+        return {"attention_mask": mask}
 
     def pool(self, h, batch):
         mask = batch["attention_mask"].unsqueeze(-1).to(h.dtype)  # (B, T, 1)
@@ -84,50 +80,36 @@ class Decoder(TextModel):
         self.rotary = body.rotary_emb  # the angles by which positions turn queries and keys; nothing to train
         layers = {f"layers.{i}": layer for i, layer in enumerate(body.layers)}
         last, layer = layers.popitem()
+        arguments = inspect.signature(layer.forward).parameters
+        self.cache_argument = "cache" if "cache" in arguments else "past_key_values"  # the old name
         stages = {"embeddings": body.embed_tokens, **layers, last: Normed(layer, body.norm)}
-        known = inspect.signature(layer.forward).parameters
-        self.cache_argument = (
-            "cache" if "cache" in known else "past_key_values"
-        )  # its name up to transformers 5.2x
         return stages, net.lm_head, net.config.hidden_size
 
     def inputs(self, batch):
         if "attention_mask" in batch and not batch["attention_mask"][:, 0].all():
-            raise ValueError(
-                "A language model reads rows that are padded on the right, but one starts with a pad."
-            )
+            raise ValueError("a language model reads rows padded on the right, but one begins with a pad")
         return batch["input_ids"]
 
     def extra(self, batch):
         cache, ids = batch.get("cache"), batch["input_ids"]
         past = cache.get_seq_length() if cache is not None else 0
         positions = torch.arange(past, past + ids.shape[1], device=ids.device)[None]  # (1, T)
-        turned = self.rotary(
-            next(self.parameters()), positions
-        )  # cos and sin, (1, T, D / heads), in the weights' dtype
-        return {"position_ids": positions, "position_embeddings": turned, self.cache_argument: cache}
+        turn = self.rotary(next(self.parameters()), positions)  # cos and sin, (1, T, D / heads) each
+        return {"position_ids": positions, "position_embeddings": turn, self.cache_argument: cache}
 
     @torch.no_grad()
     def generate(self, prompts: list[str], max_new_tokens: int = 32) -> list[str]:
-        """The most likely answer, token by token, to each prompt; it is put into the chat template if there is one."""
+        """The most likely answer to each prompt, token by token; in the tokenizer's chat template."""
         self.eval()
-        answers, template = [], self.tokenizer.chat_template
-        for prompt in prompts:
-            turn = [{"role": "user", "content": prompt}]
-            text = (
-                self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
-                if template
-                else prompt
-            )
-            new = self.tokenizer(
-                text, return_tensors="pt", add_special_tokens=not template
-            ).input_ids  # (1, T)
+        answers, chat = [], self.tokenizer.chat_template is not None
+        for text in prompts:
+            if chat:
+                turn = [{"role": "user", "content": text}]
+                text = self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+            new = self.tokenizer(text, return_tensors="pt", add_special_tokens=not chat).input_ids  # (1, T)
             new, cache, answer = new.to(next(self.parameters()).device), DynamicCache(), []
             while len(answer) < max_new_tokens:
-                batch = {
-                    "input_ids": new,
-                    "cache": cache,
-                }  # the cache keeps keys and values of all earlier tokens
+                batch = {"input_ids": new, "cache": cache}  # keys and values of the tokens so far
                 new = self.answer(self.features(batch)[:, -1:], batch).argmax(-1)  # (1, 1)
                 if new.item() == self.tokenizer.eos_token_id:
                     break
@@ -137,7 +119,7 @@ class Decoder(TextModel):
 
 
 class Normed(nn.Module):
-    """The last layer with the final normalisation behind it."""
+    """The last layer with the last normalisation behind it."""
 
     def __init__(self, layer: nn.Module, norm: nn.Module):
         super().__init__()
@@ -159,9 +141,7 @@ def read_folder(folder: Path, kind: str, pretrained: bool) -> tuple[nn.Module, C
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, TypeError, ValueError) as error:
-        raise FileNotFoundError(
-            f"{folder} has no readable tokenizer: save it there with save_pretrained."
-        ) from error
+        raise FileNotFoundError(f"{folder} has no tokenizer: save it there with save_pretrained") from error
     tokenizer.padding_side = "right"
     return _pretrained(folder, auto, options) if pretrained else make(), make, tokenizer
 
@@ -169,20 +149,16 @@ def read_folder(folder: Path, kind: str, pretrained: bool) -> tuple[nn.Module, C
 def _pretrained(folder: Path, auto, options: dict) -> nn.Module:
     """The network with the folder's weights; ValueError unless every tensor came from there."""
     if not any(folder.glob("*.safetensors")):
-        raise FileNotFoundError(
-            f"{folder} has no .safetensors file: save the model there with save_pretrained."
-        )
+        raise FileNotFoundError(f"{folder} has no .safetensors file: save the model with save_pretrained")
     options = options | {"use_safetensors": True, "local_files_only": True, "ignore_mismatched_sizes": True}
     with _quiet():
         net, info = auto.from_pretrained(folder, output_loading_info=True, **options)
-    wrong = [
-        name for name in info["missing_keys"] if not name.startswith("pooler.")
-    ]  # the pooler is not used here
+    wrong = [name for name in info["missing_keys"] if not name.startswith("pooler.")]  # BERT's, not used here
     wrong += [entry[0] for entry in info["mismatched_keys"]]
     if wrong:
         raise ValueError(
-            f"{folder} holds the weights of another model than its config.json says: {len(wrong)} of "
-            f"{len(net.state_dict())} tensors are missing or of another shape, {sorted(wrong)[0]!r} first."
+            f"{folder} does not hold the weights that its config.json describes: {len(wrong)} of "
+            f"{len(net.state_dict())} tensors are missing or of another shape, {sorted(wrong)[0]!r} first"
         )
     return net
 

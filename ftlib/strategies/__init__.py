@@ -4,13 +4,7 @@ from importlib import import_module
 
 from ftlib.strategy import Strategy, combine
 
-CATALOG = {
-    "Full": "full",
-    "FromScratch": "full",
-    "LinearProbe": "full",
-    "LayerRates": "full",
-    "L2SP": "full",
-}
+CATALOG = {"Full": "full", "FromScratch": "full", "LinearProbe": "full", "LayerRates": "full", "L2SP": "full"}
 
 
 def get(name: str) -> type[Strategy]:

@@ -28,21 +28,16 @@ from ftlib.tasks.task import Split, Task, choose
 
 DOMAINS = ("mono", "poly")
 CLASSES = {"defect": ["intact", "defective"], "soft": ["intact", "defective"], "type": ["mono", "poly"]}
-# Cells of each module, in file order. Inferred, not stated by the authors: most modules have 60 cells,
-# brightness and texture jump after each multiple of 60, and where they jump earlier a module has lost cells.
+# Cells of each module, in file order. Inferred, not stated by the authors: most modules have 60 cells, and
+# brightness and contrast jump after each (3.5 times as much as in the middle of a module); where they jump
+# earlier, the module has lost cells.
 MODULES = [60] * 20 + [54] + [60] * 9 + [50] + [60] * 5 + [72] + [60] * 3 + [48] + [60] * 3
 DRAWS = 20  # modules differ (0 to 93 % defective), so the evenest of 20 drawn splits is used
 HEADER = 128  # bytes before the numbers in such a .npy file
 
 
 def load(
-    domain: str | None,
-    *,
-    seed: int,
-    n: int | None,
-    target: str = "defect",
-    protocol: str = "block",
-    size: int = 96,
+    domain: str | None, *, seed: int, n: int | None, target: str = "defect", protocol: str = "block", size: int = 96
 ) -> Task:
     """size: pixels a side, resized once with antialiasing (the originals have 300)."""
     choose("target", target, list(CLASSES))

@@ -185,7 +185,8 @@ def batch_rows(size: int, batch_size: int, generator=None, lengths: Tensor | Non
     rows = torch.arange(size) if generator is None else torch.randperm(size, generator=generator)
     if lengths is None:
         return list(rows.split(batch_size))
-    chunks = rows.split(size if generator is None else CHUNK * batch_size)
+    few = max(size // (4 * batch_size), 1)  # at least four chunks, or small data would give the same batches each pass
+    chunks = rows.split(size if generator is None else min(CHUNK, few) * batch_size)
     batches = torch.cat([rows[lengths[rows].argsort(stable=True)] for rows in chunks]).split(batch_size)
     if generator is None:
         return list(batches)

@@ -40,9 +40,7 @@ def refuse(what: str, target: object) -> None:
     if log := os.environ.get("FTLIB_SOCKET_LOG"):
         with open(log, "a", encoding="utf-8") as file:
             file.write(f"{what} {target!r} by process {os.getpid()}: {sys.argv}\n")
-    raise OSError(
-        f"blocked: {what} {target!r} would leave this computer, and the tests run without a network"
-    )
+    raise OSError(f"blocked: {what} {target!r} would leave this computer, and the tests run without a network")
 
 
 def guard_method(name: str, address_of) -> None:

@@ -3,13 +3,13 @@
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from toy import Net, changed, data, net, same, weights
 from torch import nn
 from torch.utils.data import DataLoader
 
 from ftlib.strategies.full import L2SP, FromScratch, Full, LayerRates, LinearProbe, lp_ft
 from ftlib.strategy import combine
 from ftlib.train import fit, predict_logits
+from toy import Net, changed, data, net, same, weights
 
 HEAD = {"head.weight", "head.bias"}
 
@@ -67,7 +67,8 @@ def test_layer_rates_by_the_formula_and_equal_to_adamw_with_these_groups():
     model = net()
     groups = LayerRates(0.5).groups([{"params": list(model.named_parameters()), "lr": 8.0, "weight_decay": 0.1}])
     assert {n: g["lr"] for g in groups for n, _ in g["params"]} == {
-        n: 8.0 * {"s": 0.25, "h": 1.0}[n[0]] if not n.startswith("stages.1") else 4.0 for n, _ in model.named_parameters()
+        n: 8.0 * {"s": 0.25, "h": 1.0}[n[0]] if not n.startswith("stages.1") else 4.0
+        for n, _ in model.named_parameters()
     }
     by_fit, _ = train(net(), LayerRates(0.5), max_norm=1e9, steps=4)
     by_hand = net()
@@ -107,7 +108,7 @@ def test_l2sp_of_zero_is_full_fine_tuning_without_decay_and_a_strong_one_stays()
 
     def moved(alpha):
         before, after = weights(net()), weights(train(net(), L2SP(alpha, 0.0), steps=100)[0])
-        return sum((after[k] - before[k]).norm() for k in after if k.startswith("stages") and "running" not in k)
+        return sum((after[k] - before[k]).norm() for k in after if k.startswith("stages.1"))
 
     assert moved(10.0) < 0.5 * moved(0.0)
 
@@ -117,7 +118,7 @@ def test_from_scratch_forgets_once_and_only_once():
     before = weights(pretrained)
     torch.manual_seed(1)
     fresh = weights(strategy.prepare(pretrained))
-    assert {k for k in changed(before, fresh)} >= {k for k in before if k.endswith("0.weight")}
+    assert changed(before, fresh) >= {k for k in before if k.endswith("0.weight")}
     assert same(fresh, weights(strategy.prepare(pretrained)))  # twice is once
 
 

@@ -1,0 +1,494 @@
+"""Are the weights the right ones, do the stages compute what the uncut network computes, and is every error clear?"""
+
+import copy
+import json
+from types import SimpleNamespace
+
+import pytest
+import skimage.data
+import timm
+import torch
+import torch.nn.functional as F
+import transformers
+from safetensors.torch import load_file
+from timm.models import save_for_hf
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from torch import nn
+
+from ftlib import assets, models
+
+CHECKPOINTS = list(models.KNOWN)
+# name -> timm architecture with small arguments; the last two have a convolution as head, and no chain of stages
+IMAGES = {
+    "resnet": ("resnet18", {"num_classes": 5}),
+    "efficientnet": ("tf_efficientnet_lite0", {"num_classes": 5}),
+    "mobilenet": ("mobilenetv3_small_050", {"num_classes": 5}),
+    "convnext": ("convnext_atto", {"num_classes": 5, "depths": (1, 1, 1, 1), "dims": (8, 16, 24, 32)}),
+    "vit": ("vit_tiny_patch16_224", {"num_classes": 5, "depth": 3, "embed_dim": 24, "img_size": 64}),
+    "vit-mean": ("vit_tiny_patch16_224", {"num_classes": 5, "depth": 2, "global_pool": "avg", "img_size": 64}),
+    "deit": ("deit3_small_patch16_224", {"num_classes": 5, "depth": 2, "embed_dim": 24, "img_size": 64}),
+    "grey": ("resnet18", {"num_classes": 5, "in_chans": 1}),
+    "conv head": ("dla46x_c", {"num_classes": 5}),
+    "whole": ("cait_xxs24_224", {"num_classes": 5, "depth": 2, "img_size": 64}),
+}
+SIZES = {"vocab_size": 40, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48}
+GROUPED = SIZES | {"num_key_value_heads": 2, "max_position_embeddings": 64, "pad_token_id": 0}
+TEXTS = {
+    "bert": transformers.BertConfig(**SIZES),
+    "roberta": transformers.RobertaConfig(**SIZES, max_position_embeddings=64),
+    "distilbert": transformers.DistilBertConfig(vocab_size=40, dim=32, n_layers=3, n_heads=4, hidden_dim=48),
+    "electra": transformers.ElectraConfig(**SIZES, embedding_size=32),
+    "llama": transformers.LlamaConfig(**GROUPED, tie_word_embeddings=True),
+    "llama untied": transformers.LlamaConfig(**GROUPED, tie_word_embeddings=False),
+    "mistral": transformers.MistralConfig(**GROUPED),
+    "qwen3": transformers.Qwen3Config(**GROUPED, head_dim=8),
+}
+TASKS = {kind: SimpleNamespace(kind=kind, outputs=3) for kind in ("image", "text", "lm")}
+SENTENCES = ["A man is playing a guitar.", "Someone plays an instrument.", "The stock market fell sharply on Monday."]
+
+
+def shake(net):
+    """No tensor at its first value, so that a lost one is seen (many begin as zeros or as 1e-6)."""
+    with torch.no_grad():
+        for tensor in net.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.add_(0.02 * torch.rand_like(tensor))
+    return net.eval()
+
+
+def data_of(arguments):
+    """The preprocessing that belongs to a network with these arguments."""
+    channels, side = arguments.get("in_chans", 3), arguments.get("img_size", 64)
+    return {"input_size": (channels, side, side), "mean": [0.5, 0.4, 0.3][:channels], "std": [0.2] * channels}
+
+
+def save_tokenizer(folder, words=40):
+    vocabulary = {"[PAD]": 0, "[UNK]": 1, "</s>": 2} | {f"w{i}": i for i in range(3, words)}
+    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "eos_token": "</s>"}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """{name: (folder, the network that was saved there)}"""
+    made = {}
+    for name, (architecture, arguments) in IMAGES.items():
+        net = shake(timm.create_model(architecture, **arguments))
+        folder = tmp_path_factory.mktemp("timm")
+        save_for_hf(net, folder, {"pretrained_cfg": data_of(arguments)}, arguments, safe_serialization=True)
+        made[name] = (folder, net)
+    for name, config in TEXTS.items():
+        auto = transformers.AutoModelForCausalLM if "lama" in name or name in ("mistral", "qwen3") else None
+        net = shake((auto or transformers.AutoModel).from_config(config))
+        folder = tmp_path_factory.mktemp("transformers")
+        net.save_pretrained(folder)
+        save_tokenizer(folder)
+        made[name] = (folder, net)
+    return made
+
+
+@pytest.fixture(scope="module")
+def loaded(folders):
+    """A function: the model of a name, loaded once; tests that change a model copy it."""
+    cache = {}
+
+    def get(name):
+        if name not in cache:
+            cache[name] = models.load(name if name in CHECKPOINTS else folders[name][0])
+        return cache[name]
+
+    return get
+
+
+def batch_for(model, seed=0):
+    """Two rows; of texts, the second is shorter."""
+    generator = torch.Generator().manual_seed(seed)
+    if model.kind == "image":
+        return {"pixels": torch.rand(2, model.mean.shape[1], 64, 64, generator=generator)}
+    mask = torch.tensor([[1] * 7, [1] * 4 + [0] * 3])
+    return {"input_ids": torch.randint(3, 40, (2, 7), generator=generator) * mask, "attention_mask": mask}
+
+
+def photograph(name):
+    """A photograph of scikit-image: the shorter side resized to 224 (bicubic, antialiased), the centre cut out."""
+    x = torch.from_numpy(getattr(skimage.data, name)()).permute(2, 0, 1)[None] / 255  # (1, C, H, W)
+    scale = 224 / min(x.shape[2:])
+    x = F.interpolate(x, [round(side * scale) for side in x.shape[2:]], mode="bicubic", antialias=True).clamp(0, 1)
+    top, left = (x.shape[2] - 224) // 2, (x.shape[3] - 224) // 2
+    return {"pixels": x[..., top : top + 224, left : left + 224]}
+
+
+# ---- the weights are the right ones
+
+
+@torch.no_grad()
+def test_lite0_knows_a_cat_and_an_espresso(loaded):
+    model = loaded("efficientnet-lite0")
+    assert set(model(photograph("chelsea")).topk(3).indices[0].tolist()) == {281, 282, 285}  # tabby, tiger, Egyptian
+    probability = model(photograph("coffee")).softmax(-1)[0]
+    assert probability.argmax() == 967 and probability[967] == pytest.approx(0.94, abs=0.01)
+
+
+@torch.no_grad()
+def test_minilm_puts_a_paraphrase_closer_and_equals_plain_transformers(loaded):
+    model, folder = loaded("minilm"), assets.path("minilm")
+    batch = model.tokenizer(SENTENCES, padding=True, return_tensors="pt")
+    embedding = F.normalize(model(batch))  # (B, D)
+    similar = embedding @ embedding.T
+    assert similar[0, 1] > 0.5 and similar[:2, 2].abs().max() < 0.2
+    plain = transformers.AutoModel.from_pretrained(folder, local_files_only=True)(**batch).last_hidden_state
+    for row, mask, feature in zip(plain, batch["attention_mask"].bool(), model(batch), strict=True):
+        torch.testing.assert_close(feature, row[mask].mean(0), rtol=1e-4, atol=1e-5)
+
+
+def test_smollm2_knows_the_capital_of_france(loaded):
+    model = loaded("smollm2")
+    assert model.generate(["What is the capital of France?"], max_new_tokens=12) == ["The capital of France is Paris."]
+    text = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\nThe capital of France is"
+    ids = model.tokenizer(text, return_tensors="pt").input_ids
+    with torch.no_grad():
+        next_token = model({"input_ids": ids})[0, -1].argmax()  # logits[:, t] predicts the token after input_ids[:, t]
+    assert model.tokenizer.decode(next_token) == " Paris"
+
+
+def renamed(name, last):
+    """A tensor's name here, from its name in a transformers checkpoint; last: the layer that ends with the norm."""
+    name = name.removeprefix("model.").removeprefix("encoder.").replace("layer.", "layers.", 1)
+    place, rest = name.split(".", 1)
+    if place == "layers":
+        i, rest = rest.split(".", 1)
+        return f"stages.{int(i) + 1}.{'layer.' if last == int(i) else ''}{rest}"
+    return f"stages.{last + 1}.{name}" if place == "norm" else f"stages.0.{rest}"
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_weights_equal_the_checkpoint(loaded, name):
+    ours, file = loaded(name).state_dict(), assets.path(name)
+    if name == "efficientnet-lite0":
+        theirs = dict(zip(ours, torch.load(file, weights_only=True).values(), strict=True))
+    else:
+        last = len(loaded(name).stages) - 2 if name == "smollm2" else None
+        tensors = load_file(file / "model.safetensors")
+        theirs = {renamed(k, last): v for k, v in tensors.items() if "pooler" not in k and "position_ids" not in k}
+    assert ours.keys() - theirs.keys() == ({"head.weight"} if name == "smollm2" else set())
+    assert len(theirs) > 90 and all(torch.equal(ours[k], v) for k, v in theirs.items())
+
+
+@pytest.mark.parametrize("name", ["efficientnet-lite0", "minilm"])
+def test_not_pretrained_means_other_weights(loaded, name):
+    fresh = models.load(name, pretrained=False)
+    assert not any(torch.equal(p, q) for p, q in zip(fresh.parameters(), loaded(name).parameters()) if p.ndim > 1)
+
+
+# ---- the stages
+
+
+@pytest.mark.parametrize("name", [*CHECKPOINTS, *IMAGES, *TEXTS])
+def test_every_tensor_has_one_place_in_order(loaded, name):
+    model = loaded(name)
+    assert all(key.startswith(("stages.", "head.")) for key in model.state_dict())
+    places = [p.data_ptr() for p in model.state_dict().values() if p.numel()]
+    assert len(places) - len(set(places)) == model.tied == (name in ("smollm2", "llama"))
+    assert all(any(True for _ in stage.parameters()) for stage in model.stages)
+    assert len(model.stages) == len(model.stage_names) == len(set(model.stage_names)) > 2
+    assert model.stage_names[0] == ("stem" if model.kind == "image" else "embeddings")
+    assert not model.training and not any(module.training for module in model.modules())
+
+
+def test_stage_names_of_the_three_checkpoints(loaded):
+    blocks = [f"blocks.{i}" for i in range(7)]
+    assert loaded("efficientnet-lite0").stage_names == ["stem", *blocks, "conv_head"]
+    assert loaded("minilm").stage_names == ["embeddings", *(f"layers.{i}" for i in range(6))]
+    assert loaded("smollm2").stage_names == ["embeddings", *(f"layers.{i}" for i in range(30))]
+    model = loaded("minilm")
+    assert model.stage("layers.2") is model.stage(3) is model.stages[3] and model.stage(-1) is model.stages[6]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", [*CHECKPOINTS, *(n for n in IMAGES if n != "whole"), *TEXTS])
+def test_any_cut_gives_exactly_the_uncut_result(loaded, name):
+    model = loaded(name)
+    batch = batch_for(model)
+    logits = model(batch)
+    for k in range(len(model.stages) + 1):
+        assert torch.equal(model.forward_from(k, model.forward_to(k, batch), batch), logits), k
+    assert torch.equal(model.head(model.features(batch)), logits)
+    assert torch.equal(model.forward_to(0, batch), model.inputs(batch))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", IMAGES)
+def test_an_image_folder_gives_what_timm_gives(folders, loaded, name):
+    folder, net = folders[name]
+    model, batch = loaded(name), batch_for(loaded(name))
+    cfg = json.loads((folder / "config.json").read_text())["pretrained_cfg"]
+    mean, std = (torch.tensor(cfg[key]).view(1, -1, 1, 1) for key in ("mean", "std"))
+    want = net((batch["pixels"] - mean) / std)  # (B, 5)
+    torch.testing.assert_close(model(batch), want, rtol=1e-4, atol=1e-4 * want.abs().max().item())
+    assert isinstance(model.head, nn.Linear) and model.head.in_features == model.width
+    grey = {"pixels": batch["pixels"][:, :1]}
+    repeated = {"pixels": grey["pixels"].repeat(1, model.mean.shape[1], 1, 1)}
+    torch.testing.assert_close(model(grey), model(repeated), rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_text_folder_gives_what_transformers_gives(folders, loaded, name):
+    model, net = loaded(name), folders[name][1]
+    batch = batch_for(model, seed=1)
+    got = model(batch) if model.kind == "lm" else model.forward_to(len(model.stages), batch)  # (B, T, V or D)
+    real = batch["attention_mask"].bool()
+    torch.testing.assert_close(got[real], net(**batch)[0][real], rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["minilm", "smollm2", *TEXTS])
+def test_padding_does_not_change_a_row(loaded, name):
+    model = loaded(name)
+    batch = batch_for(model)
+    short = {key: value[1:, :4] for key, value in batch.items()}  # the second row without its pads
+    got, want = model(batch)[1:], model(short)
+    got = got[:, :4] if model.kind == "lm" else got
+    torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
+    other = batch | {"input_ids": batch["input_ids"] + 5 * (1 - batch["attention_mask"])}  # other tokens as pads
+    again = model(other)[1:]
+    torch.testing.assert_close(again[:, :4] if model.kind == "lm" else again, want, rtol=1e-4, atol=1e-4)
+
+
+def test_generate_writes_the_most_likely_token_each_time(loaded):
+    model = loaded("llama untied")
+    ids = model.tokenizer("w5 w9 w4", return_tensors="pt").input_ids
+    length = ids.shape[1]
+    with torch.no_grad():
+        for _ in range(6):  # without a cache: the whole row again for each token
+            ids = torch.cat([ids, model({"input_ids": ids})[:, -1:].argmax(-1)], 1)
+    wanted = ids[0, length:].tolist()
+    wanted = wanted[: wanted.index(2)] if 2 in wanted else wanted
+    assert model.generate(["w5 w9 w4"], max_new_tokens=6) == [model.tokenizer.decode(wanted)]
+
+
+def test_a_network_without_a_chain_is_run_as_a_whole(loaded):
+    model = copy.deepcopy(loaded("whole"))
+    batch, n = batch_for(model), len(model.stages)
+    logits = model(batch)
+    for k in (0, n):
+        assert torch.equal(model.forward_from(k, model.forward_to(k, batch), batch), logits)
+    for k in (1, n - 1):
+        with pytest.raises(ValueError, match=f"use k = 0 or {n}"):
+            model.forward_to(k, batch)
+        with pytest.raises(ValueError, match="no chain of its stages"):
+            model.forward_from(k, logits, batch)
+    logits.sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+    with torch.no_grad():  # the copy's network reaches the copy's stages, not those of the original
+        model.stages[1].mlp.fc1.weight.zero_()
+    assert not torch.equal(model(batch), logits) and torch.equal(loaded("whole")(batch), logits)
+
+
+# ---- heads, fresh weights, files
+
+
+@pytest.mark.parametrize("name", ["resnet", "vit", "bert", "minilm", "efficientnet-lite0"])
+def test_a_task_brings_a_fresh_linear_head(folders, loaded, name):
+    task = TASKS[loaded(name).kind]
+    heads = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        model = models.load(name if name in CHECKPOINTS else folders[name][0], task)
+        assert isinstance(model.head, nn.Linear) and model(batch_for(model)).shape == (2, 3)
+        heads.append(model.head.weight)
+    assert torch.equal(heads[0], heads[1]) and not torch.equal(heads[0], heads[2])
+    assert torch.equal(next(model.stages.parameters()), next(loaded(name).stages.parameters()))
+
+
+def test_a_language_model_keeps_its_tied_head(folders):
+    model = models.load(folders["llama"][0], TASKS["lm"])
+    assert model.tied and model.head.weight is model.stages[0].weight
+    for twin in (copy.deepcopy(model), model):
+        twin.reset_parameters()
+        assert twin.tied and twin.head.weight is twin.stages[0].weight
+    model.stages.requires_grad_(False)
+    assert not model.head.weight.requires_grad  # as the module's docstring warns
+
+
+def test_several_heads_are_chosen_by_the_batch(loaded):
+    model = copy.deepcopy(loaded("bert"))
+    model.head = nn.ModuleDict({"a": nn.Linear(model.width, 2), "b": nn.Linear(model.width, 4)})
+    assert model(batch_for(model) | {"task": "b"}).shape == (2, 4)
+
+
+@pytest.mark.parametrize("name", ["resnet", "convnext", "vit", "whole", "bert", "distilbert", "llama", "qwen3"])
+def test_reset_draws_what_the_authors_draw(folders, loaded, name):
+    model = copy.deepcopy(loaded(name))
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    torch.manual_seed(3)
+    model.reset_parameters()
+    torch.manual_seed(3)
+    if model.kind == "image":
+        fresh = timm.create_model(IMAGES[name][0], **IMAGES[name][1])
+    else:
+        auto = transformers.AutoModelForCausalLM if model.kind == "lm" else transformers.AutoModel
+        fresh = auto.from_config(transformers.AutoConfig.from_pretrained(folders[name][0]))
+    drawn = [value for key, value in fresh.state_dict().items() if "pooler" not in key]
+    ours = list(model.state_dict().values())
+    assert sorted(v.double().sum().item() for v in drawn) == sorted(v.double().sum().item() for v in ours)
+    same = [k for k, v in model.state_dict().items() if torch.equal(v, before[k]) and v.is_floating_point()]
+    assert not same, same  # BatchNorm's statistics and the head were drawn anew too
+    model.stages[0] = nn.Sequential(model.stages[0])
+    with pytest.raises(ValueError, match="a strategy has changed"):
+        model.reset_parameters()
+
+
+@pytest.mark.parametrize("name", ["resnet", "vit", "whole", "bert", "llama"])
+def test_weights_survive_a_file(loaded, tmp_path, name):
+    model, twin = loaded(name), copy.deepcopy(loaded(name))
+    models.save(copy.deepcopy(model).to(memory_format=torch.channels_last), tmp_path / "model.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+    with torch.no_grad():
+        for p in twin.parameters():
+            p.zero_()
+    assert models.load_weights(twin, tmp_path / "model.safetensors") is twin and twin.tied == model.tied
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), twin.state_dict().values()))
+    assert torch.equal(model(batch_for(model)), twin(batch_for(twin)))
+
+
+@pytest.mark.parametrize("name", ["efficientnet-lite0", "minilm", *IMAGES, *TEXTS])
+def test_a_copy_trains_alone_also_in_bfloat16_with_the_channels_last(loaded, name):
+    model = copy.deepcopy(loaded(name)).to(memory_format=torch.channels_last).train()
+    batch = batch_for(model)
+    if "pixels" in batch:
+        batch["pixels"] = batch["pixels"].contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(batch)
+    logits.float().square().mean().backward()
+    assert logits.isfinite().all() and all(p.grad is not None for p in model.parameters())
+    with torch.no_grad():
+        next(model.parameters()).add_(1)
+    assert not torch.equal(next(model.parameters()), next(loaded(name).parameters()))
+
+
+def test_loading_needs_no_network(folders, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("loading opened a connection")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    for name in ("efficientnet-lite0", "minilm", folders["vit"][0], folders["llama"][0]):
+        models.load(name)
+
+
+# ---- errors: one clear sentence each
+
+
+def said(error):
+    text = str(error.value)
+    assert "\n" not in text and len(text) < 400, text
+    return text
+
+
+def test_unknown_names_are_answered_with_the_known(loaded, tmp_path):
+    with pytest.raises(ValueError, match="efficientnet-lite0, minilm, smollm2") as error:
+        models.load("resnet50")
+    assert "'resnet50'" in said(error)
+    with pytest.raises(ValueError, match=r"no stage 'layers.9': its stages are embeddings, layers.0,") as error:
+        loaded("minilm").stage("layers.9")
+    with pytest.raises(ValueError, match="must be 0 to 7, not 8") as error:
+        loaded("minilm").forward_to(8, batch_for(loaded("minilm")))
+    with pytest.raises(ValueError, match="no stage 7"):
+        loaded("minilm").stage(7)
+
+
+def test_a_task_of_another_kind(folders):
+    with pytest.raises(ValueError, match="choose efficientnet-lite0") as error:
+        models.load("minilm", TASKS["image"])
+    said(error)
+    with pytest.raises(ValueError, match="choose smollm2"):
+        models.load(folders["bert"][0], TASKS["lm"])
+
+
+def test_missing_assets_and_files(folders, tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match="config.json is missing") as error:
+        models.load(tmp_path)
+    said(error)
+    for name, missing in (("resnet", "model.safetensors"), ("bert", "model.safetensors"), ("llama", "tokenizer")):
+        folder = tmp_path / name
+        folder.mkdir()
+        for file in folders[name][0].iterdir():
+            if not file.name.startswith(missing):
+                (folder / file.name).write_bytes(file.read_bytes())
+        with pytest.raises(FileNotFoundError, match="save") as error:
+            models.load(folder)
+        said(error)
+    monkeypatch.setenv("FTLIB_HOME", str(tmp_path / "nothing"))
+    with pytest.raises(assets.AssetError, match="python -m ftlib assets efficientnet-lite0") as error:
+        models.load("efficientnet-lite0")
+    said(error)
+
+
+@pytest.mark.parametrize("fault", ["other shapes", "other names", "one missing"])
+@pytest.mark.parametrize("name", ["resnet", "bert", "llama"])
+def test_weights_of_another_model_are_refused(folders, tmp_path, name, fault):
+    from safetensors.torch import save_file
+
+    for file in folders[name][0].iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    tensors = load_file(tmp_path / "model.safetensors")
+    first = next(key for key, value in tensors.items() if value.ndim > 1 and "pooler" not in key)
+    if fault == "other shapes":
+        tensors[first] = tensors[first][:-1].clone()
+    elif fault == "other names":
+        tensors = {f"other.{key}": value for key, value in tensors.items()}
+    else:
+        del tensors[first]
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match="does not hold the weights") as error:
+        models.load(tmp_path)
+    assert "first" in said(error) and (fault != "other shapes" or first in said(error))
+
+
+def test_a_file_of_other_weights_changes_nothing(loaded, tmp_path):
+    models.save(loaded("vit"), tmp_path / "vit.safetensors")
+    model = copy.deepcopy(loaded("resnet"))
+    with pytest.raises(ValueError, match="nothing was loaded") as error:
+        models.load_weights(model, tmp_path / "vit.safetensors")
+    said(error)
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), loaded("resnet").state_dict().values()))
+
+
+def test_networks_that_cannot_be_cut(loaded, tmp_path):
+    config = transformers.AlbertConfig(**SIZES, embedding_size=16)  # one layer, used three times
+    transformers.AlbertModel(config).save_pretrained(tmp_path)
+    save_tokenizer(tmp_path)
+    with pytest.raises(ValueError, match="AlbertModel cannot be cut into stages: use an encoder such as BERT") as error:
+        models.load(tmp_path)
+    said(error)
+    small = {"depth": 1, "img_size": 64}
+    net = timm.create_model("deit_tiny_distilled_patch16_224", **small)
+    save_for_hf(net, tmp_path, {"pretrained_cfg": data_of(small)}, small, safe_serialization=True)
+    with pytest.raises(ValueError, match="load it with a task") as error:  # two heads: which one?
+        models.load(tmp_path)
+    said(error)
+    assert models.load(tmp_path, TASKS["image"])(batch_for(loaded("vit"))).shape == (2, 3)
+    save_for_hf(net, tmp_path, {"pretrained_cfg": data_of({})}, small | {"img_size": 96}, safe_serialization=True)
+    with pytest.raises(ValueError, match="does not take images of"):
+        models.load(tmp_path, pretrained=False)
+    (tmp_path / "config.json").write_text('{"architecture": "nonet50"}')
+    with pytest.raises(ValueError, match="nonet50"):
+        models.load(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"neither an architecture \(timm\) nor a model_type"):
+        models.load(tmp_path)
+
+
+def test_batches_that_are_refused(loaded):
+    model = loaded("resnet")
+    for pixels in (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.zeros(2, 4, 8, 8), torch.zeros(3, 8, 8)):
+        with pytest.raises(ValueError, match=r"floats in 0..1 of shape \(B, 1 or 3, H, W\)") as error:
+            model({"pixels": pixels})
+        said(error)
+    batch = {key: value.flip(1) for key, value in batch_for(loaded("llama")).items()}  # padded on the left
+    with pytest.raises(ValueError, match="padded on the right"):
+        loaded("llama")(batch)
