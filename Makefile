@@ -1,12 +1,14 @@
 # The kit's commands; `make` alone lists them. Where there is no make, setup_env.py says what to call instead.
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test clean
+.PHONY: help setup lab test notebooks record clean
 
 # The first of these that runs and is 3.11, 3.12 or 3.13. `make lab PYTHON=/path/to/python` takes another.
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
 	"$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo "$$name" && break; \
 	done)
 SETUP = $(or $(PYTHON),$(error No Python 3.11, 3.12 or 3.13 found: install one, or say PYTHON=/path/to/python)) setup_env.py
+
+VENV_PYTHON = $(firstword $(wildcard .venv/bin/python .venv/Scripts/python.exe) .venv/bin/python)
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -19,6 +21,12 @@ lab: ## set up, then open JupyterLab at the first notebook (LAB_ARGS=--no-browse
 
 test: ## set up, then run the style checks, the tests and every notebook (TEST_ARGS go to pytest)
 	@$(SETUP) test $(TEST_ARGS)
+
+notebooks: ## execute the lessons that changed into notebooks/ (LESSON_ARGS=--force: all of them)
+	@$(SETUP) setup && $(VENV_PYTHON) lessons/build.py $(LESSON_ARGS)
+
+record: ## run what is missing of the recorded grids (GRID=01_full: only that one); may be stopped at any time
+	@$(SETUP) setup && $(VENV_PYTHON) -m ftlib record $(GRID)
 
 clean: ## remove the environment and everything else that the set-up and the tests made here
 	rm -rf .venv build ftlib.egg-info .pytest_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""The command line: `python -m ftlib assets` and `python -m ftlib doctor`."""
+"""The command line: `python -m ftlib assets`, `doctor` and `record`."""
 
 import argparse
 import sys
@@ -32,6 +32,15 @@ def doctor_command(arguments: argparse.Namespace) -> int:
     return 1 if found["advice"] else 0
 
 
+def record_command(arguments: argparse.Namespace) -> int:
+    """Run what is missing of the recorded grids."""
+    from ftlib import record
+
+    for name in arguments.names or sorted(file.stem for file in (record.DATA / "grids").glob("*.json")):
+        print(record.record(name, arguments.most))
+    return 0
+
+
 def main(words: list[str] | None = None) -> int:
     """Run one command and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m ftlib", description=__doc__)
@@ -45,6 +54,11 @@ def main(words: list[str] | None = None) -> int:
 
     command = commands.add_parser("doctor", help="what is installed, ready or missing on this computer")
     command.set_defaults(run=doctor_command)
+
+    command = commands.add_parser("record", help="run what is missing of the recorded grids")
+    command.add_argument("names", nargs="*", help="only these grids")
+    command.add_argument("--most", type=int, help="stop after so many runs")
+    command.set_defaults(run=record_command)
 
     arguments = parser.parse_args(words)
     return arguments.run(arguments)

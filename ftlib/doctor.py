@@ -26,11 +26,11 @@ def report() -> dict:
 
     memory, where = psutil.virtual_memory(), device()
     found = {
-        "python": f"{platform.python_version()} ({sys.executable})",
+        "python": f"{platform.python_version()} ({short(sys.executable)})",
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "device": where,
         "memory": {"total": memory.total, "available": memory.available},  # bytes
-        "home": {"path": str(assets.home()), "free": _free(assets.home())},  # bytes
+        "home": {"path": short(assets.home()), "free": _free(assets.home())},  # bytes
         "packages": packages(),
         "assets": {name: assets.problem_with(name) for name in assets.ASSETS},  # None is ready
         "profile": os.environ.get("FTLIB_PROFILE") or ("quick" if where["type"] == "cpu" else "full"),
@@ -72,6 +72,14 @@ def packages() -> list[dict]:
             state = "not the tested one"
         rows.append({"name": line, "installed": installed, "tested": pin, "state": state})
     return rows
+
+
+def short(place: str | Path) -> str:
+    """A path from the kit's folder if it lies there, or from the user's, which is written ~."""
+    for base, sign in ((ROOT, "."), (Path.home(), "~")):
+        if Path(place).is_relative_to(base):
+            return f"{sign}/{Path(place).relative_to(base).as_posix()}"
+    return str(place)
 
 
 def _free(folder: Path) -> int:
