@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -168,9 +169,6 @@ def _execute(spec: Spec, verbose: bool) -> dict:
 def provenance(model: torch.nn.Module) -> dict:
     """Where and with what a record was made: versions, device, threads, commit, date."""
     device = next(model.parameters()).device
-    git = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=Path(__file__).parent
-    )
     names = ("torch", "torchvision", "timm", "transformers", "peft", "accelerate", "numpy")
     return {
         "versions": {"python": platform.python_version(), **{name: version(name) for name in names}},
@@ -178,9 +176,17 @@ def provenance(model: torch.nn.Module) -> dict:
         if device.type == "cuda"
         else f"{device.type}, {platform.machine()}",
         "threads": torch.get_num_threads(),
-        "commit": git.stdout.strip() or "not in a git checkout",
+        "commit": _commit(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
+
+
+@cache
+def _commit() -> str:
+    """The commit of the code that runs: asked once, since the files may change while a long recording goes on."""
+    git = ["git", "describe", "--always", "--dirty"]
+    found = subprocess.run(git, capture_output=True, text=True, cwd=Path(__file__).parent)
+    return found.stdout.strip() or "not in a git checkout"
 
 
 def load_records(*sources: str | Path) -> list[dict]:
