@@ -154,7 +154,7 @@ def read_lite0(pretrained: bool) -> tuple[nn.Module, Callable]:
 
     The checkpoint has other names than timm and the same order, so its tensors are matched by position.
     """
-    cfg = {"mean": [127 / 255] * 3, "std": [128 / 255] * 3, "input_size": (3, 224, 224)}
+    cfg = {"mean": [127 / 255] * 3, "std": [128 / 255] * 3, "input_size": (3, 64, 64)}  # the size of the proof only
     make = partial(_create, "tf_efficientnet_lite0", {"num_classes": 1000}, cfg)
     net = make()
     if pretrained:

@@ -33,6 +33,7 @@ CLASSES = {"defect": ["intact", "defective"], "soft": ["intact", "defective"], "
 # earlier, the module has lost cells.
 MODULES = [60] * 20 + [54] + [60] * 9 + [50] + [60] * 5 + [72] + [60] * 3 + [48] + [60] * 3
 DRAWS = 20  # modules differ (0 to 93 % defective), so the evenest of 20 drawn splits is used
+VALIDATION = 0.3  # of what is not tested: ten modules, since five are too few to choose a learning rate by
 HEADER = 128  # bytes before the numbers in such a .npy file
 
 
@@ -50,7 +51,7 @@ def load(
     if protocol == "random":
         rows = assign(np.arange(len(p)), 4 * kind + np.round(3 * p).astype(int), seed=seed)
     else:
-        rows = assign(module, defective, kind, seed=seed, draws=DRAWS)
+        rows = assign(module, defective, kind, seed=seed, draws=DRAWS, validation=VALIDATION)
     columns = {"domain": torch.tensor(kind), "probability": torch.tensor(p, dtype=torch.float32)}
     whole = Split(images(size), kind if target == "type" else defective, 2, columns, groups=module)
     keep = kind == DOMAINS.index(domain) if domain else None

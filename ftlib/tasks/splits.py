@@ -31,23 +31,27 @@ def assign(
     seed: int,
     draws: int = 1,
     test: float = TEST,
+    validation: float = VALIDATION,
 ) -> dict[str, np.ndarray]:
     """{split: rows}: no group has members in two splits, and the classes have about the same share in each.
 
     Where groups differ much, one draw may be uneven: of several `draws` the evenest is used. Each domain is
-    cut on its own, hence in the same way whether it is loaded alone or with the others.
+    cut on its own, hence in the same way whether it is loaded alone or with the others. test is a share of
+    all rows, validation a share of the rest.
     """
     domains = np.zeros(len(groups), int) if domains is None else domains
     part = np.empty(len(groups), int)
     for domain in np.unique(domains):
         rows = np.flatnonzero(domains == domain)
         rng = np.random.default_rng([seed, domain])
-        drawn = [_cut(groups[rows], classes[rows], rng, test) for _ in range(draws)]
+        drawn = [_cut(groups[rows], classes[rows], rng, test, validation) for _ in range(draws)]
         part[rows] = min(drawn, key=lambda cut: _unevenness(cut, classes[rows]))
     return {split: np.flatnonzero(part == k) for k, split in enumerate(("test", "validation", "train"))}
 
 
-def _cut(groups: np.ndarray, classes: np.ndarray, rng: np.random.Generator, test: float) -> np.ndarray:
+def _cut(
+    groups: np.ndarray, classes: np.ndarray, rng: np.random.Generator, test: float, validation: float
+) -> np.ndarray:
     """One draw: the number of each row's split. Groups of similar classes form a stratum."""
     _, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     order = even_order(np.round(4 * np.bincount(number, classes) / sizes), rng)
@@ -55,7 +59,7 @@ def _cut(groups: np.ndarray, classes: np.ndarray, rng: np.random.Generator, test
     middle = share.cumsum() - share / 2  # of each group, on a line from 0 to 1
     tested = share[middle < test].sum()
     cut = np.empty(len(sizes), int)
-    cut[order] = np.digitize(middle, [tested, tested + VALIDATION * (1 - tested)])
+    cut[order] = np.digitize(middle, [tested, tested + validation * (1 - tested)])
     return cut[number]
 
 
