@@ -22,8 +22,8 @@ lab: ## set up, then open JupyterLab at the first notebook (LAB_ARGS=--no-browse
 test: ## set up, then run the style checks, the tests and every notebook (TEST_ARGS go to pytest)
 	@$(SETUP) test $(TEST_ARGS)
 
-notebooks: ## execute the lessons that changed into notebooks/ (LESSON_ARGS=--force: all of them)
-	@$(SETUP) setup && $(VENV_PYTHON) lessons/build.py $(LESSON_ARGS)
+notebooks: ## execute the lessons that changed into notebooks/, and draw the picture in the README (LESSON_ARGS=--force: all)
+	@$(SETUP) setup && $(VENV_PYTHON) lessons/build.py $(LESSON_ARGS) && $(VENV_PYTHON) lessons/picture.py
 
 record: ## run what is missing of the recorded grids (GRID=01_full: only that one); may be stopped at any time
 	@$(SETUP) setup && $(VENV_PYTHON) -m ftlib record $(GRID)
