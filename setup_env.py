@@ -158,7 +158,7 @@ def lab_environment(settings: Path) -> dict[str, str]:
 
 def run_tests(python: Path, extra: list[str]) -> int:
     """Style, the library's tests, then every cell of every notebook; the first failure's status, or 0."""
-    cells = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=120"]
+    cells = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=300"]
     return (
         run(python, "-m", "ruff", "check")
         or run(python, "-m", "ruff", "format", "--check")

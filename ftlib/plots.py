@@ -28,6 +28,8 @@ _MATPLOTLIB = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^",
 class Figure(go.Figure):
     """A plotly figure with a text alternative, which it shows beside itself."""
 
+    _ipython_display_ = None  # plotly's own way to show itself would leave out the picture and the words
+
     @property
     def alt(self) -> str:
         """What the figure shows, in words."""

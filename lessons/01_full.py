@@ -200,7 +200,8 @@ ftlib.table(text, "test.macro_f1", baseline="full").round(3)
 #
 # **Limits.** Two small tasks, 200 examples, two networks, short training. The next question,
 # what changes when n grows, needs a grid of its own.
-#
+
+# %% [markdown]
 # **Sources.** Kumar et al., *Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution*, ICLR 2022
 # (2202.10054). Deitsch et al., *Automatic classification of defective photovoltaic module cells*, Solar Energy 185, 2019
 # (1807.02894). Hutto & Gilbert, *VADER*, ICWSM 2014.

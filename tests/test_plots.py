@@ -5,6 +5,7 @@ import copy
 
 import pandas as pd
 import pytest
+from IPython.core.formatters import DisplayFormatter
 
 from ftlib import plots
 from ftlib.compare import paired
@@ -27,7 +28,7 @@ FIGURES = {
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_shows_itself_live_as_a_picture_and_as_words(name):
-    bundle = FIGURES[name]()._repr_mimebundle_()
+    bundle, _ = DisplayFormatter().format(FIGURES[name]())  # as a notebook asks for it
     assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG") and len(bundle["image/png"]) < 80_000
     assert bundle["application/vnd.plotly.v1+json"]["data"]
     assert bundle["text/plain"].endswith(".") and len(bundle["text/plain"]) > 60
