@@ -22,7 +22,7 @@ def profile() -> str:
 
 
 def best_precision(device: torch.device, kind: str | None) -> torch.dtype:
-    """The fastest number format that costs no quality, by measurement (docs/LOG.md): on a CPU, convolutions are
+    """The fastest number format that costs no quality, as far as we measured (bench/precision.py): on a CPU, convolutions are
     fastest in float32 with channels last; transformers gain from bfloat16, where the processor has it in hardware."""
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16

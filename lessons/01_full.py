@@ -139,7 +139,7 @@ cost
 # ## 4. What six seeds say (7 minutes)
 #
 # These runs were **recorded** beforehand with the same code (`make record`): 200 images, 60 steps, and for each arm the best
-# of five learning rates, chosen on validation with three other seeds. The test split was read once, at the end.
+# of five or six learning rates (as many for each), chosen on validation with other seeds. The test split was read once, at the end.
 
 # %%
 recorded = ftlib.load_runs("../data/results/01_full.jsonl").query("purpose == 'measure'")
