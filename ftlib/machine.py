@@ -22,8 +22,11 @@ def profile() -> str:
 
 
 def best_precision(device: torch.device, kind: str | None) -> torch.dtype:
-    """The fastest number format that costs no quality, as far as we measured (bench/precision.py): on a CPU, convolutions are
-    fastest in float32 with channels last; transformers gain from bfloat16, where the processor has it in hardware."""
+    """The fastest number format, from measurements on a few machines (bench/precision.py measures yours).
+
+    On a CPU, convolutions were fastest in float32 with channels last; transformers gain from bfloat16, where the
+    processor has it in hardware.
+    """
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16
     if device.type == "cpu" and kind in ("text", "lm") and torch.cpu._is_avx512_bf16_supported():

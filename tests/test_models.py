@@ -269,7 +269,10 @@ def test_padding_does_not_change_a_row(loaded, name):
 
 
 def test_generate_writes_the_most_likely_token_each_time(loaded):
-    model = loaded("llama untied")
+    model = copy.deepcopy(loaded("llama untied"))
+    for p in model.parameters():
+        if p.ndim > 1:
+            nn.init.normal_(p, std=0.5)  # large weights: what comes next depends on what stands where
     ids = model.tokenizer("w5 w9 w4", return_tensors="pt").input_ids
     length = ids.shape[1]
     with torch.no_grad():

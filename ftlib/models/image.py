@@ -67,7 +67,7 @@ class ImageModel(Model):
                 f"pixels must be floats in 0..1 of shape (B, 1 or {channels}, H, W), but these are "
                 f"{str(x.dtype).removeprefix('torch.')} of shape {tuple(x.shape)}: convert them first"
             )
-        return (x.expand(-1, channels, -1, -1) - self.mean) / self.std  # grey: the same in every channel
+        return (x - self.mean) / self.std  # (B, C, H, W); grey is broadcast to every channel
 
     def run(self, h, batch, start, stop):
         if not self.whole:
@@ -198,7 +198,7 @@ def _linear(head) -> nn.Module | None:
 
 
 def _proved(cut: Callable, net: nn.Module, x: Tensor) -> bool:
-    """Whether the stages keep every parameter of the network and give the same features.
+    """Whether the stages give the same features as the network.
 
     Seen on a copy in which nothing is near zero: many parameters are drawn so, and their part would do nothing yet.
     """
@@ -206,9 +206,7 @@ def _proved(cut: Callable, net: nn.Module, x: Tensor) -> bool:
     for p in net.parameters():
         if p.abs().max() < 0.01:
             p.uniform_(0.5, 1, generator=torch.Generator().manual_seed(0))
-    features, parameters, stages = net(x), set(net.parameters()), cut(net)
-    if parameters - set(nn.ModuleList(stages.values()).parameters()):
-        return False
+    features, stages = net(x), cut(net)
     try:
         for stage in stages.values():
             x = stage(x)
