@@ -22,10 +22,10 @@ def profile() -> str:
 
 
 def best_precision(device: torch.device, kind: str | None) -> torch.dtype:
-    """The fastest number format, from measurements on a few machines (bench/precision.py measures yours).
+    """The fastest number format, as measured (docs/LOG.md has the table, bench/precision.py makes it).
 
-    On a CPU, convolutions were fastest in float32 with channels last; transformers gain from bfloat16, where the
-    processor has it in hardware.
+    On a CPU, convolutions on small images are fastest in float32 with channels last; transformers take half the time
+    in bfloat16, where the processor has it in hardware.
     """
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16
