@@ -65,7 +65,7 @@ model = ftlib.load_model("efficientnet-lite0", task)
 start = copy.deepcopy(model.state_dict())
 
 model.train().to(memory_format=torch.channels_last)  # the layout in memory that convolutions like; `fit` sets it too
-optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4)
+optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, fused=True)  # fused: the same steps, computed faster
 losses = []
 for _, batch in zip(range(6), task.loader("train", batch_size=32, shuffle=True)):
     optimizer.zero_grad()  # without this line, gradients of earlier batches would pile up
