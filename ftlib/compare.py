@@ -14,6 +14,7 @@ from scipy import stats
 LEVEL = 0.95  # of the intervals
 POWER = 0.80  # of the smallest effect that a design could have detected
 SEEDS_FOR_A_VERDICT = 6
+UNCLEAR = "not distinguishable here"
 
 
 @dataclass
@@ -81,7 +82,8 @@ def paired(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
 def table(runs: pd.DataFrame, metric: str, baseline: str) -> pd.DataFrame:
     """One row an arm: mean and interval of the metric, and its paired difference from the baseline.
 
-    p is corrected for the number of comparisons (Holm 1979). "reading" says in words what the interval allows.
+    p is corrected for the number of comparisons (Holm 1979), so that looking at more arms finds no more by chance.
+    "reading" is "higher" or "lower" only where the interval lies on one side of 0 and the corrected p is below 0.05.
     """
     rows = []
     for arm, group in runs.groupby("arm", sort=False):
@@ -90,19 +92,20 @@ def table(runs: pd.DataFrame, metric: str, baseline: str) -> pd.DataFrame:
         if arm != baseline:
             d = paired(runs, metric, arm, baseline)
             row |= {"difference": d.mean, "diff_low": d.low, "diff_high": d.high, "p": d.p, "detectable": d.detectable}
-            row["reading"] = reading(d)
+            row["reading"] = reading(d)  # of this pair alone; corrected below
         rows.append(row)
     out = pd.DataFrame(rows).set_index("arm")
     if "p" in out:
         tested = out["p"].notna()
         out.loc[tested, "p"] = holm(out.loc[tested, "p"].to_numpy())
+        out.loc[out["p"] >= 1 - LEVEL, "reading"] = UNCLEAR
     return out
 
 
 def reading(difference: Paired) -> str:
-    """ "higher", "lower" or "not distinguishable here", for a margin of zero."""
+    """In words: higher, lower, or not distinguishable here; for a margin of zero and this comparison alone."""
     words = {"supported": "higher", "contradicted": "lower"}
-    return words.get(difference.verdict(0.0), "not distinguishable here")
+    return words.get(difference.verdict(0.0), UNCLEAR)
 
 
 def holm(p: np.ndarray) -> np.ndarray:

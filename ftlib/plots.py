@@ -15,7 +15,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from PIL import Image
 
-from ftlib.compare import interval, paired, reading
+from ftlib.compare import interval, table
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon")
@@ -113,14 +113,16 @@ def scores(runs: pd.DataFrame, metric: str, title: str = "", label: str = "") ->
 def differences(runs: pd.DataFrame, metric: str, baseline: str, title: str = "", label: str = "") -> Figure:
     """The paired difference of each arm from the baseline, with its 95 % interval; the line at 0 is no difference."""
     label = label or f"difference in {metric} from {baseline}"
-    found = [paired(runs, metric, arm, baseline) for arm in runs.arm.unique() if arm != baseline]
-    words = "; ".join(f"{d.arm} {d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}], {reading(d)}" for d in found)
+    found = list(table(runs, metric, baseline).drop(index=baseline).itertuples())
+    words = "; ".join(
+        f"{d.Index} {d.difference:+.3f} [{d.diff_low:+.3f}, {d.diff_high:+.3f}], {d.reading}" for d in found
+    )
     fig = figure(title or label, label, "", f"Interval plot of the {label}, paired by seed: {words}.")
     fig.add_vline(x=0, line={"color": "#555555", "dash": "dot"})
     for i, d in enumerate(found, start=1):
-        fig.add_scatter(x=[d.mean], y=[d.arm], mode="markers", name=d.arm, showlegend=False,
-                        error_x={"type": "data", "symmetric": False, "array": [d.high - d.mean],
-                                 "arrayminus": [d.mean - d.low], "thickness": 2.5, "width": 8},
+        fig.add_scatter(x=[d.difference], y=[d.Index], mode="markers", name=d.Index, showlegend=False,
+                        error_x={"type": "data", "symmetric": False, "array": [d.diff_high - d.difference],
+                                 "arrayminus": [d.difference - d.diff_low], "thickness": 2.5, "width": 8},
                         marker={"color": COLOURS[i], "size": 13, "symbol": MARKERS[i]})  # fmt: skip
     return fig.update_yaxes(autorange="reversed")
 

@@ -132,13 +132,13 @@ plots.losses(history, "A linear probe, 20 steps")
 # | lesson | changes | you will be able to |
 # |---|---|---|
 # | [01 Full fine-tuning](01_full.ipynb) | nothing | tell what pretraining is worth, and when a linear probe is enough |
-# | 02 Freezing layers | model | choose which layers to train, and save most of the time |
+# | 02 Freezing layers | model | choose which layers to train, and measure what that saves |
 # | 03 Incremental learning | batches, loss | learn new classes without forgetting the old ones |
-# | 04 LoRA and adapters | model | train 1 % of the parameters, up to a language model |
-# | 05 Multi-task learning | batches, loss | let tasks share a network, and see when they quarrel |
-# | 06 Schedules | learning rate | find the rate that matters and the shape that matters less |
-# | 07 Domain adaptation | batches, loss | adapt to data that has no labels |
-# | 08 Augmentation | batches | get more from few examples |
+# | 04 LoRA and adapters | model | train few parameters, up to a language model |
+# | 05 Multi-task learning | batches, loss | let tasks share a network, and see when they conflict |
+# | 06 Schedules | learning rate | find a learning rate, and see what the schedule's shape adds |
+# | 07 Domain adaptation | batches, loss | use data that has no labels |
+# | 08 Augmentation | batches | augment your data, and see when it helps |
 # | 09 Comparison | all | put all of them side by side |
 # | 10 Tools | – | take a recipe to LLaMA-Factory and others |
 #

@@ -78,6 +78,20 @@ def test_a_table_reads_in_words():
     assert pd.isna(got.loc["a", "difference"]) and (got.seeds == 6).all()
 
 
+def test_a_reading_allows_for_how_many_arms_were_looked_at():
+    """Of arms whose intervals just miss 0, each would be "higher" alone; of several, Holm's p decides."""
+    steps = np.array([-0.9, -0.5, -0.1, 0.1, 0.5, 0.9])  # a spread of 0.7, the same for each arm
+    arms = {"a": np.zeros(6), "close": 0.85 + steps, "closer": 0.9 + steps, "far": 9.0 + steps}
+    rows = [{"arm": k, "seed": s, METRIC: v} for k, values in arms.items() for s, v in enumerate(values)]
+    alone = [paired(pd.DataFrame(rows), METRIC, arm, "a").verdict() for arm in ("close", "closer", "far")]
+    together = table(pd.DataFrame(rows), METRIC, "a").reading[["close", "closer", "far"]]
+    assert alone == ["supported"] * 3
+    assert list(together) == ["higher", "higher", "higher"]  # Holm's last steps ask no more than one comparison does
+    rows += [{"arm": f"none{i}", "seed": s, METRIC: v} for i in range(4) for s, v in enumerate(steps)]
+    got = table(pd.DataFrame(rows), METRIC, "a")
+    assert got.reading["far"] == "higher" and got.reading["close"] == "not distinguishable here"
+
+
 def test_bad_input_is_one_sentence():
     df = runs()
     with pytest.raises(ValueError, match=r"the seeds \[5\] have only one of b and a"):
