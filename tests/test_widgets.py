@@ -68,13 +68,13 @@ def test_a_prediction_is_committed_with_the_button_and_remembered():
 
 def test_a_quiz_explains_each_answer():
     panel = widgets.quiz(LESSON)
-    assert len(panel.children) == len(teach.questions(LESSON, "quiz"))
-    for asked in panel.children:
+    assert len(panel.asked) == len(teach.questions(LESSON, "quiz"))
+    for asked in panel.asked:
         for key, option in asked.question.options.items():
             asked.choice.value = key
             asked.button.click()
             assert shown(asked.reply) == f"{'Right.' if option['right'] else 'Not quite.'} {option['why']}"
-    assert len(widgets.quiz(LESSON, "lp-ft", "own-rate").children) == 2
+    assert len(widgets.quiz(LESSON, "lp-ft", "own-rate").asked) == 2
 
 
 def test_every_control_has_a_name_and_is_used_from_the_keyboard(board):
@@ -101,7 +101,9 @@ def test_text_is_shown_as_it_stands():
 
 def state(board):
     fig = board.figure
-    return json.dumps([fig.to_plotly_json()["data"], fig.layout.title.text, fig.layout.xaxis.title.text], default=list)
+    return json.dumps(
+        [fig.to_plotly_json()["data"], fig.layout.title.text, fig.layout.xaxis.title.text], default=list, sort_keys=True
+    )
 
 
 def test_every_control_changes_the_figure_and_its_words(board):
@@ -119,6 +121,7 @@ def test_the_board_shows_what_was_recorded_at_every_setting(board, task, size, m
     before = [trace.uid for trace in board.figure.data]
     board.task.value, board.size.value, board.measure.value = task, size, measure
     assert [trace.uid for trace in board.figure.data] == before and len(before) == 4  # in place: two traces an arm
+    assert {trace.y for trace in board.figure.data if len(trace.y) == 1} == {("a",), ("b",)}  # an arm keeps its row
     wanted = grid().query("purpose == 'measure'")
     wanted = wanted[(wanted.task == task) & (wanted.n.isna() if size == "all" else wanted.n == size)]
     assert shown(board.words) == board.alt == board.figure.layout.meta["alt"]

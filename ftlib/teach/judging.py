@@ -40,7 +40,8 @@ class Claim(Text):
         words = set(rows.verdict[rows.decides])
         self.verdict = words.pop() if len(words) == 1 else "undecided"
         super().__init__(
-            f"**Claim {self.id}.** {said['sentence']}\n\n*The rule, written before the results were seen:* {said['rule']}\n\n"
+            f"**Claim {self.id}.** {said['sentence']}\n\n"
+            f"*The rule, written before the results were seen:* {said['rule']}\n\n"
             f"{_table(rows)}\n\n**Verdict: {self.verdict}**: {MEANING[self.verdict]} "
             f"What the literature led us to expect: {said['prior']}"
         )

@@ -36,9 +36,7 @@ class Board(Panel):
             options=[(str(n), n) for n in sizes], description="Training examples", style=wide["style"]
         )
         self.measure = ipywidgets.Dropdown(options=list(measures.items()), description="Measure", **wide)
-        self.figure = go.FigureWidget(
-            plots.scores(self.runs, self.measure.value)
-        )  # two traces an arm, in fixed colours
+        self.figure = go.FigureWidget(plots.scores(self.runs, self.measure.value))  # two traces an arm
         self.figure.update_yaxes(categoryorder="array", categoryarray=self.arms)
         self.words = said()
         self.show()
@@ -54,7 +52,10 @@ class Board(Panel):
 
     def still(self) -> plots.Figure:
         """The figure as it is now, without a widget."""
-        return plots.Figure(self.figure)
+        fig = plots.Figure(self.figure)
+        for trace in fig.data:
+            trace.y = trace.y[: len(trace.x)]
+        return fig
 
     def show(self, _=None) -> None:
         """Draw what the controls say; what is on the screen is changed in place."""
@@ -67,17 +68,22 @@ class Board(Panel):
         drawn = {(trace.name, i % 2): trace for i, trace in enumerate(new.data if new else ())}
         values = self.runs[self.runs.task == self.task.value][column]  # one scale for all sizes
         room = 0.1 * (values.max() - values.min()) or 0.05
-        with self.figure.batch_update():
-            for i, trace in enumerate(self.figure.data):
-                fresh = drawn.get((trace.name, i % 2))
-                trace.x, trace.y = (fresh.x, fresh.y) if fresh else ([], [])
-                if i % 2:
-                    trace.error_x.array = fresh.error_x.array if fresh else []
-                    trace.error_x.arrayminus = fresh.error_x.arrayminus if fresh else []
-            self.figure.layout.title.text = title
-            self.figure.layout.xaxis.title.text = f"{label} on test"
-            self.figure.layout.xaxis.range = [values.min() - room, values.max() + room]
-            self.figure.layout.meta = {"alt": self.alt}
+        fresh = [drawn.get((trace.name, i % 2)) for i, trace in enumerate(self.figure.data)]
+        bars = [trace if i % 2 else None for i, trace in enumerate(fresh)]
+        # One message with every trace in full: with batch_update, those that stay the same come out wrong.
+        self.figure.plotly_update(
+            restyle_data={
+                "x": [list(trace.x) if trace else [] for trace in fresh],
+                "error_x.array": [list(bar.error_x.array) if bar else None for bar in bars],
+                "error_x.arrayminus": [list(bar.error_x.arrayminus) if bar else None for bar in bars],
+            },
+            relayout_data={
+                "title.text": title,
+                "xaxis.title.text": f"{label} on test",
+                "xaxis.range": [values.min() - room, values.max() + room],
+                "meta": {"alt": self.alt},
+            },
+        )
         say(self.words, self.alt)
 
     def _differences(self, runs: pd.DataFrame) -> str:

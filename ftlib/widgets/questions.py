@@ -38,4 +38,6 @@ def quiz(lesson: str, *names: str) -> Panel:
     found = [teach.quiz(lesson, name) for name in names]
     again = "This is the answer that you gave. Check it again?"
     asked = [Asked(question, "Check my answer", question.choose, again) for question in found]
-    return Panel(asked, lambda: "\n\n".join(str(one.question) for one in asked))
+    panel = Panel(asked, lambda: "\n\n".join(str(one.question) for one in asked))
+    panel.asked = asked
+    return panel
