@@ -35,7 +35,7 @@ def test_full_fine_tuning_learns_and_changes_everything():
 
 
 def test_gradients_are_zeroed_each_step():
-    """The second update of a two-step run equals a first update from the same point: nothing is left over."""
+    """Nothing is left over for the next step; test_fit_equals_the_loop_written_out sees that each one starts from 0."""
     sgd_like = {"steps": 1, "max_norm": 1e9}
     loader = data(n=16, bs=16)
     model, _ = train(net(bn=False).double(), data(n=16, bs=16, dtype=torch.double), **sgd_like)

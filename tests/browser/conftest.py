@@ -42,9 +42,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.line(f"no browser found: {len(skipped)} browser tests did not run; {MISSING}", yellow=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The only reason to leave a test out, and never in continuous integration: there is no browser."""
+    """Where there is none, the tests are left out, for this reason only; in continuous integration they fail.
+
+    One for each file, and not for the whole session: while playwright is at work, no other test can use asyncio.
+    """
     program = find_browser()
     if not program and os.environ.get("CI"):
         pytest.fail(f"no browser found: {MISSING}")
@@ -56,7 +59,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def kit(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what a notebook reads, so that nothing that a test runs or saves touches the originals."""
     folder = tmp_path_factory.mktemp("kit")
@@ -65,7 +68,7 @@ def kit(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lab(browser: Browser, kit: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """JupyterLab on that copy, with the kit's command."""
     extra = ["--LabApp.expose_app_in_browser=True"]

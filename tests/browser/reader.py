@@ -14,8 +14,9 @@ MINUTES = 10  # for all cells of a notebook, on a busy computer
 SECONDS = 20  # for a figure, after its control was moved
 
 NOTEBOOK = ".jp-NotebookPanel-notebook"
-PLOT = ".js-plotly-plot"
-DRAWN = f"{PLOT}:has(.mlayer path, .mlayer image)"
+PLOT = ".js-plotly-plot"  # any of plotly's figures, once it is alive
+DRAWN = ":has(.mlayer path, .mlayer image)"
+FIGURE = ".jp-RenderedPlotly"  # the output of a go.Figure; a FigureWidget is among .jupyter-widgets
 PANEL = "window.jupyterapp.shell.currentWidget"
 CELLS = f"() => {PANEL}.content.model.sharedModel.toJSON().cells"
 RUN = f"""async minutes => {{
@@ -63,16 +64,22 @@ class Reader:
 
     # -- reading ---------------------------------------------------------------------------------------------
     def run(self, name: str) -> None:
-        """Open a notebook with a fresh kernel, run all its cells, and wait until every figure is drawn."""
+        """Open a notebook with a fresh kernel, run all its cells, and touch every figure until it is alive.
+
+        JupyterLab shows the PNG of a plotly figure until the mouse is over it.
+        """
         for session in json.loads(self.lab.ask("/api/sessions", self.lab.token)[1]):  # a kernel that lives on would
             self.lab.ask(f"/api/sessions/{session['id']}", self.lab.token, "DELETE")  # send its old widgets again
         self.page.goto(f"{self.lab.address}/lab/tree/notebooks/{name}.ipynb?token={self.lab.token}&reset")
         self.page.wait_for_selector(f"{NOTEBOOK} .jp-Cell", timeout=60_000)
         assert self.page.evaluate(RUN, MINUTES) == "done", f"{name} still runs after {MINUTES} minutes"
         outputs = [output for cell in self.page.evaluate(CELLS) for output in cell.get("outputs", [])]
-        still = [o for o in outputs if "application/vnd.plotly.v1+json" in o.get("data", {})]
-        live = self.page.locator(f".jupyter-widgets {PLOT}").count()
-        expect(self.page.locator(DRAWN)).to_have_count(len(still) + live, timeout=1000 * SECONDS)
+        figures = [o for o in outputs if "application/vnd.plotly.v1+json" in o.get("data", {})]
+        expect(self.page.locator(FIGURE)).to_have_count(len(figures), timeout=1000 * SECONDS)
+        for figure in self.page.locator(FIGURE).all():
+            figure.hover(position={"x": 50, "y": 50})
+        expect(self.page.locator(f"{PLOT}:not({DRAWN})")).to_have_count(0, timeout=1000 * SECONDS)
+        expect(self.page.locator(f"{FIGURE}{DRAWN}")).to_have_count(len(figures), timeout=1000 * SECONDS)
 
     def errors(self) -> list[str]:
         """Cells that did not run, errors in outputs, and errors that a widget shows without stopping the run."""
@@ -104,12 +111,15 @@ class Reader:
             outer.screenshot(path=folder / f"{name}-{i + 1:02}.png")
 
     # -- acting ----------------------------------------------------------------------------------------------
-    def changes(self, control: "Control", what: set[str]) -> set[str]:
-        """Move a control: which of "titles" and "marks" have changed in its figure, once those in `what` have."""
+    def changes(self, control: "Control", what: set[str], seconds: float = SECONDS) -> set[str]:
+        """Move a control: which of "titles" and "marks" have changed in its figure, once those in `what` have.
+
+        seconds is how long to wait for that.
+        """
         place = control.find(self.page)
-        plot = place.locator("xpath=ancestor::*[contains(@class, 'jp-OutputArea-output')]").locator(PLOT).first
-        expect(plot).to_be_visible()
-        before, end = plot.evaluate(LOOK), time.monotonic() + SECONDS
+        plot = place.locator("xpath=ancestor::*[contains(@class, 'jp-OutputArea-child')]").locator(PLOT).first
+        expect(plot).to_be_visible(timeout=1000 * SECONDS)
+        before, end = plot.evaluate(LOOK), time.monotonic() + seconds
         control.move(place)
         changed: set[str] = set()
         while not what <= changed and time.monotonic() < end:
@@ -163,16 +173,16 @@ class Toggle:
 
 
 @dataclass(frozen=True)
-class Legend:
-    """A name in a figure's legend; a click hides its marks, or shows them again."""
+class Zoom:
+    """For a lesson without a widget: the button "Zoom in" of a figure, which is found by its title."""
 
-    name: str
+    title: str
 
     def find(self, page: Page) -> Locator:
-        return page.locator(f'{PLOT} .legend .traces:has(.legendtext:text-is("{self.name}")) .legendtoggle').first
+        return page.locator(f'{PLOT}:has(.gtitle:text-is("{self.title}")) [data-title="Zoom in"]').first
 
-    def move(self, entry: Locator) -> None:
-        entry.click()
+    def move(self, button: Locator) -> None:
+        button.click()
 
 
-Control = Slider | Dropdown | Toggle | Legend
+Control = Slider | Dropdown | Toggle | Zoom

@@ -6,12 +6,15 @@ A new lesson adds one line to LESSONS. What the screen looked like is in build/s
 from pathlib import Path
 
 import pytest
-from reader import PLOT, Control, Dropdown, Legend, Reader
+from reader import PLOT, Control, Dropdown, Reader, Zoom
 
 ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "build" / "screenshots"
 # the lesson; a control to move; what must change in the figure beside it
-LESSONS = [("00_start_here", Legend("full"), {"marks"}), ("01_full", Dropdown("Measure", "accuracy"), {"titles", "marks"})]
+LESSONS = [
+    ("00_start_here", Zoom("A linear probe, 20 steps"), {"marks"}),
+    ("01_full", Dropdown("Measure", "accuracy"), {"titles", "marks"}),
+]
 
 
 def test_each_notebook_has_its_line():

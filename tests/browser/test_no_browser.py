@@ -15,8 +15,10 @@ HERE = Path(__file__).parent
 def test_it_is_said(tmp_path: Path, ci: str):
     environment = {name: value for name, value in os.environ.items() if name != "CHROMIUM"}
     environment |= {"PATH": str(tmp_path), "CI": ci}
-    pytest_here = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", HERE, "-k", "lesson_runs or sound or wrong"]
-    done = subprocess.run(pytest_here, env=environment, cwd=HERE, capture_output=True, text=True)
+    options = ["-p", "no:cacheprovider", "-k", "lesson_runs or sound or wrong"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", HERE, *options], env=environment, cwd=HERE, capture_output=True, text=True
+    )
     said = re.search(
         r"^no browser found: (\d+) browser tests did not run; install Debian's chromium", done.stdout, re.M
     )

@@ -72,7 +72,6 @@ def in_a_fork(copy: str, names: tuple[str, ...], connection) -> None:
         status = pytest.main(["-q", "-p", "no:cacheprovider", *(str(TESTS / name) for name in names)], [outcomes])
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         outcomes.errors.append(said.getvalue())
-    if os.environ.get("CPULOG"): print(sum(os.times()[:4]), names, file=open(os.environ["CPULOG"], "a"))
     connection.send((outcomes.tests, outcomes.errors))
 
 
