@@ -1,6 +1,6 @@
 # The kit's commands; `make` alone lists them. Where there is no make, setup_env.py says what to call instead.
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test notebooks record clean
+.PHONY: help setup lab test notebooks record release clean
 
 # The first of these that runs and is 3.11, 3.12 or 3.13. `make lab PYTHON=/path/to/python` takes another.
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
@@ -25,8 +25,11 @@ test: ## set up, then run the style checks, the tests and every notebook (TEST_A
 notebooks: ## execute the lessons that changed into notebooks/, and draw the picture in the README (LESSON_ARGS=--force: all)
 	@$(SETUP) setup && $(VENV_PYTHON) lessons/build.py $(LESSON_ARGS) && $(VENV_PYTHON) lessons/picture.py
 
-record: ## run what is missing of the recorded grids (GRID=01_full: only that one); may be stopped at any time
-	@$(SETUP) setup && $(VENV_PYTHON) -m ftlib record $(GRID)
+record: ## run what is missing of the recorded grids (GRID=01_full: only that one; JOBS=2: faster, no timings); may be stopped
+	@$(SETUP) setup && $(VENV_PYTHON) -m ftlib record $(GRID) --jobs $(or $(JOBS),1)
+
+release: ## write student, teacher and nbgrader copies into build/release (LESSON_ARGS=01_full: only that lesson)
+	@$(SETUP) setup && $(VENV_PYTHON) lessons/release.py $(LESSON_ARGS)
 
 clean: ## remove the environment and everything else that the set-up and the tests made here
 	rm -rf .venv build ftlib.egg-info .pytest_cache .ruff_cache

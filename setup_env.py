@@ -28,6 +28,11 @@ STAMP = VENV / "ftlib-setup.txt"
 UNFINISHED = "unfinished"
 DISK = 10e9  # bytes: 6.4 GB of packages on Linux, where torch brings its CUDA libraries, and their downloads
 FIRST_PAGE = "notebooks/00_start_here.ipynb"
+TEACHERS_PAGES = ["@jupyter/nbgrader", "@jupyter-notebook/lab-extension"]  # nbgrader's and its `notebook` package's
+TEACHERS_HANDLERS = ["notebook"] + [
+    f"nbgrader.server_extensions.{name}"
+    for name in ("assignment_list", "course_list", "formgrader", "validate_assignment")
+]
 
 
 def main(arguments: list[str]) -> int:
@@ -63,7 +68,7 @@ def install(python: Path, state: str) -> None:
     pip += ["-c", "constraints.txt"]
     pip += [] if sys.stdout.isatty() else ["--quiet"]
     print(f"Installing the packages of constraints.txt into {VENV}: a first time takes minutes.", flush=True)
-    if run(*pip, "setuptools") or run(*pip, "--no-build-isolation", "-e", ".[test]"):
+    if run(*pip, "setuptools") or run(*pip, "--no-build-isolation", "-e", ".[test,grading]"):
         if contents() == before:  # pip changed nothing yet: the environment is as good as it was
             STAMP.write_text(state)
         sys.exit("The packages could not be installed (pip says why, above): see to that, and call again.")
@@ -147,12 +152,16 @@ def lab_command(python: Path, extra: list[str]) -> list[str]:
 
 
 def lab_environment(settings: Path) -> dict[str, str]:
-    """The kit's own folder of settings: no personal one opens a port, and no question about news pops up."""
+    """The kit's own folder of settings: no personal one opens a port, no question about news pops up, and what the
+    teacher's tool adds to JupyterLab stays away from learners."""
     quiet = {"fetchNews": "false", "checkForUpdates": False}
     defaults = json.dumps({"@jupyterlab/apputils-extension:notification": quiet})
     folder = settings / "labconfig"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "default_setting_overrides.json").write_text(defaults)
+    (folder / "page_config.json").write_text(json.dumps({"disabledExtensions": dict.fromkeys(TEACHERS_PAGES, True)}))
+    off = {"ServerApp": {"jpserver_extensions": dict.fromkeys(TEACHERS_HANDLERS, False)}}
+    (settings / "jupyter_server_config.json").write_text(json.dumps(off))
     return os.environ | {"JUPYTER_CONFIG_DIR": str(settings)}
 
 

@@ -25,7 +25,7 @@ _PUBLIC = {
     "table": "compare:table",
 }
 _MODULES = {"assets", "compare", "doctor", "metrics", "models", "plots", "record", "runs", "strategies", "strategy"}
-_MODULES |= {"tasks", "train"}
+_MODULES |= {"tasks", "teach", "train", "widgets"}
 __all__ = sorted([*_PUBLIC, *_MODULES])
 
 

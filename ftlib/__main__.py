@@ -37,7 +37,7 @@ def record_command(arguments: argparse.Namespace) -> int:
     from ftlib import record
 
     for name in arguments.names or sorted(file.stem for file in (record.DATA / "grids").glob("*.json")):
-        print(record.record(name, arguments.most))
+        print(record.record(name, arguments.most, arguments.jobs))
     return 0
 
 
@@ -58,6 +58,7 @@ def main(words: list[str] | None = None) -> int:
     command = commands.add_parser("record", help="run what is missing of the recorded grids")
     command.add_argument("names", nargs="*", help="only these grids")
     command.add_argument("--most", type=int, help="stop after so many runs")
+    command.add_argument("--jobs", type=int, default=1, help="processes of one thread each that share the runs")
     command.set_defaults(run=record_command)
 
     arguments = parser.parse_args(words)

@@ -119,7 +119,9 @@ def _phases(spec: Spec, task, model, verbose: bool = False, most: int | None = N
             k: _loader(spec, task, model, v, batch_size=phase.batch_size, shuffle=True) for k, v in phase.data.items()
         }
         watched = {"validate": validate, "every": spec.every} if spec.every and most is None else {}
+        more = dict(phase.fit)
         if most is not None:
+            more.pop("patience", None)
             watched = {
                 "validate": lambda model: {},
                 "every": 1,
@@ -127,7 +129,7 @@ def _phases(spec: Spec, task, model, verbose: bool = False, most: int | None = N
             }
         _, history = fit(
             model, data, strategy, steps=phase.steps, lr=phase.lr, seed=spec.seed + 1000 * i, precision=spec.precision,
-            verbose=verbose, **watched, **phase.fit,
+            verbose=verbose, **watched, **more,
         )  # fmt: skip
         memory |= {type(part).__name__: part.state_dict() for part in parts_of(strategy)}
         done += len(history)

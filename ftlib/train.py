@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ftlib import metrics
+from ftlib.early import Best
 from ftlib.machine import Clock, autocast, clear_memory_error, memory_in_use, model_device, resolve_precision, to_device
 from ftlib.strategy import Strategy, count_targets, owners
 from ftlib.stream import aside, read_checkpoint, rng_state, set_rng_state, stream, write_checkpoint
@@ -34,6 +35,7 @@ def fit(
     precision: str = "auto",
     validate: Callable[[nn.Module], dict] | None = None,
     stop: Callable[[list[dict]], bool] | None = None,
+    patience: int = 0,
     every: int = 50,
     checkpoint: str | Path | None = None,
     save_every: int = 100,
@@ -43,12 +45,15 @@ def fit(
 
     loaders: {name: loader}, or a single one, which is called "train". lr: the peak rate of AdamW. accumulate: items of
     the stream that share a step. max_norm: the gradient is clipped to this length. validate(model) -> {name: value}
-    runs `every` so many steps and after the last; stop(history) -> True ends early. With `checkpoint` (a file) the
-    state is written every `save_every` steps: killed at any moment and called again with the same arguments, `fit`
-    ends in the same weights. Raises FloatingPointError on a non-finite loss, MemoryError if a batch does not fit.
+    runs `every` so many steps and after the last; stop(history) -> True ends early. patience: early stopping, after so
+    many validations without a lower "nll"; the weights of the lowest come back. With `checkpoint` (a file) the state is
+    written every `save_every` steps: killed at any moment and called again with the same arguments, `fit` ends in the
+    same weights. Raises FloatingPointError on a non-finite loss, MemoryError if a batch does not fit.
     """
     if steps < 0 or accumulate < 1 or lr < 0:
         raise ValueError(f"fit needs steps >= 0, accumulate >= 1, lr >= 0, but got {steps}, {accumulate}, {lr}")
+    if patience and not validate:
+        raise ValueError("early stopping needs something to watch: give fit a `validate`, or patience=0")
     accelerator = Accelerator()  # device and processes; number formats are ours, since it allows one a process
     me, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
     loaders = loaders if isinstance(loaders, dict) else {"train": loaders}
@@ -63,14 +68,14 @@ def fit(
     optimizer, peaks = _optimizer(model, strategy, lr, weight_decay)
     set_seed(seed + 1 + me)  # dropout and mixup differ between processes
     sizes = {name: len(loader) for name, loader in sorted(loaders.items()) if hasattr(loader, "__len__")}
-    key = repr((strategy, steps, lr, seed, accumulate, weight_decay, max_norm, precision, world, sizes))
-    at, first, history = (0, 0), 0, []
+    key = repr((strategy, steps, lr, seed, accumulate, weight_decay, max_norm, precision, world, sizes, patience))
+    at, first, history, best = (0, 0), 0, [], Best()
 
     def save(step: int, done: bool = False) -> None:
         state = {
             "key": key, "step": step, "done": done, "at": at, "history": history,
             "model": model.state_dict(), "optimizer": {} if done else optimizer.state_dict(),
-            "strategy": strategy.state_dict(), "rng": gather_object([rng_state()]),
+            "strategy": strategy.state_dict(), "rng": gather_object([rng_state()]), "best": vars(best),
         }  # fmt: skip
         if accelerator.is_main_process:
             write_checkpoint(state, Path(checkpoint))
@@ -83,6 +88,7 @@ def fit(
         if old["done"]:
             return model.eval(), history
         optimizer.load_state_dict(old["optimizer"])
+        vars(best).update(old["best"])
     if verbose:
         trainable, total = count_parameters(model)
         accelerator.print(
@@ -118,11 +124,14 @@ def fit(
         if validate and ((step + 1) % every == 0 or step + 1 == steps):
             with aside():
                 history[-1]["validation"] = validate(model.eval())
-            if stop and stop(history):
+            if patience:
+                best.see(history[-1]["validation"]["nll"], model)
+            if (patience and best.age >= patience) or (stop and stop(history)):
                 break
         if checkpoint and (step + 1) % save_every == 0:
             save(step + 1)
     bar.close()
+    best.restore(model)
     with aside():
         strategy.finish(model.eval(), loaders)
     if checkpoint:

@@ -1,9 +1,10 @@
 """lessons/*.py (the reviewed text) → notebooks/*.ipynb (executed): `make notebooks`.
 
 A lesson is kept as a percent script, which can be read and reviewed as text. Building gives each cell an id that does
-not change between builds, runs it from a fresh kernel in the quick profile with the network blocked, refuses any error,
-also those that a widget would swallow, and drops what grows or changes without meaning: widget state, progress bars,
-execution times. What did not change since it was built is left alone, unless --force is given.
+not change between builds, takes out the solutions (cells.py says how they are marked), runs it from a fresh kernel in
+the quick profile with the network blocked, refuses any error, also those that a widget would swallow, and drops what
+grows or changes without meaning: widget state, progress bars, execution times. What did not change since it was built
+is left alone, unless --force is given.
 """
 
 import argparse
@@ -18,6 +19,8 @@ import jupytext
 import nbformat
 from nbclient import NotebookClient
 
+import cells
+
 HERE = Path(__file__).parent
 NOTEBOOKS = HERE.parent / "notebooks"
 WIDGETS = "application/vnd.jupyter.widget-state+json"
@@ -25,10 +28,11 @@ MINUTES = 10  # after which a cell is given up
 
 
 def read(source: Path) -> nbformat.NotebookNode:
-    """The notebook of a lesson, not executed, with stable cell ids."""
+    """The notebook of a lesson, solutions included, not executed, with stable cell ids."""
     notebook = jupytext.read(source)
     for i, cell in enumerate(notebook.cells):
         cell["id"] = hashlib.sha1(f"{source.stem}/{i}".encode()).hexdigest()[:8]
+        cell.metadata.pop("lines_to_next_cell", None)  # jupytext's, about the script
     notebook.metadata = {
         "kernelspec": {"name": "ftlib", "display_name": "Fine-Tuning Lab", "language": "python"},
         "language_info": {"name": "python"},
@@ -42,12 +46,20 @@ def sources(notebook: nbformat.NotebookNode) -> list[tuple[str, str, str]]:
     return [(cell["id"], cell.cell_type, cell.source) for cell in notebook.cells]
 
 
-def up_to_date(source: Path, built: Path) -> bool:
-    """Whether the notebook holds this very text, executed."""
+def lessons(names: list[str]) -> list[Path]:
+    """The sources of the lessons that are named, or of all."""
+    found = {source.stem: source for source in sorted(HERE.glob("[0-9]*.py"))}
+    if unknown := set(names) - set(found):
+        raise SystemExit(f"there is no lesson {', '.join(sorted(unknown))}: there are {', '.join(found)}")
+    return [source for name, source in found.items() if not names or name in names]
+
+
+def up_to_date(wanted: nbformat.NotebookNode, built: Path) -> bool:
+    """Whether the notebook that was built holds the very text that is wanted, executed."""
     if not built.exists():
         return False
     notebook = nbformat.read(built, 4)
-    return sources(notebook) == sources(read(source)) and all(
+    return sources(notebook) == sources(wanted) and all(
         cell.execution_count for cell in notebook.cells if cell.cell_type == "code"
     )
 
@@ -81,17 +93,14 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
             cell.outputs = [o for o in cell.outputs if not (o.output_type == "stream" and o.name == "stderr")]
 
 
-def build(source: Path) -> float:
-    """Execute one lesson into its notebook; returns the seconds it took."""
-    start, notebook = time.perf_counter(), read(source)
-    execute(notebook)
+def save(notebook: nbformat.NotebookNode, file: Path) -> None:
+    """Write a notebook in one piece, always in the same form, without what is not worth keeping."""
     tidy(notebook)
     nbformat.validate(notebook)
-    built = NOTEBOOKS / f"{source.stem}.ipynb"
-    part = built.with_suffix(".part")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_suffix(".part")
     part.write_text(json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(part, built)
-    return time.perf_counter() - start
+    os.replace(part, file)
 
 
 def main() -> None:
@@ -100,13 +109,15 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="lessons, such as 01_full (default: all)")
     parser.add_argument("--force", action="store_true", help="also those that did not change")
     arguments = parser.parse_args()
-    for source in sorted(HERE.glob("[0-9]*.py")):
-        if arguments.names and source.stem not in arguments.names:
-            continue
-        if not arguments.force and up_to_date(source, NOTEBOOKS / f"{source.stem}.ipynb"):
+    for source in lessons(arguments.names):
+        notebook, built = cells.student(read(source)), NOTEBOOKS / f"{source.stem}.ipynb"
+        if not arguments.force and up_to_date(notebook, built):
             print(f"{source.stem}: unchanged")
             continue
-        print(f"{source.stem}: {build(source):.0f} s", flush=True)
+        start = time.perf_counter()
+        execute(notebook)
+        save(notebook, built)
+        print(f"{source.stem}: {time.perf_counter() - start:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

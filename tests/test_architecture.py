@@ -2,6 +2,7 @@
 
 import ast
 import io
+import re
 import subprocess
 import sys
 import tokenize
@@ -29,9 +30,13 @@ MAY_IMPORT = {
     "record": {"runs"},
     "compare": set(),
     "plots": {"compare"},
+    "exercises": {"models", "tasks"},
+    "teach": {"compare", "runs", "record", "exercises"},
+    "widgets": {"plots", "teach", "compare"},
     "__main__": {"assets", "doctor", "record"},
     "__init__": set(),
 }
+FOLDERS = ("tasks", "models", "exercises", "teach", "widgets")  # whose files may import each other
 
 
 def part(file: Path) -> str:
@@ -77,7 +82,7 @@ def test_the_files_were_found():
 def test_a_file_imports_only_what_it_may(file):
     me = part(file)
     assert me in MAY_IMPORT, f"{me} is new: say in MAY_IMPORT what it may import"
-    extra = imports(file) - MAY_IMPORT[me] - ({me} if me in ("tasks", "models") else set())
+    extra = imports(file) - MAY_IMPORT[me] - ({me} if me in FOLDERS else set())
     assert not extra, f"{me} imports {sorted(extra)}, which docs/architecture.md does not allow"
 
 
@@ -87,7 +92,7 @@ def test_a_file_can_be_read_in_one_sitting(file):
 
 
 def test_the_library_stays_small():
-    assert sum(map(code_lines, FILES)) <= 2500
+    assert sum(map(code_lines, FILES)) <= 4500
 
 
 def test_strategies_never_import_each_other():
@@ -96,8 +101,9 @@ def test_strategies_never_import_each_other():
 
 
 @pytest.mark.parametrize("module", ["ipywidgets", "IPython"])
-def test_widgets_are_imported_nowhere_yet(module):
-    assert not [f for f in FILES if f"import {module}" in f.read_text() and part(f) != "widgets"]
+def test_widgets_are_imported_in_one_folder_only(module):
+    users = {part(f) for f in FILES if re.search(rf"^\s*(import|from) {module}", f.read_text(), re.MULTILINE)}
+    assert users <= {"widgets"}
 
 
 def test_importing_the_library_is_light():

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,17 +11,62 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def test_ci_runs_make_test_in_the_kits_folder(tmp_path: Path) -> None:
-    """Tried with a `make` that only tells what it was asked: no input, and its status is passed on."""
-    make = tmp_path / "make"
-    make.write_text('#!/bin/sh\necho "$PWD: $*"\ncat\nexit 3\n')
-    make.chmod(0o755)
-    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", ROOT / ".ci" / "run"], cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True
-    )
-    assert (done.stdout, done.returncode) == (f"{ROOT}: test\n", 3)
+class Ci:
+    """`.ci/run` where nothing but the given programs can be called; each of them only tells what it was asked."""
+
+    def __init__(self, folder: Path, *programs: str) -> None:
+        for name in ("bash", "dirname", "cat"):
+            (folder / name).symlink_to(shutil.which(name))
+        for name in programs:
+            self.program(folder / name, f'echo "{name} $*"')
+        self.program(folder / "id", "echo 1000")
+        self.program(folder / "sudo", 'shift; echo "as root: $*"; "$@"')
+        self.program(folder / "make", 'echo "$PWD: $* CI=$CI"; cat; exit 3')
+        self.folder = folder
+
+    @staticmethod
+    def program(file: Path, does: str) -> None:
+        file.write_text(f"#!{shutil.which('sh')}\n{does}\n")
+        file.chmod(0o755)
+
+    def run(self) -> subprocess.CompletedProcess:
+        environment = {name: value for name, value in os.environ.items() if name not in ("CI", "CHROMIUM")}
+        return subprocess.run(
+            ["bash", ROOT / ".ci" / "run"],
+            cwd=self.folder,
+            env=environment | {"PATH": str(self.folder)},
+            input="not for make",
+            capture_output=True,
+            text=True,
+        )
+
+
+MAKE_TEST = f"{ROOT}: test CI=true\n"
+
+
+@pytest.mark.parametrize("programs", [["chromium"], ["google-chrome", "apt-get"], []], ids=" ".join)
+def test_ci_runs_make_test_in_the_kits_folder(tmp_path: Path, programs: list[str]) -> None:
+    """No input, and its status is passed on; nothing is installed where a browser is, or where nothing can be."""
+    done = Ci(tmp_path, *programs).run()
+    assert (done.stdout, done.stderr, done.returncode) == (MAKE_TEST, "", 3)
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def test_ci_installs_a_browser_where_there_is_none(tmp_path: Path) -> None:
+    done = Ci(tmp_path, "apt-get").run()
+    assert (done.stdout, done.returncode) == (MAKE_TEST, 3)
+    update, install = (line for line in done.stderr.splitlines() if line.startswith("as root: "))
+    assert update.startswith("as root: apt-get update")
+    assert install.startswith("as root: apt-get install -y") and install.endswith(" chromium fonts-dejavu-core")
+
+
+def test_ci_without_a_browser_still_tests(tmp_path: Path) -> None:
+    """And the browser tests say what is missing."""
+    ci = Ci(tmp_path)
+    ci.program(tmp_path / "apt-get", "exit 100")
+    done = ci.run()
+    assert (done.stdout, done.returncode) == (MAKE_TEST, 3)
+    assert "the browser tests will fail" in done.stderr
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess:

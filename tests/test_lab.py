@@ -1,82 +1,26 @@
 """`make lab`, started for real: this computer only, with a token, at the first notebook, without news."""
 
-import http.client
 import ipaddress
 import json
 import os
-import socket
-import subprocess
-import sys
+import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 
+import labserver
 import setup_env
-
-ROOT = Path(__file__).resolve().parent.parent
-
-
-@dataclass
-class Lab:
-    """A running JupyterLab."""
-
-    process: subprocess.Popen
-    port: int
-    token: str
-
-    def ask(self, path: str, token: str | None = None, method: str = "GET", body: str | None = None) -> tuple:
-        """One request: (status, body, headers)."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        connection.request(method, path, body, {"Authorization": f"token {token}"} if token else {})
-        answer = connection.getresponse()
-        text = answer.read().decode()
-        connection.close()
-        return answer.status, text, dict(answer.getheaders())
+from labserver import Lab
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """The lab's own command on a free port, with all that it writes in a temporary folder."""
-    folder = tmp_path_factory.mktemp("lab")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    extra = ["--no-browser", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
-    places = {
-        "JUPYTER_DATA_DIR": folder / "data",
-        "JUPYTER_RUNTIME_DIR": folder / "runtime",
-        "IPYTHONDIR": folder / "ipython",
-    }
-    environment = setup_env.lab_environment(folder / "config") | {name: str(at) for name, at in places.items()}
-    with (folder / "log.txt").open("w") as log:
-        process = subprocess.Popen(
-            setup_env.lab_command(sys.executable, extra),
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        yield Lab(process, port, token_of(process, folder))
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def token_of(process: subprocess.Popen, folder: Path) -> str:
-    """Wait until the server has written down where it listens; its token stands there too."""
-    for _ in range(600):
-        for file in (folder / "runtime").glob("jpserver-*.json"):
-            if text := file.read_text():
-                return json.loads(text)["token"]
-        if process.poll() is not None:
-            break
-        time.sleep(0.1)
-    raise AssertionError(f"JupyterLab did not start:\n{(folder / 'log.txt').read_text()}")
+    with labserver.running(tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
 
 
 def test_the_command_opens_nothing() -> None:
@@ -136,3 +80,13 @@ def test_it_asks_for_no_news_and_no_updates(lab: Lab) -> None:
     _, body, _ = lab.ask("/lab/api/settings/@jupyterlab/apputils-extension:notification", lab.token)
     defaults = {name: entry["default"] for name, entry in json.loads(body)["schema"]["properties"].items()}
     assert (defaults["fetchNews"], defaults["checkForUpdates"]) == ("false", False)
+
+
+def test_what_nbgrader_adds_stays_away_from_learners(lab: Lab) -> None:
+    """It is installed for teachers: its menu and buttons would only ask learners for a course that they don't have."""
+    _, body, _ = lab.ask("/lab", lab.token)
+    page = json.loads(re.search(r'<script id="jupyter-config-data"[^>]*>(.*?)</script>', body, re.S)[1])
+    assert set(setup_env.TEACHERS_PAGES) <= set(page["disabledExtensions"])
+    assert "anywidget" in {extension["name"] for extension in page["federated_extensions"]}  # learners' own are there
+    assert lab.ask("/formgrader", lab.token)[0] == 404
+    assert lab.ask("/tree", lab.token)[0] == 404

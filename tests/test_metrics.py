@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import softmax
-from sklearn.metrics import log_loss, matthews_corrcoef, roc_auc_score
+from sklearn.metrics import f1_score, log_loss, matthews_corrcoef, roc_auc_score
 
 from ftlib import metrics
 
@@ -24,6 +24,7 @@ def test_classification_agrees_with_scikit_learn(classes):
     assert got["nll"] == pytest.approx(log_loss(labels, p))
     assert got["mcc"] == pytest.approx(matthews_corrcoef(labels, logits.argmax(1)))
     assert got["auroc"] == pytest.approx(roc_auc_score(labels, p[:, 1] if classes == 2 else p, multi_class="ovr"))
+    assert got["macro_f1"] == pytest.approx(f1_score(labels, logits.argmax(1), average="macro"))
     recalls = [(logits.argmax(1)[labels == k] == k).mean() for k in range(classes)]
     assert got["balanced_accuracy"] == pytest.approx(np.mean(recalls))
 
@@ -33,6 +34,14 @@ def test_calibration_error_by_hand():
     got = metrics.classification(confident, np.array([0, 1, 1, 1]))
     assert got["ece"] == pytest.approx(0.5 * abs(0.9 - 0.5) + 0.5 * abs(0.6 - 1.0), abs=1e-6)
     assert got["brier"] == pytest.approx((0.02 + 1.62 + 0.32 + 0.32) / 4)
+
+
+def test_calibration_error_is_over_fifteen_bins_of_confidence():
+    logits, labels = sample(n=60)  # so few that some bins are too sure and others not sure enough
+    confidence, right = softmax(logits, -1).max(-1), logits.argmax(-1) == labels
+    bins = np.ceil(confidence * 15)  # Guo et al. 2017: bin m holds ((m - 1) / 15, m / 15]
+    gaps = [(bins == m).mean() * abs(right[bins == m].mean() - confidence[bins == m].mean()) for m in np.unique(bins)]
+    assert metrics.classification(logits, labels)["ece"] == pytest.approx(sum(gaps), abs=1e-6)  # float32 inside
 
 
 def test_majority_guessing_is_accurate_and_worthless():

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "lessons"))
 import build  # noqa: E402
+import cells as lesson_cells  # noqa: E402
 
 LESSONS = sorted((ROOT / "lessons").glob("[0-9]*.py"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -23,7 +24,8 @@ def test_each_lesson_has_a_notebook_and_each_notebook_a_lesson():
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda f: f.stem)
 class TestEachNotebook:
     def test_agrees_with_its_source_and_was_executed(self, file):
-        assert build.up_to_date(ROOT / "lessons" / f"{file.stem}.py", file), "run `make notebooks`"
+        lesson = build.read(ROOT / "lessons" / f"{file.stem}.py")
+        assert build.up_to_date(lesson_cells.student(lesson), file), "run `make notebooks`"
 
     def test_was_executed_in_order_without_an_error(self, file):
         cells = [c for c in nbformat.read(file, 4).cells if c.cell_type == "code"]

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from ftlib.strategy import Strategy, combine
+from ftlib.stream import stream
 from ftlib.train import fit
 from toy import Cosine, Mixup, data, net, same, weights
 
@@ -110,6 +112,51 @@ def test_resume_when_the_stream_itself_draws_at_random(tmp_path):
     with pytest.raises(AssertionError, match="killed"):
         run("cut", die=10)
     assert same(weights(run("cut")), weights(whole))
+
+
+def test_what_a_strategy_has_learned_survives_a_kill(tmp_path):
+    @dataclass
+    class Slowing(Strategy):
+        """Pulls the harder the more steps it has seen."""
+
+        def __post_init__(self):
+            self.seen = 0
+
+        def before_step(self, model, progress):
+            self.seen += 1
+
+        def penalty(self, model, batch):
+            return self.seen / 100 * model.head.weight.square().sum()
+
+    def run(name, die=False):
+        def validate(model):
+            assert not die, "killed"
+            return {}
+
+        return fit(net(), data(), Slowing(), steps=9, lr=1e-2, every=5, validate=validate, checkpoint=tmp_path / name,
+                   save_every=4, verbose=False)  # fmt: skip
+
+    whole, rows = run("whole")
+    with pytest.raises(AssertionError, match="killed"):
+        run("cut", die=True)
+    resumed, again = run("cut")
+    assert same(weights(resumed), weights(whole)) and [r["penalty"] for r in again] == [r["penalty"] for r in rows]
+
+
+def test_every_pass_has_its_own_order_which_the_seed_decides():
+    """The order of a pass depends on the seed and its number, not on how often the loader was used before."""
+
+    def order(seed, used_before=0):
+        rows = [{"index": i} for i in range(8)]
+        loader = DataLoader(rows, batch_size=8, shuffle=True, generator=torch.Generator())
+        for _ in range(used_before):
+            list(loader)
+        batches = stream(Strategy(), {"train": loader}, seed)
+        return [next(batches)[1][0]["index"].tolist() for _ in range(3)]
+
+    first, second, third = order(seed=0)
+    assert sorted(first) == list(range(8)) and first != second != third != first
+    assert order(seed=0, used_before=2) == [first, second, third] != order(seed=1)
 
 
 def test_a_finished_run_is_loaded_and_not_trained_again(tmp_path):

@@ -101,7 +101,7 @@ def test_torchvision_is_the_one_built_for_this_torch() -> None:
 def test_conda_installs_the_same() -> None:
     *conda, pip = CONDA["dependencies"]
     assert CONDA["name"] == PROJECT["name"]
-    assert pip["pip"][:2] == ["-c constraints.txt", "-e .[test]"]
+    assert pip["pip"][:2] == ["-c constraints.txt", "-e .[test,grading]"]
     assert conda == [f"python{PROJECT['requires-python']}", "pip"]
     stated = [Requirement(text) for text in pip["pip"][2:]]
     assert {"torch", "torchvision", "transformers"} <= {r.name for r in stated}

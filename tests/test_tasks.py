@@ -190,6 +190,15 @@ def test_image_batches(name, size):
     assert batches[0]["labels"].dtype == torch.int64 and len(batches[0]["labels"]) == 64
 
 
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_validation_pictures_are_the_stored_ones_each_time(split):
+    """Nothing augments what decides and what judges."""
+    task = tasks.load("digits/optical")
+    stored = task.splits[split].inputs.float() / 255
+    for _ in range(2):
+        assert torch.equal(torch.cat([batch["pixels"] for batch in task.loader(split)]), stored)
+
+
 def test_text_batches_hold_each_sentence_once_and_little_padding(minilm):
     task = tasks.load("sentiment")
     loader = task.loader("train", tokenizer=minilm, shuffle=True, seed=5)

@@ -4,6 +4,9 @@
 """
 
 import inspect
+from dataclasses import replace
+
+import torch
 
 from ftlib.tasks import digits, elpv, fashion, instructions, sentiment
 from ftlib.tasks.task import IGNORED, SPLITS, Split, Task
@@ -23,12 +26,14 @@ def names() -> list[str]:
     return [name for f, module in CATALOG.items() for name in (f, *(f"{f}/{d}" for d in module.DOMAINS))]
 
 
-def load(name: str, *, seed: int = 0, n: int | None = None, **options) -> Task:
+def load(name: str, *, seed: int = 0, n: int | None = None, shuffled: bool = False, **options) -> Task:
     """A task by name: a family ("elpv", with all its domains) or one domain of it ("elpv/mono").
 
     seed: fixes the splits and the subset. n: training examples, with the classes in their shares; validation
-    and test stay whole. options: see `load` in the family's file. Raises a ValueError on a name, option or n
-    that does not exist, and an assets.AssetError where the data has not been fetched.
+    and test stay whole. shuffled: the training labels in random order, which nothing in the data can help to
+    fit (Zhang et al., ICLR 2017, 1611.03530: a test of what a model *can* fit). options: see `load` in the
+    family's file. Raises a ValueError on a name, option or n that does not exist, and an assets.AssetError
+    where the data has not been fetched.
     """
     if name not in names():
         raise ValueError(f"there is no task {name!r}: choose one of {', '.join(names())}")
@@ -37,4 +42,12 @@ def load(name: str, *, seed: int = 0, n: int | None = None, **options) -> Task:
     if unknown := sorted(set(options) - set(known)):
         can = ", ".join(known) or "none"
         raise ValueError(f"{family} has no option {', '.join(unknown)}: its options are {can}")
-    return CATALOG[family].load(domain or None, seed=seed, n=n, **options)
+    task = CATALOG[family].load(domain or None, seed=seed, n=n, **options)
+    if shuffled:
+        if task.kind == "lm":
+            raise ValueError(f"{family} has answers instead of labels: shuffled=True needs a task with labels")
+        train = task.splits["train"]
+        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
+        task.splits["train"] = replace(train, labels=train.labels[order])
+        task.options["shuffled"] = True
+    return task

@@ -21,7 +21,7 @@ def train(model, strategy, loader=None, **more):
 def test_fit_equals_the_loop_written_out():
     """Zero, forward, backward, clip, step: the five lines that every framework hides."""
     exact = data(dtype=torch.double)  # in float32, two ways to add up differ, and AdamW enlarges that near 0
-    by_fit, history = train(net().double(), Full(), exact, max_norm=1.0)
+    by_fit, history = train(net().double(), Full(), exact, max_norm=0.3)
     model, losses = net().double(), []
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.01)
     batches = [b for _ in range(2) for b in exact]
@@ -29,11 +29,12 @@ def test_fit_equals_the_loop_written_out():
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(model(batch), batch["labels"])
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(model.parameters(), 0.3)
         optimizer.step()
         losses.append(loss.item())
     torch.testing.assert_close(weights(by_fit), weights(model))
     assert [row["loss"] for row in history] == pytest.approx(losses, rel=1e-5)
+    assert min(row["grad_norm"] for row in history) > 0.3  # so that clipping had something to do
 
 
 def test_a_probe_changes_the_head_and_nothing_else_to_the_last_bit():
@@ -113,6 +114,13 @@ def test_l2sp_of_zero_is_full_fine_tuning_without_decay_and_a_strong_one_stays()
         return sum((after[k] - before[k]).norm() for k in after if k.startswith("stages.1"))
 
     assert moved(10.0) < 0.5 * moved(0.0)
+
+
+def test_l2sp_keeps_its_start_in_a_later_phase():
+    strategy, start = L2SP(), weights(net())
+    model, _ = train(net(), strategy)
+    train(model, strategy)
+    assert same(strategy.start, {n: start[n] for n, _ in model.named_parameters() if n.startswith("stages")})
 
 
 def test_from_scratch_forgets_once_and_only_once():

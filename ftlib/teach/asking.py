@@ -1,0 +1,121 @@
+"""Questions are data: lessons/questions/<lesson>.<language>.json, a list of
+
+    {"id", "kind": "predict" or "quiz", "text", "options": [{"key", "text", "why", "right" (quiz only)}]}
+
+`why` is the explanation that a learner who chose this option reads. Ids and keys are the contract between languages;
+FTLIB_LANG chooses one, English stands in for what is not translated. Answers are kept a lesson in one small file, so
+that a notebook that is run again remembers; FTLIB_ANSWERS names another folder for them.
+"""
+
+import json
+import os
+from pathlib import Path
+
+from platformdirs import user_data_path
+
+from ftlib.runs import write_text
+from ftlib.teach.text import Text
+
+QUESTIONS = Path(__file__).parents[2] / "lessons" / "questions"
+
+
+class Question(Text):
+    """One question of a lesson, which shows itself with its options."""
+
+    def __init__(self, lesson: str, said: dict):
+        self.lesson, self.id, self.text = lesson, said["id"], said["text"]
+        self.options = {option["key"]: option for option in said["options"]}
+        listed = "\n".join(f"- **{key}**: {option['text']}" for key, option in self.options.items())
+        super().__init__(f"**{self.text}**\n\n{listed}")
+
+    @property
+    def answer(self) -> str | None:
+        """The key that the learner chose, now or in an earlier run."""
+        kept = _read(answers_file(self.lesson)).get(self.id)
+        return kept if kept in self.options else None
+
+    def _option(self, key: str) -> dict:
+        if key not in self.options:
+            raise ValueError(f"{self.id} has the options {', '.join(self.options)}, but the answer is {key!r}")
+        return self.options[key]
+
+    def _keep(self, key: str) -> dict:
+        chosen, file = self._option(key), answers_file(self.lesson)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_text(file, json.dumps(_read(file) | {self.id: key}, indent=1))
+        return chosen
+
+
+class Prediction(Question):
+    """A question whose right option is decided by what happens."""
+
+    def commit(self, key: str) -> Text:
+        """Keep an answer; a later one replaces it."""
+        return Text(f"Your prediction is kept: **{self._keep(key)['text']}** Now run the cells below.")
+
+    def compare(self, actual: str) -> Text:
+        """Set the kept answer beside the option that came true, and explain a wrong one."""
+        happened, answer = self._option(actual)["text"], self.answer
+        if answer is None:
+            return Text(f"Not answered yet: the answer was **{happened}**")
+        if answer == actual:
+            return Text(f"You predicted what happened: **{happened}**")
+        chosen = self.options[answer]
+        return Text(f"You predicted: {chosen['text']} What happened: **{happened}** {chosen['why']}")
+
+
+class Quiz(Question):
+    """A question with one right option."""
+
+    def choose(self, key: str) -> "Marked":
+        """Keep an answer and say whether it is right, and why."""
+        chosen = self._keep(key)
+        return Marked(chosen["right"], f"**{'Right.' if chosen['right'] else 'Not quite.'}** {chosen['why']}")
+
+
+class Marked(Text):
+    """An answer that was marked."""
+
+    def __init__(self, right: bool, markdown: str):
+        super().__init__(markdown)
+        self.right = right
+
+
+def predict(lesson: str, name: str) -> Prediction:
+    """A prediction of a lesson, by its id."""
+    return Prediction(lesson, _find(lesson, name, "predict"))
+
+
+def quiz(lesson: str, name: str) -> Quiz:
+    """A quiz question of a lesson, by its id."""
+    return Quiz(lesson, _find(lesson, name, "quiz"))
+
+
+def questions(lesson: str, kind: str) -> list[dict]:
+    """The questions of one kind, in the order of the file, in the learner's language."""
+    language = os.environ.get("FTLIB_LANG") or "en"
+    files = [QUESTIONS / f"{lesson}.{name}.json" for name in (language, "en")]
+    found = next((file for file in files if file.exists()), None)
+    if found is None:
+        known = ", ".join(sorted({file.name.split(".")[0] for file in QUESTIONS.glob("*.json")}))
+        raise FileNotFoundError(f"there are no questions for the lesson {lesson!r}, only for {known}")
+    return [said for said in json.loads(found.read_text(encoding="utf-8")) if said["kind"] == kind]
+
+
+def answers_file(lesson: str) -> Path:
+    """Where the answers of a lesson are kept."""
+    return Path(os.environ.get("FTLIB_ANSWERS") or user_data_path("ftlib") / "answers") / f"{lesson}.json"
+
+
+def _find(lesson: str, name: str, kind: str) -> dict:
+    known = {said["id"]: said for said in questions(lesson, kind)}
+    if name not in known:
+        raise KeyError(f"{lesson} has no {kind} question called {name!r}: there are {', '.join(known)}")
+    return known[name]
+
+
+def _read(file: Path) -> dict:
+    try:
+        return json.loads(file.read_text()) if file.exists() else {}
+    except ValueError:
+        raise ValueError(f"the kept answers in {file} cannot be read: delete the file to start afresh") from None

@@ -1,0 +1,207 @@
+"""claim(): a sentence, the rule that was written before the results were seen, and what the recorded runs say of it.
+
+A claim is data, data/claims/<id>.json. It names a recorded grid, a filter, and one primary contrast, arm − baseline of
+a metric, with a margin. `by` names the rule in RULES that makes of the runs an effect with an interval; the verdict is
+compare's: supported, contradicted, equivalent or undecided. Over several tasks p is corrected (Holm 1979), and the
+claim has the verdict that all its tasks share; where they differ it is undecided. `also` holds further contrasts, which
+are shown and decide nothing.
+"""
+
+import json
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ftlib import record
+from ftlib.compare import LEVEL, SEEDS_FOR_A_VERDICT, Paired, holm, paired
+from ftlib.runs import frame, load_records
+from ftlib.teach.text import Text
+
+NEAR = 0.95  # "as good": this share of the best score
+MEANING = {
+    "supported": "the whole interval lies beyond the margin, on the side that the sentence names.",
+    "contradicted": "the whole interval lies beyond the margin, on the other side.",
+    "equivalent": "the whole interval lies inside the margin: a difference, if any, is too small to matter here.",
+    "undecided": "this experiment does not decide it: an interval crosses the margin, the tasks disagree, or the seeds "
+    f"are fewer than {SEEDS_FOR_A_VERDICT}. That refutes nothing.",
+}
+
+
+class NotRecorded(FileNotFoundError):
+    """A claim whose runs do not exist, or not all of them."""
+
+
+class Claim(Text):
+    """A judged claim. `verdict` is one word; `rows` holds one row a task and contrast, those that decide first."""
+
+    def __init__(self, said: dict, rows: pd.DataFrame):
+        self.id, self.rows = said["id"], rows
+        words = set(rows.verdict[rows.decides])
+        self.verdict = words.pop() if len(words) == 1 else "undecided"
+        super().__init__(
+            f"**Claim {self.id}.** {said['sentence']}\n\n"
+            f"*The rule, written before the results were seen:* {said['rule']}\n\n"
+            f"{_table(rows)}\n\n**Verdict: {self.verdict}**: {MEANING[self.verdict]} "
+            f"What the literature led us to expect: {said['prior']}"
+        )
+
+
+def claim(name: str, verdict: str | None = None) -> Claim:
+    """Judge a claim from its recorded runs; with `verdict`, assert that the lesson's text says the same.
+
+    Raises NotRecorded as long as the runs are not all there.
+    """
+    said = load_claim(name)
+    parts = [_judge(said, True)] + [_judge({**said, **more}, False) for more in said.get("also", [])]
+    found = Claim(said, pd.concat(parts, ignore_index=True))
+    if verdict not in (None, found.verdict):
+        raise AssertionError(
+            f"claim {name}: the lesson says {verdict!r}, but the recorded runs say {found.verdict!r}: change the text"
+        )
+    return found
+
+
+def claims(lesson: str) -> pd.DataFrame:
+    """The deciding rows of all claims of a lesson. p_lesson allows for all of them together (Holm)."""
+    names = sorted(file.stem for file in _folder().glob("*.json"))
+    rows = [claim(name).rows.assign(claim=name) for name in names if load_claim(name)["lesson"] == lesson]
+    out = pd.concat(rows).query("decides").set_index("claim").drop(columns="decides")
+    return out.assign(p_lesson=holm(out.p_alone.to_numpy()))
+
+
+def load_claim(name: str) -> dict:
+    """The claim file as it is."""
+    file = _folder() / f"{name}.json"
+    if not file.exists():
+        known = ", ".join(sorted(other.stem for other in _folder().glob("*.json")))
+        raise KeyError(f"there is no claim {name!r}: there are {known}")
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def recorded(grid: str, name: str) -> pd.DataFrame:
+    """The runs of a grid as runs.frame has them, with their `curve`, "seconds.step", and "rise.nll": how far the NLL
+    on validation ended above its own minimum."""
+    file = record.DATA / "results" / f"{grid}.jsonl"
+    advice = f"`make record GRID={grid}` makes them"
+    if not file.exists():
+        raise NotRecorded(f"claim {name} needs the runs of the grid {grid}, which are not recorded yet: {advice}")
+    records, wanted = load_records(file), sum(map(record.count, record.load_grid(grid)))
+    if len(records) < wanted:
+        raise NotRecorded(
+            f"claim {name} needs the grid {grid}, but {len(records)} of {wanted} runs are there: {advice}"
+        )
+    runs = frame(records)
+    runs["curve"] = [r["curve"] for r in records]
+    nll = [[at["nll"] for at in curve if "nll" in at] for curve in runs.curve]
+    runs["rise.nll"] = [curve[-1] - min(curve) if curve else np.nan for curve in nll]
+    runs["seconds.step"] = runs["seconds.training"] / runs.steps
+    return runs
+
+
+def _judge(part: dict, decides: bool) -> pd.DataFrame:
+    """One row a task of a contrast."""
+    runs = recorded(part["grid"], part["id"]).query(part["filter"])
+    if runs.empty:
+        raise ValueError(f"claim {part['id']}: no run of the grid {part['grid']} fits its filter, {part['filter']}")
+    metrics = part["metric"] if isinstance(part["metric"], dict) else {"": part["metric"]}
+    arm, baseline, margin = part["contrast"]["arm"], part["contrast"]["baseline"], part["margin"]
+    rows = []
+    for task, metric in metrics.items():
+        d = RULES[part["by"]](runs[runs.task == task] if task else runs, metric, arm, baseline)
+        towards = d if part["direction"] == "higher" else Paired(arm, d.baseline, metric, d.seeds, -d.mean, -d.high,
+                                                                 -d.low, d.p, d.detectable)  # fmt: skip
+        rows.append({
+            "task": task or "all", "effect of": f"{arm} − {d.baseline}", "on": part.get("unit", metric),
+            "effect": d.mean, "low": d.low, "high": d.high, "seeds": d.seeds, "detectable": d.detectable,
+            "p_alone": p_beyond(d, margin), "verdict": towards.verdict(margin), "decides": decides,
+        })  # fmt: skip
+    out = pd.DataFrame(rows)
+    out.insert(len(out.columns) - 2, "p", holm(out.p_alone.to_numpy()))
+    lost = out.verdict.isin(["supported", "contradicted"]) & (out.p >= 1 - LEVEL) & (len(out) > 1)
+    return out.assign(verdict=out.verdict.mask(lost, "undecided"))
+
+
+def p_beyond(d: Paired, margin: float) -> float:
+    """Two-sided p of "the true difference is not beyond the margin"; for a margin of zero, the paired t-test's."""
+    error = (d.high - d.low) / 2 / stats.t.ppf((1 + LEVEL) / 2, max(d.seeds - 1, 1))
+    if margin == 0 or not error > 0 or not np.isfinite(error):
+        return d.p if margin == 0 else float(abs(d.mean) <= margin)
+    return float(min(1.0, 2 * stats.t.sf((abs(d.mean) - margin) / error, d.seeds - 1)))
+
+
+def over_all(runs: pd.DataFrame, metric: str, arm: str, baseline: list[str]) -> Paired:
+    """The arm against the best of several others on each seed."""
+    wide = runs.pivot(index="seed", columns="arm", values=metric)
+    return _of(wide[arm] - wide[baseline].max(axis=1), metric, arm, f"best of {', '.join(baseline)}")
+
+
+def slope(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
+    """By how much arm − baseline grows with each doubling of n: one straight line a seed over log2 n."""
+    wide = runs.pivot(index="seed", columns=["arm", "n"], values=metric)
+    difference = wide[arm] - wide[baseline]  # (seeds, sizes)
+    slopes = np.polyfit(np.log2(difference.columns.to_numpy(dtype=float)), difference.to_numpy().T, 1)[0]
+    return _of(pd.Series(slopes, difference.index), metric, arm, baseline)
+
+
+def cost(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
+    """log2 of the ratio of training seconds until both are as good: 95 % of the lower of their two best scores."""
+    name, ratios = metric.removeprefix("validation."), {}
+    for seed, pair in runs[runs.arm.isin([arm, baseline])].groupby("seed"):
+        by = pair.set_index("arm")
+        target = NEAR * min(max(at[name] for at in curve) for curve in by.curve)
+        steps = by.curve.map(lambda curve, target=target: next(at["step"] for at in curve if at[name] >= target))
+        seconds = steps * by["seconds.step"]
+        ratios[seed] = np.log2(seconds[arm] / seconds[baseline])
+    return _of(pd.Series(ratios), metric, arm, baseline)
+
+
+def rank(runs: pd.DataFrame, metric: str, arm: str, baseline: str, related: str = "probe") -> Paired:
+    """Spearman's correlation between relatedness, the mean score of a probe, and gain, the mean of arm − baseline.
+
+    A point is a task, or a task and a source where arms are called "full/tweets", "probe/tweets". The interval is a
+    bootstrap over the points; with fewer than six of them it is all of -1 to 1.
+    """
+    names = runs.arm.str.partition("/")
+    mean = (
+        runs.assign(kind=names[0], source=names[2]).groupby(["task", "source", "kind"])[metric].mean().unstack("kind")
+    )
+    scratch = mean[baseline].groupby("task").transform("max")  # from scratch there is no source
+    points = pd.DataFrame({"related": mean[related], "gain": mean[arm] - scratch}).dropna().to_numpy()
+    draws = np.random.default_rng(0).integers(len(points), size=(2000, len(points)))
+    rho = np.array([stats.spearmanr(*points[rows].T).statistic for rows in draws if len(set(rows)) > 2])
+    rho, few = rho[np.isfinite(rho)], len(points) < SEEDS_FOR_A_VERDICT
+    low, high = (-1.0, 1.0) if few else np.quantile(rho, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    p = 1.0 if few else min(1.0, 2 * min((rho <= 0).mean(), (rho >= 0).mean()))
+    seen = np.nan if few else np.tanh((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) / np.sqrt(len(points) - 3))
+    middle = float(stats.spearmanr(*points.T).statistic)
+    return Paired(arm, baseline, metric, runs.seed.nunique(), middle, float(low), float(high), float(p), float(seen))
+
+
+RULES = {"difference": paired, "over_all": over_all, "slope": slope, "cost": cost, "rank": rank}
+
+
+def _of(values: pd.Series, metric: str, arm: str, baseline: str) -> Paired:
+    """The mean of one value a seed against 0, with all that `paired` says of it."""
+    both = [pd.DataFrame({"seed": values.index, "arm": a, metric: v}) for a, v in ((arm, values), (baseline, 0.0))]
+    return paired(pd.concat(both), metric, arm, baseline)
+
+
+def _folder():
+    return record.DATA / "claims"
+
+
+def _table(rows: pd.DataFrame) -> str:
+    """The rows in Markdown."""
+    lines = [
+        "| task | comparison | effect [95 % interval] | seeds | detectable | p (Holm) | reading |",
+        "|---" * 7 + "|",
+    ]
+    for row in rows.to_dict("records"):
+        p = "< 0.001" if row["p"] < 0.001 else f"{row['p']:.3f}"
+        lines.append(
+            f"| {row['task']} | {row['effect of']}, {row['on']} | {row['effect']:+.3f} [{row['low']:+.3f}, "
+            f"{row['high']:+.3f}] | {row['seeds']} | {row['detectable']:.3f} | {p} | "
+            f"{row['verdict'] if row['decides'] else row['verdict'] + ' (beside it)'} |"
+        )
+    return "\n".join(lines)

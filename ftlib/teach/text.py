@@ -1,0 +1,18 @@
+"""Words that a notebook shows as Markdown and print() shows plainly."""
+
+import re
+
+
+class Text:
+    """Markdown with **bold**, *italics*, `code` and tables."""
+
+    def __init__(self, markdown: str):
+        self.markdown = markdown
+
+    def _repr_markdown_(self) -> str:
+        return self.markdown
+
+    def __str__(self) -> str:
+        return re.sub(r"[*`]+", "", self.markdown)
+
+    __repr__ = __str__

@@ -1,0 +1,11 @@
+"""The faces of teach and plots in a notebook: the only place that imports ipywidgets.
+
+Controls are labelled and work from the keyboard; sliders are avoided, since theirs have no name that a screen reader
+could say. Each panel also shows itself where no kernel runs, as words and, if it has a figure, as a picture.
+"""
+
+from ftlib.widgets.board import Board, board
+from ftlib.widgets.panel import Panel
+from ftlib.widgets.questions import predict, quiz
+
+__all__ = ["Board", "Panel", "board", "predict", "quiz"]

@@ -1,0 +1,33 @@
+"""Every lesson in JupyterLab and a real browser: it runs, it shows its figures, its controls do what they should.
+
+A new lesson adds one line to LESSONS. What the screen looked like is in build/screenshots/: look at it.
+"""
+
+from pathlib import Path
+
+import pytest
+from reader import PLOT, Control, Dropdown, Reader, Zoom
+
+ROOT = Path(__file__).parents[2]
+SCREENSHOTS = ROOT / "build" / "screenshots"
+# the lesson; a control to move; what must change in the figure beside it
+LESSONS = [
+    ("00_start_here", Zoom("A linear probe, 20 steps"), {"marks"}),
+    ("01_full", Dropdown("Measure", "accuracy"), {"titles", "marks"}),
+]
+
+
+def test_each_notebook_has_its_line():
+    assert [name for name, *_ in LESSONS] == sorted(file.stem for file in (ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize(("name", "control", "what"), LESSONS, ids=[name for name, *_ in LESSONS])
+def test_a_lesson_runs_and_answers(reader: Reader, name: str, control: Control, what: set[str]):
+    reader.run(name)
+    reader.photograph(SCREENSHOTS, name)
+    assert reader.errors() == []
+    figures = reader.page.locator(PLOT)
+    assert reader.nameless() == []
+    assert figures.count() and all(figure.is_visible() for figure in figures.all())
+    assert what <= reader.changes(control, what)
+    assert (reader.errors(), reader.console, reader.outside) == ([], [], [])

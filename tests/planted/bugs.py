@@ -1,0 +1,529 @@
+"""The bugs that are planted into a copy of the library: mistakes that people have made in earnest, one a row.
+
+A strategy adds its own rows here: its name in `of`, the exact text that is in its file, what the bug makes of it, and
+the tests that must turn red. test_planted.py refuses a strategy of the catalogue that has none.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Bug:
+    """One mistake in one file, and who finds it."""
+
+    id: str
+    of: str  # the strategy in whose lesson it belongs, or the part of the kit that all lessons stand on
+    file: str  # in ftlib/
+    old: str  # stands in the file exactly once
+    new: str
+    does: str  # what goes wrong
+    red: tuple[str, ...]  # tests, as pytest names them from tests/ on; each must fail, in seconds
+
+
+TRAIN, FULL, STRATEGY, CONTRACT = "test_train.py", "strategies/test_full.py", "test_strategy.py", "test_contract.py"
+KILLED = f"{CONTRACT}::TestEveryStrategy::test_a_killed_run_ends_in_the_same_weights"
+PROBE = f"{FULL}::test_a_probe_changes_the_head_and_nothing_else_to_the_last_bit"
+L2SP_GRADIENT = f"{FULL}::test_l2sp_pulls_towards_the_pretrained_point_with_the_gradient_of_the_formula"
+WRITTEN_OUT = f"{FULL}::test_fit_equals_the_loop_written_out"
+THE_LOSS = f"{STRATEGY}::test_the_loss_follows_from_the_labels_and_is_a_sum"
+
+BUGS = [
+    # ---- the loop
+    Bug(
+        "zero_grad dropped", "Full", "train.py",
+        "            optimizer.zero_grad()\n", "",
+        "Each step adds its gradient to those of all steps before.",
+        (WRITTEN_OUT, f"{TRAIN}::test_gradients_are_zeroed_each_step"),
+    ),
+    Bug(
+        "training in evaluation mode", "loop", "train.py",
+        "        model.train()\n", "",
+        "Dropout is off and BatchNorm's statistics stand still while it trains.",
+        (f"{TRAIN}::test_full_fine_tuning_learns_and_changes_everything",),
+    ),
+    Bug(
+        "evaluation in training mode", "loop", "train.py",
+        "    model.eval()\n    rows =", "    rows =",
+        "Predictions are drawn with dropout, and BatchNorm learns from the validation examples.",
+        (f"{TRAIN}::test_evaluating_switches_dropout_off_and_learns_nothing",),
+    ),
+    Bug(
+        "clipping dropped", "loop", "train.py",
+        "clip_grad_norm_(model.parameters(), max_norm)", "clip_grad_norm_(model.parameters(), float('inf'))",
+        "max_norm is accepted and does nothing.",
+        (WRITTEN_OUT,),
+    ),
+    Bug(
+        "weight decay ignored", "loop", "train.py",
+        '"weight_decay": weight_decay}])', '"weight_decay": 0.0}])',
+        "weight_decay is accepted and does nothing.",
+        (WRITTEN_OUT,),
+    ),
+    Bug(
+        "mean of means", "loop", "train.py",
+        "total / max(n[term], 1) for", 'total / max(batch["n"][term], 1) / len(window) for',
+        "The two examples of a ragged last batch weigh as much as the 16 of a whole one.",
+        (f"{TRAIN}::test_one_batch_equals_its_ragged_pieces", f"{TRAIN}::test_tokens_are_counted_and_not_rows"),
+    ),
+    Bug(
+        "rows counted for tokens", "loop", "strategy.py",
+        "len(labels) if labels.is_floating_point() else int((labels != IGNORED).sum())", "len(labels)",
+        "A language model's loss is divided by its rows, so that long answers weigh more.",
+        (THE_LOSS, f"{TRAIN}::test_tokens_are_counted_and_not_rows"),
+    ),
+    Bug(
+        "penalty once a batch", "loop", "train.py",
+        "penalty(model, batch)) / len(everywhere)", "penalty(model, batch))",
+        "Four accumulated batches pull four times as hard.",
+        (f"{TRAIN}::test_the_penalty_is_averaged_over_the_window",),
+    ),
+    Bug(
+        "penalty lost beside an owner of the gradient", "loop", "train.py",
+        "rest = penalty if owned else", "rest = torch.zeros(()) if owned else",
+        "A strategy that owns gradient() switches every penalty off.",
+        (f"{TRAIN}::test_an_owner_of_the_gradient_that_adds_equals_one_backward_pass",),
+    ),
+    Bug(
+        "softmax before cross-entropy", "loop", "strategy.py",
+        "logits.movedim(-1, 1).float(), labels", "logits.movedim(-1, 1).float().softmax(1), labels",
+        "The loss takes probabilities for logits: it still falls, and gradients are small.",
+        (THE_LOSS, WRITTEN_OUT),
+    ),
+    Bug(
+        "soft labels made hard", "loop", "strategy.py",
+        "F.cross_entropy(logits.float(), labels,", "F.cross_entropy(logits.float(), labels.argmax(-1),",
+        "Inputs are mixed and labels are not.",
+        (THE_LOSS,),
+    ),
+    Bug(
+        "schedule from the beginning of a step", "loop", "train.py",
+        "progress = (step + 0.5) / steps", "progress = step / steps",
+        "The first step of a warmup has rate 0, and the last rate is never reached.",
+        (f"{TRAIN}::test_the_rate_is_peak_times_scale_at_the_middle_of_each_step",),
+    ),
+    Bug(
+        "schedule stepped per epoch", "loop", "train.py",
+        "progress = (step + 0.5) / steps", "progress = (at[0] + 0.5) / steps",
+        "The rate changes once a pass over the data, and hardly at all.",
+        (f"{TRAIN}::test_the_rate_is_peak_times_scale_at_the_middle_of_each_step",),
+    ),
+    Bug(
+        "groups collapsed by the schedule", "loop", "train.py",
+        'group["lr"] = peak *', 'group["lr"] = max(peaks) *',
+        "The first step gives every group the rate of the fastest.",
+        (f"{FULL}::test_layer_rates_by_the_formula_and_equal_to_adamw_with_these_groups",),
+    ),
+    Bug(
+        "a parameter lost by groups()", "loop", "train.py",
+        "    if lost:\n", "    if False:\n",
+        "A strategy's groups() forgets the head, which is then never trained, and nobody is told.",
+        (f"{TRAIN}::test_groups_that_lose_a_parameter_are_an_error",),
+    ),
+    Bug(
+        "not seeded before prepare", "loop", "train.py",
+        "    set_seed(seed)\n    model =", "    model =",
+        "New heads and adapters are drawn from whatever ran before.",
+        (f"{TRAIN}::test_the_seed_decides_and_not_what_was_drawn_before",),
+    ),
+    Bug(
+        "validation moves training", "loop", "train.py",
+        "            with aside():\n                history[-1]", "            if True:\n                history[-1]",
+        "A run that is watched ends in other weights than one that is not.",
+        (f"{TRAIN}::test_validation_does_not_move_training_and_stop_stops",),
+    ),
+    # ---- the stream and the checkpoint
+    Bug(
+        "resumed without the generators", "loop", "train.py",
+        '        set_rng_state(old["rng"][me])', "        pass",
+        "Dropout after a resume repeats that of the first steps.",
+        (f"{KILLED}[Full]",),
+    ),
+    Bug(
+        "resumed without the optimizer's state", "loop", "train.py",
+        '        optimizer.load_state_dict(old["optimizer"])\n', "",
+        "Adam's moments begin at zero again: a jump after each resume.",
+        (f"{KILLED}[Full]",),
+    ),
+    Bug(
+        "resumed without the strategy's state", "loop", "train.py",
+        '        strategy.load_state_dict(send_to_device(old["strategy"], device))\n', "",
+        "Anchors and memories are lost by a resume.",
+        ("test_resume.py::test_what_a_strategy_has_learned_survives_a_kill",),
+    ),
+    Bug(
+        "resumed at the beginning of the data", "loop", "train.py",
+        "source = stream(strategy, loaders, seed, at)", "source = stream(strategy, loaders, seed)",
+        "The first examples are seen again after each resume, the last ones never.",
+        (f"{KILLED}[Full]",),
+    ),
+    Bug(
+        "resumed one batch too early", "loop", "stream.py",
+        "if k > skip:", "if k >= skip:",
+        "The batch before the checkpoint is seen twice.",
+        (f"{KILLED}[Full]",),
+    ),
+    Bug(
+        "checkpoint written in place", "loop", "stream.py",
+        'part = file.with_name(file.name + ".part")', "part = file",
+        "A kill during the write leaves neither the old state nor the new one.",
+        ("test_resume.py::test_a_write_that_dies_half_way_leaves_the_old_checkpoint",),
+    ),
+    Bug(
+        "checkpoint of another run taken", "loop", "stream.py",
+        '    if old["key"] != key:\n', "    if False:\n",
+        "A run with another rate goes on from the state of the first.",
+        ("test_resume.py::test_a_checkpoint_of_another_run_is_refused",),
+    ),
+    Bug(
+        "every pass in the same order", "loop", "stream.py",
+        "PASS_STRIDE = 7919", "PASS_STRIDE = 0",
+        "Shuffling happens once: each pass repeats the batches of the first.",
+        ("test_resume.py::test_every_pass_has_its_own_order_which_the_seed_decides",),
+    ),
+    Bug(
+        "a loader's own generator is not seeded", "loop", "stream.py",
+        "                    loader.generator.manual_seed(seed + PASS_STRIDE * number)", "                    pass",
+        "The order depends on how often a loader was used before, so that a resumed run has another.",
+        ("test_resume.py::test_every_pass_has_its_own_order_which_the_seed_decides",),
+    ),
+    # ---- combinations
+    Bug(
+        "parts in the order in which they were written", "combine", "strategy.py",
+        "sorted(parts, key=lambda p: (ROLES.index(p.role), type(p).__name__, repr(p)))", "parts",
+        "combine(a, b) and combine(b, a) are two methods.",
+        (f"{STRATEGY}::test_both_orders_give_identical_weights",),
+    ),
+    Bug(
+        "a later part freezes what an earlier one made", "combine", "strategy.py",
+        "            parameter.requires_grad_(trainable)", "            pass",
+        "Freezing beside LoRA freezes the adapters too, and nothing is left to train.",
+        (f"{STRATEGY}::test_freezing_and_injection_in_any_order_leave_what_was_made_trainable",),
+    ),
+    Bug(
+        "two owners of one slot", "combine", "strategy.py",
+        '        if rule == "one" and len(owners(whole, slot)) > 1:\n', "        if False:\n",
+        "Of two schedules one is silently ignored.",
+        (f"{STRATEGY}::test_two_owners_of_a_slot_are_an_error_that_names_both",),
+    ),
+    # ---- full fine-tuning and its baselines
+    Bug(
+        "load that matches nothing", "Full", "models/base.py",
+        "    if wrong:\n", "    if False:\n",
+        "strict=False takes a file of other names without a word, and the network keeps its random weights.",
+        ("test_models.py::test_a_file_of_other_weights_changes_nothing",),
+    ),
+    Bug(
+        "load that matches nothing, transformers", "Full", "models/text.py",
+        "    if wrong:\n", "    if False:\n",
+        "transformers draws what it does not find, with a warning that nobody sees here.",
+        ("test_models.py::test_weights_of_another_model_are_refused[bert-one missing]",),
+    ),
+    Bug(
+        "image network without its weights", "Full", "models/__init__.py",
+        "image.read_lite0(pretrained)", "image.read_lite0(False)",
+        "The architecture is there and the pretrained weights are not.",
+        ("test_models.py::test_weights_equal_the_checkpoint[efficientnet-lite0]",),
+    ),
+    Bug(
+        "text network without its weights", "Full", "models/text.py",
+        "return _pretrained(folder, auto, options) if pretrained else make(), make", "return make(), make",
+        "A network made from its configuration alone: random weights.",
+        ("test_models.py::test_weights_equal_the_checkpoint[minilm]",),
+    ),
+    Bug(
+        "a clone without its weights", "Full", "models/__init__.py",
+        "    return fill(model, load_file(path), path)", "    return model",
+        "The copy of a model has its architecture and other weights.",
+        ("test_models.py::test_weights_survive_a_file[resnet]",),
+    ),
+    Bug(
+        "require_grad for requires_grad", "LinearProbe", "strategies/full.py",
+        "model.stages.requires_grad_(False)", "model.stages.require_grad = False",
+        "Python takes any new attribute: nothing is frozen.",
+        (PROBE,),
+    ),
+    Bug(
+        "requires_grad set on the module", "LinearProbe", "strategies/full.py",
+        "model.stages.requires_grad_(False)", "model.stages.requires_grad = False",
+        "A plain attribute of the module, no flag of its tensors: nothing is frozen.",
+        (PROBE,),
+    ),
+    Bug(
+        "the head is frozen too", "LinearProbe", "strategies/full.py",
+        "model.stages.requires_grad_(False)", "model.requires_grad_(False)",
+        "Nothing is trained at all.",
+        (PROBE,),
+    ),
+    Bug(
+        "BatchNorm left in train mode", "LinearProbe", "strategies/full.py",
+        "        model.stages.eval()", "        pass",
+        "The statistics of the frozen stages move, and with them the features.",
+        (PROBE,),
+    ),
+    Bug(
+        "nothing is forgotten", "FromScratch", "strategies/full.py",
+        "            model.reset_parameters()\n", "",
+        "The baseline that should start at random starts at the pretrained weights.",
+        (f"{FULL}::test_from_scratch_forgets_once_and_only_once",),
+    ),
+    Bug(
+        "every phase starts from scratch", "FromScratch", "strategies/full.py",
+        "if not self.drawn:", "if True:",
+        "A second phase, or a resumed run, throws away what was learned.",
+        (f"{FULL}::test_from_scratch_forgets_once_and_only_once",),
+    ),
+    Bug(
+        "layer rates reversed", "LayerRates", "strategies/full.py",
+        "self.decay ** (top - level)", "self.decay**level",
+        "The stem learns fastest and the new head slowest.",
+        (f"{FULL}::test_layer_rates_by_the_formula_and_equal_to_adamw_with_these_groups",),
+    ),
+    Bug(
+        "the head as fast as the last stage", "LayerRates", "strategies/full.py",
+        "default=0) + 1  #", "default=0)  #",
+        "The decay begins one stage too late.",
+        (f"{FULL}::test_layer_rates_by_the_formula_and_equal_to_adamw_with_these_groups",),
+    ),
+    Bug(
+        "pull towards zero", "L2SP", "strategies/full.py",
+        "(p - self.start[name].to(p.device)).square()", "p.square()",
+        "Ordinary weight decay under another name.",
+        (L2SP_GRADIENT,),
+    ),
+    Bug(
+        "the head is pulled to its random start", "L2SP", "strategies/full.py",
+        "for n, p in model.named_parameters() if _stage_of(n) is not None}", "for n, p in model.named_parameters()}",
+        "The new head cannot leave the point where it was drawn.",
+        (L2SP_GRADIENT,),
+    ),
+    Bug(
+        "decay counted twice", "L2SP", "strategies/full.py",
+        '{**group, "weight_decay": 0.0}', "{**group}",
+        "AdamW's own weight decay pulls to zero beside it.",
+        (f"{FULL}::test_l2sp_of_zero_is_full_fine_tuning_without_decay_and_a_strong_one_stays",),
+    ),
+    Bug(
+        "the start follows the weights", "L2SP", "strategies/full.py",
+        "if not self.start:", "if True:",
+        "Each phase is pulled to where the last one ended, not to the pretrained point.",
+        (f"{FULL}::test_l2sp_keeps_its_start_in_a_later_phase",),
+    ),
+    # ---- models
+    Bug(
+        "not divided by the standard deviation", "models", "models/image.py",
+        "- self.mean) / self.std", "- self.mean)",
+        "The network sees pictures with half the contrast that it was trained on.",
+        ("test_models.py::test_lite0_knows_a_cat_and_an_espresso",),
+    ),
+    Bug(
+        "pads are averaged", "models", "models/text.py",
+        "return (h * mask).sum(1) / mask.sum(1).clamp(min=1)", "return h.mean(1)",
+        "A sentence's feature depends on how long the others in its batch are.",
+        ("test_models.py::test_padding_does_not_change_a_row[minilm]",),
+    ),
+    # ---- tasks
+    Bug(
+        "a solar module on both sides of a split", "tasks", "tasks/elpv.py",
+        "rows = assign(module, defective,", "rows = assign(np.arange(len(p)), defective,",
+        "Cells of one module are learnt from and tested: the score is too good.",
+        ("test_tasks.py::test_splits_are_apart_and_as_large_as_promised[elpv-options0]",),
+    ),
+    Bug(
+        "a review on both sides of a split", "tasks", "tasks/sentiment.py",
+        'own = row["review"] in ("", row["id"])', "own = True",
+        "Sentences of one review are learnt from and tested.",
+        ("test_tasks.py::test_equal_tweets_and_sentences_of_a_review_stay_together",),
+    ),
+    Bug(
+        "the seed is no part of the split", "tasks", "tasks/splits.py",
+        "np.random.default_rng([seed, domain])", "np.random.default_rng([0, domain])",
+        "Every seed has the same split, so that intervals say nothing about other data.",
+        ("test_tasks.py::test_elpv_block_splits_are_even[0]",),
+    ),
+    Bug(
+        "subsets are not nested", "tasks", "tasks/splits.py",
+        "np.random.default_rng([seed, SUBSET])", "np.random.default_rng([seed, n])",
+        "A sweep over the number of examples compares other examples, not more.",
+        ("test_tasks.py::test_smaller_subsets_are_nested_and_stratified[digits/mnist]",),
+    ),
+    Bug(
+        "not shuffled", "tasks", "tasks/task.py",
+        "drawn = generator if shuffle else None", "drawn = None",
+        "Training sees the rows in the order of the file, one class after the other.",
+        ("test_tasks.py::test_the_generator_may_be_seeded_anew[elpv/mono]",),
+    ),
+    Bug(
+        "validation images augmented", "tasks", "tasks/task.py",
+        ".float().div_(255)  #", ".float().div_(255).flip(-1 if torch.rand(()) < 0.5 else -2)  #",
+        "Pictures are flipped at random in every split: validation is another question each time.",
+        ("test_tasks.py::test_validation_pictures_are_the_stored_ones_each_time",),
+    ),
+    Bug(
+        "pixels in 0..255", "tasks", "tasks/task.py",
+        ".float().div_(255)  #", ".float()  #",
+        "The model normalises pixels that are 255 times too bright.",
+        ("test_tasks.py::test_image_batches[digits/mnist-28]",),
+    ),
+    Bug(
+        "labels not shifted", "tasks", "tasks/instructions.py",
+        'prompt + counted[:-1])  # (T,)\n        rows["labels"].append([IGNORED] * (len(prompt) - 1) + counted)',
+        'prompt + counted)  # (T,)\n        rows["labels"].append([IGNORED] * len(prompt) + counted)',
+        "The language model learns to repeat the token that it reads.",
+        ("test_tasks.py::test_instructions_count_the_answer_and_the_end_of_turn_only",),
+    ),
+    Bug(
+        "the question is counted", "tasks", "tasks/instructions.py",
+        "[IGNORED] * (len(prompt) - 1) + counted", "prompt[1:] + counted",
+        "Most of the loss is about writing our own question.",
+        ("test_tasks.py::test_instructions_count_the_answer_and_the_end_of_turn_only",),
+    ),
+    Bug(
+        "readings of the test split not counted", "tasks", "tasks/task.py",
+        "started=lambda: self.reads.update([split])", "started=lambda: None",
+        "Nobody notices that a run looks at the test split again and again.",
+        ("test_tasks.py::test_passes_over_a_split_are_counted",),
+    ),
+    # ---- runs and recorded grids
+    Bug(
+        "tuning may read the test split", "runs", "runs.py",
+        'if self.purpose == "tune" and any("test" in split for split in self.splits):', "if False:",
+        "Rates are chosen on the examples that judge them.",
+        ("test_real.py::test_tuning_must_not_read_the_test_split",),
+    ),
+    Bug(
+        "the test split may be read twice", "runs", "runs.py",
+        "    if reads > 1:\n", "    if False:\n",
+        "A run trains on the test split, and its record looks like any other.",
+        ("test_paired_runs.py::test_the_test_split_is_read_once_or_there_is_no_record",),
+    ),
+    Bug(
+        "early stopping on test", "runs", "runs.py",
+        'return evaluate(model, _loader(spec, task, model, "validation", batch_size=64))',
+        'return evaluate(model, _loader(spec, task, model, "test", batch_size=64))',
+        "The curves from which one stops are those of the test split.",
+        ("test_paired_runs.py::test_a_grid_is_recorded_tuned_on_validation_and_resumed",),
+    ),
+    Bug(
+        "what a phase froze stays frozen", "runs", "runs.py",
+        "        model.requires_grad_(True)  #", "        #",
+        "LP-FT's second phase trains the head alone.",
+        ("test_paired_runs.py::test_a_later_phase_goes_on_from_what_was_learned_and_trains_everything",),
+    ),
+    Bug(
+        "a later phase forgets the strategy's state", "runs", "runs.py",
+        "            part.load_state_dict(memory.get(type(part).__name__, {}))\n", "            pass\n",
+        "The second phase of FromScratch draws every weight anew.",
+        ("test_paired_runs.py::test_a_later_phase_goes_on_from_what_was_learned_and_trains_everything",),
+    ),
+    Bug(
+        "arms start from other weights", "runs", "runs.py",
+        "    set_seed(spec.seed)\n", "",
+        "Two arms of one seed have other heads: their difference holds the luck of the draw.",
+        ("test_paired_runs.py::test_arms_of_one_seed_start_at_the_same_point",),
+    ),
+    Bug(
+        "every seed has the same examples", "runs", "runs.py",
+        "tasks.load(spec.task, seed=spec.seed,", "tasks.load(spec.task, seed=0,",
+        "Six seeds are six orders of one subset: the interval is too narrow.",
+        ("test_paired_runs.py::test_arms_of_one_seed_start_at_the_same_point",),
+    ),
+    Bug(
+        "rate chosen on test", "runs", "record.py",
+        'groupby("lr")[f"validation.{metric}"]', 'groupby("lr")[f"test.{metric}"]',
+        "The rate that does best on the test split is reported on the test split.",
+        ("test_paired_runs.py::test_the_best_rate_is_the_best_mean_of_validation",),
+    ),
+    Bug(
+        "rate of the luckiest seed", "runs", "record.py",
+        '[f"validation.{metric}"].mean()', '[f"validation.{metric}"].max()',
+        "One lucky seed chooses the rate.",
+        ("test_paired_runs.py::test_the_best_rate_is_the_best_mean_of_validation",),
+    ),
+    Bug(
+        "the worst rate chosen", "runs", "record.py",
+        "means.idxmax()", "means.idxmin()",
+        "The metric is read as a loss.",
+        ("test_paired_runs.py::test_the_best_rate_is_the_best_mean_of_validation",),
+    ),
+    Bug(
+        "one arm searches more rates", "runs", "record.py",
+        "        if len(sizes) > 1:\n", "        if False:\n",
+        "The favourite gets ten rates and the baseline one.",
+        ("test_paired_runs.py::test_an_unfair_grid_is_refused",),
+    ),
+    Bug(
+        "tuned on the seeds that are measured", "runs", "record.py",
+        'if set(comparison["seeds"]) & set(comparison["tuning_seeds"]):', "if False:",
+        "The rate fits the very splits on which it is compared.",
+        ("test_paired_runs.py::test_an_unfair_grid_is_refused",),
+    ),
+    # ---- comparisons
+    Bug(
+        "compared without pairs", "compare", "compare.py",
+        "(both[arm] - both[baseline]).to_numpy()", "both[arm].to_numpy()[::-1] - both[baseline].to_numpy()",
+        "Arms of different seeds are subtracted: what a seed brings becomes noise.",
+        ("test_compare.py::test_the_paired_difference_is_scipys",),
+    ),
+    Bug(
+        "many comparisons, no correction", "compare", "compare.py",
+        'out.loc[tested, "p"] = holm(out.loc[tested, "p"].to_numpy())', "pass",
+        "Of twenty arms that do nothing, one is reported to work.",
+        ("test_compare.py::test_a_table_reads_in_words",),
+    ),
+    Bug(
+        "the margin on the wrong side", "compare", "compare.py",
+        "if self.low > margin:", "if self.low > -margin:",
+        "What is not better by the margin is called better.",
+        ("test_compare.py::test_verdicts",),
+    ),
+    Bug(
+        "a worse arm is not called worse", "compare", "compare.py",
+        "if self.high < -margin:", "if self.high < margin:",
+        "Any interval below the margin contradicts the claim.",
+        ("test_compare.py::test_verdicts",),
+    ),
+    Bug(
+        "a verdict from two seeds", "compare", "compare.py",
+        "        if self.seeds < SEEDS_FOR_A_VERDICT:\n", "        if False:\n",
+        "Conclusions from one or two runs.",
+        ("test_compare.py::test_verdicts",),
+    ),
+    Bug(
+        "intervals of the normal distribution", "compare", "compare.py",
+        "stats.t.ppf((1 + LEVEL) / 2, n - 1) * values", "stats.norm.ppf((1 + LEVEL) / 2) * values",
+        "With six seeds a 95 % interval holds the truth in 89 %.",
+        ("test_compare.py::test_the_paired_difference_is_scipys",),
+    ),
+    # ---- metrics
+    Bug(
+        "accuracy reported as balanced accuracy", "metrics", "metrics.py",
+        "balanced = balanced_accuracy_score(labels, guess)", "balanced = (labels == guess).mean()",
+        "Always saying intact scores 0.69.",
+        ("test_metrics.py::test_majority_guessing_is_accurate_and_worthless",),
+    ),
+    Bug(
+        "calibration in ten bins", "metrics", "metrics.py",
+        "BINS = 15", "BINS = 10",
+        "The number is not comparable with the published ones.",
+        ("test_metrics.py::test_calibration_error_is_over_fifteen_bins_of_confidence",),
+    ),
+    Bug(
+        "micro F1 reported as macro F1", "metrics", "metrics.py",
+        'average="macro"', 'average="micro"',
+        "Rare classes hardly count.",
+        ("test_metrics.py::test_classification_agrees_with_scikit_learn",),
+    ),
+    Bug(
+        "perplexity a row", "metrics", "metrics.py",
+        'nll = totals["nll"] / totals["tokens"]', 'nll = totals["nll"] / totals["rows"]',
+        "The loss of a language model grows with the length of its answers.",
+        ("test_metrics.py::test_tokens_count_the_unmasked_ones_and_whole_rows",),
+    ),
+    # ---- assets
+    Bug(
+        "checksum not compared", "assets", "wheels.py",
+        'hexdigest()) != asset.sha256:\n            raise', 'hexdigest()) == "":\n            raise',
+        "Any file with the right name is unpacked.",
+        ("test_assets.py::test_a_tampered_wheel_on_the_stick",),
+    ),
+]  # fmt: skip

@@ -1,0 +1,416 @@
+"""Questions are complete in every language, answers are kept, claims are judged by the rule that was written."""
+
+import copy
+import inspect
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ftlib import record, teach
+from ftlib.runs import frame
+from ftlib.teach import asking, checking, judging
+
+LESSON = "01_full"
+FILES = sorted(asking.QUESTIONS.glob("*.json"))
+CLAIMS = sorted((record.DATA / "claims").glob("*.json"))
+
+
+@pytest.fixture(autouse=True)
+def answers(tmp_path, monkeypatch):
+    """Nobody's real answers are read or written."""
+    monkeypatch.setenv("FTLIB_ANSWERS", str(tmp_path / "answers"))
+    monkeypatch.delenv("FTLIB_LANG", raising=False)
+    return tmp_path / "answers" / f"{LESSON}.json"
+
+
+# Questions
+
+
+def problems(asked: list[dict], english: list[dict]) -> list[str]:
+    """What is wrong with a file of questions."""
+    found = []
+    if len({q["id"] for q in asked}) < len(asked):
+        found.append("an id is there twice")
+    if [(q["id"], q["kind"], [o["key"] for o in q["options"]]) for q in asked] != [
+        (q["id"], q["kind"], [o["key"] for o in q["options"]]) for q in english
+    ]:
+        found.append("ids, kinds or keys differ from the English file")
+    for q in asked:
+        right = [o.get("right") for o in q["options"]]
+        if any(len(o["why"].split()) < 8 or not o["text"] for o in q["options"]):
+            found.append(f"{q['id']}: an option has no explanation")
+        if q["kind"] == "quiz" and sorted(right) != [False] * (len(right) - 1) + [True]:
+            found.append(f"{q['id']}: not exactly one option is right")
+        if q["kind"] == "predict" and any(value is not None for value in right):
+            found.append(f"{q['id']}: a prediction's right option is decided by what happens")
+        if len(right) < 3 or len({o["key"] for o in q["options"]}) < len(right):
+            found.append(f"{q['id']}: it needs at least three options with keys of their own")
+    return found
+
+
+def load(file: Path) -> list[dict]:
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.name)
+def test_questions_are_complete(file):
+    assert problems(load(file), load(file.with_name(file.name.split(".")[0] + ".en.json"))) == []
+
+
+def test_a_lesson_asks_enough():
+    assert len(FILES) >= 1
+    for lesson in {f.name.split(".")[0] for f in FILES}:
+        assert len(teach.questions(lesson, "predict")) >= 3 and len(teach.questions(lesson, "quiz")) >= 5
+        places = [[o["right"] for o in q["options"]].index(True) for q in teach.questions(lesson, "quiz")]
+        assert len(set(places)) > 1  # the right one does not always stand in the same place
+
+
+BREAK = {
+    "an id is there twice": lambda q: q.append(q[0]),
+    "ids, kinds or keys differ": lambda q: q.pop(),
+    "no explanation": lambda q: q[0]["options"][0].update(why=""),
+    "not exactly one option is right": lambda q: [o.update(right=True) for o in q[-1]["options"]],
+    "decided by what happens": lambda q: q[0]["options"][0].update(right=True),
+    "at least three options": lambda q: q[0].update(options=q[0]["options"][:2]),
+}
+
+
+@pytest.mark.parametrize("problem", BREAK)
+def test_an_incomplete_file_is_found_out(problem):
+    english = load(asking.QUESTIONS / f"{LESSON}.en.json")
+    BREAK[problem](broken := copy.deepcopy(english))
+    assert any(problem in found for found in problems(broken, english))
+
+
+def test_a_translation_is_used_and_english_stands_in(tmp_path, monkeypatch):
+    english = load(asking.QUESTIONS / f"{LESSON}.en.json")
+    german = [{**q, "text": "Welcher Arm?"} for q in english]
+    monkeypatch.setattr(asking, "QUESTIONS", tmp_path)
+    (tmp_path / f"{LESSON}.en.json").write_text(json.dumps(english))
+    (tmp_path / f"{LESSON}.de.json").write_text(json.dumps(german))
+    monkeypatch.setenv("FTLIB_LANG", "de")
+    assert teach.predict(LESSON, "best-arm").text == "Welcher Arm?"
+    monkeypatch.setenv("FTLIB_LANG", "fi")
+    assert teach.predict(LESSON, "best-arm").text == english[0]["text"]
+    with pytest.raises(FileNotFoundError, match="no questions for the lesson '99_x', only for 01_full"):
+        teach.quiz("99_x", "a")
+
+
+# Answers
+
+
+def test_a_prediction_is_kept_and_compared(answers):
+    asked = teach.predict(LESSON, "best-arm")
+    assert asked.answer is None and str(asked.compare("full")).startswith("Not answered yet: the answer was full:")
+    assert not answers.exists()  # an automatic run leaves nothing behind
+    asked.commit("scratch")
+    again = teach.predict(LESSON, "best-arm")  # as after a restart
+    assert again.answer == "scratch" and "You predicted what happened" in str(again.compare("scratch"))
+    wrong = str(again.compare("full"))
+    assert "You predicted: scratch" in wrong and "What happened: full" in wrong
+    assert wrong.endswith(again.options["scratch"]["why"])
+    again.commit("full")
+    assert asked.answer == "full" and [f.name for f in answers.parent.iterdir()] == [f"{LESSON}.json"]
+
+
+def test_every_choice_of_a_prediction_can_be_compared_with_every_outcome():
+    for said in teach.questions(LESSON, "predict"):
+        asked = teach.predict(LESSON, said["id"])
+        for chosen in asked.options:
+            asked.commit(chosen)
+            for actual in asked.options:
+                assert (asked.options[chosen]["why"] in str(asked.compare(actual))) == (chosen != actual)
+
+
+def test_a_quiz_explains_every_option():
+    for said in teach.questions(LESSON, "quiz"):
+        asked = teach.quiz(LESSON, said["id"])
+        marked = {key: asked.choose(key) for key in asked.options}
+        assert sum(m.right for m in marked.values()) == 1 and asked.answer == list(asked.options)[-1]
+        for key, m in marked.items():
+            assert str(m) == ("Right. " if m.right else "Not quite. ") + asked.options[key]["why"]
+
+
+def test_questions_show_themselves_and_bad_input_is_one_sentence(answers):
+    asked = teach.predict(LESSON, "best-arm")
+    assert "- **probe**: probe: with few" in asked._repr_markdown_() and "*" not in str(asked)
+    with pytest.raises(ValueError, match="best-arm has the options scratch, probe, full, lp-ft, but the answer is 'x'"):
+        asked.commit("x")
+    with pytest.raises(KeyError, match="01_full has no quiz question called 'best-arm': there are balanced-accuracy,"):
+        teach.quiz(LESSON, "best-arm")
+    answers.parent.mkdir()
+    answers.write_text('{"best-arm": "an option of an older edition"}')
+    assert asked.answer is None
+    answers.write_text("{")
+    with pytest.raises(ValueError, match="cannot be read: delete the file to start afresh"):
+        _ = asked.answer
+
+
+# check
+
+
+@pytest.fixture
+def checkers(monkeypatch):
+    known = {"one": lambda answer: "" if answer() == 1 else "It must be 1."}
+    monkeypatch.setattr(checking, "_checker", lambda name: known[name])
+
+
+def stub():
+    raise NotImplementedError
+
+
+def test_check_never_raises_unless_it_is_strict(checkers):
+    assert teach.check("one", lambda: 1).passed and str(teach.check("one", lambda: 1, strict=True)) == "one: passed."
+    for answer, hint in [
+        (lambda: 2, "It must be 1."),
+        (stub, "Your answer is not there yet"),
+        (lambda: 1 / 0, "Your code stopped with ZeroDivisionError: division by zero"),
+        (None, "There is no answer here"),
+        (..., "the three dots"),
+    ]:
+        assert not teach.check("one", answer).passed and hint in str(teach.check("one", answer))
+        with pytest.raises(AssertionError, match=f"one: not yet. .*{hint}"):
+            teach.check("one", answer, strict=True)
+
+
+def test_an_unknown_exercise_says_which_there_are():
+    with pytest.raises(KeyError, match="01_full has no exercise called 'x': there are probe, accumulate, l2sp"):
+        teach.check("01_full/x", 1)
+
+
+# Claims
+
+
+def run(arm, seed, score, task="elpv", n=200, purpose="measure", curve=(), steps=60, seconds=6.0, **scores):
+    """A record with little in it."""
+    spec = {
+        "arm": arm,
+        "task": task,
+        "model": "m",
+        "seed": seed,
+        "purpose": purpose,
+        "grid": "toy",
+        "options": {"n": n},
+    }
+    spec["phases"] = [{"lr": 0.1}]
+    scores = {"test": {"balanced_accuracy": score, "macro_f1": score, "nll": 1.0}, **scores}
+    name = f"{arm}-{seed}-{task}-{n}-{purpose}"
+    return {"id": name, "spec": spec, "scores": scores, "curve": list(curve), "steps": steps, "parameters": {},
+            "seconds": {"training": seconds}, "memory": 1}  # fmt: skip
+
+
+def pair(effect, spread=0.004, arm="full", baseline="scratch", seeds=6, **more):
+    """An arm that beats a baseline by `effect`, give or take."""
+    rows = []
+    for seed in range(seeds):
+        base, wobble = 0.5 + 0.02 * seed, spread * (-1) ** seed
+        rows += [run(arm, seed, base + effect + wobble, **more), run(baseline, seed, base, **more)]
+    return rows
+
+
+@pytest.fixture
+def lab(tmp_path, monkeypatch):
+    """write(records, **claim) puts a grid called toy and a claim called T into a data folder of their own."""
+    monkeypatch.setattr(record, "DATA", tmp_path)
+    for folder in ("grids", "results", "claims"):
+        (tmp_path / folder).mkdir()
+
+    def write(records, missing=0, **more):
+        comparison = {"arms": {str(i): {"rates": []} for i in range(len(records) + missing)}, "seeds": [0]}
+        (tmp_path / "grids" / "toy.json").write_text(json.dumps([{**comparison, "tuning_seeds": []}]))
+        (tmp_path / "results" / "toy.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+        said = {"id": "T", "lesson": "00_toy", "sentence": "It helps.", "rule": "The rule.", "grid": "toy",
+                "filter": "purpose == 'measure'", "by": "difference",
+                "contrast": {"arm": "full", "baseline": "scratch"},
+                "metric": {"elpv": "test.balanced_accuracy"}, "margin": 0.01, "direction": "higher",
+                "hours": 1, "prior": "yes."} | more  # fmt: skip
+        (tmp_path / "claims" / "T.json").write_text(json.dumps(said))
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("effect", "direction", "verdict"),
+    [
+        (0.05, "higher", "supported"),
+        (-0.05, "higher", "contradicted"),
+        (0.05, "lower", "contradicted"),
+        (-0.05, "lower", "supported"),
+        (0.0, "higher", "equivalent"),
+        (0.012, "higher", "undecided"),
+    ],
+)
+def test_a_claim_is_judged_by_its_margin_and_direction(lab, effect, direction, verdict):
+    lab(pair(effect) + pair(-0.9, purpose="tune", seeds=2), direction=direction)
+    found = teach.claim("T", verdict=verdict)
+    assert found.verdict == verdict and found.rows.effect[0] == pytest.approx(effect) and found.rows.seeds[0] == 6
+    words = str(found)
+    for part in ("Claim T. It helps.", "The rule.", f"{effect:+.3f} [", f"Verdict: {verdict}: ", "| 6 |"):
+        assert part in words
+    assert f"| {found.rows.detectable[0]:.3f} |" in words and "us to expect: yes." in words
+
+
+def test_a_lesson_that_says_something_else_is_stopped(lab):
+    lab(pair(0.05))
+    with pytest.raises(AssertionError, match="the lesson says 'equivalent', but the recorded runs say 'supported'"):
+        teach.claim("T", verdict="equivalent")
+
+
+def test_what_is_not_recorded_is_not_judged(lab, tmp_path):
+    lab(pair(0.05), missing=3)
+    with pytest.raises(teach.NotRecorded, match="12 of 15 runs are there: `make record GRID=toy` makes them"):
+        teach.claim("T")
+    (tmp_path / "results" / "toy.jsonl").unlink()
+    with pytest.raises(teach.NotRecorded, match="claim T needs the runs of the grid toy, which are not recorded yet"):
+        teach.claim("T")
+    with pytest.raises(KeyError, match="there is no claim 'U': there are T"):
+        teach.claim("U")
+    lab(pair(0.05), filter="n == 5")
+    with pytest.raises(ValueError, match="no run of the grid toy fits its filter, n == 5"):
+        teach.claim("T")
+
+
+BOTH = {"elpv": "test.balanced_accuracy", "amazon": "test.macro_f1"}
+
+
+def test_tasks_must_agree(lab):
+    for second, verdict in ((0.05, "supported"), (-0.05, "undecided"), (0.0, "undecided")):
+        lab(pair(0.05) + pair(second, task="amazon"), metric=BOTH)
+        assert teach.claim("T").verdict == verdict
+
+
+def test_several_tasks_are_corrected_by_holm(lab):
+    weak = pair(0.014, spread=0.0032)  # alone: just beyond the margin
+    lab(weak)
+    alone = teach.claim("T")
+    assert alone.verdict == "supported" and 0.025 < alone.rows.p[0] < 0.05
+    lab(weak + pair(0.014, spread=0.0032, task="amazon"), metric=BOTH)
+    found = teach.claim("T")
+    assert list(found.rows.verdict) == ["undecided"] * 2 and found.rows.p[0] == pytest.approx(2 * alone.rows.p[0])
+
+
+def test_five_seeds_decide_nothing(lab):
+    lab(pair(0.05, seeds=5))
+    assert teach.claim("T", verdict="undecided").rows.verdict[0] == "undecided"
+
+
+def test_what_stands_beside_a_claim_decides_nothing(lab):
+    lab(pair(0.05), also=[{"direction": "lower", "unit": "the other way round"}])
+    found = teach.claim("T")
+    assert found.verdict == "supported" and list(found.rows.verdict) == ["supported", "contradicted"]
+    assert "the other way round" in str(found) and "contradicted (beside it)" in str(found)
+
+
+def test_a_lesson_s_claims_are_corrected_together(lab, tmp_path):
+    lab(pair(0.05))
+    said = json.loads((tmp_path / "claims" / "T.json").read_text())
+    (tmp_path / "claims" / "U.json").write_text(json.dumps({**said, "id": "U"}))
+    (tmp_path / "claims" / "V.json").write_text(json.dumps({**said, "id": "V", "lesson": "another"}))
+    table = teach.claims("00_toy")
+    assert list(table.index) == ["T", "U"] and np.allclose(table.p_lesson, 2 * table.p_alone)
+
+
+# The rules
+
+
+def test_every_rule_is_tested_and_short():
+    tests = [name for name in globals() if name.startswith("test_rule_")]
+    for name, rule in judging.RULES.items():
+        assert len(inspect.getsource(rule).splitlines()) <= 25  # docstring counted
+        assert name == "difference" or any(test.startswith(f"test_rule_{name}_") for test in tests)
+
+
+def test_rule_over_all_takes_the_best_of_the_others_on_each_seed():
+    rows = [r for s in range(6) for r in (run("full", s, 0.9), run("a", s, 0.5 + 0.1 * (s % 2)), run("b", s, 0.55))]
+    d = judging.over_all(frame(rows), "test.macro_f1", "full", ["a", "b"])
+    assert d.mean == pytest.approx(np.mean([0.35, 0.3] * 3)) and d.baseline == "best of a, b"
+
+
+def test_rule_slope_is_the_gain_a_doubling():
+    rows = [r for n in (50, 200, 800) for r in pair(0.02 * np.log2(n), 0.001, baseline="probe", n=n)]
+    d = judging.slope(frame(rows), "test.macro_f1", "full", "probe")
+    assert d.mean == pytest.approx(0.02, abs=1e-6) and d.verdict() == "supported" and d.seeds == 6
+    flat = frame([r for n in (50, 200, 800) for r in pair(0.1, 0.01, baseline="probe", n=n)])
+    assert judging.slope(flat, "test.macro_f1", "full", "probe").mean == pytest.approx(0.0, abs=1e-9)
+
+
+def test_rule_cost_compares_the_seconds_to_a_score_that_both_reach(lab):
+    def curve(*scores):
+        return [{"step": 10 * (i + 1), "macro_f1": s, "nll": 1.0} for i, s in enumerate(scores)]
+
+    rows = []
+    for seed in range(6):  # full reaches 0.95 · 0.6 = 0.57 at step 30, of 1 s each; the probe at step 10, of 0.1 s
+        rows.append(run("full", seed, 0.8, curve=curve(0.3, 0.5, 0.58, 0.8), steps=40, seconds=40.0))
+        rows.append(run("probe", seed, 0.6, curve=curve(0.58, 0.6), steps=20, seconds=2.0))
+    lab(rows)
+    d = judging.cost(judging.recorded("toy", "T"), "validation.macro_f1", "full", "probe")
+    assert d.mean == pytest.approx(np.log2(30 / 1))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_rule_rank_correlates_relatedness_with_gain(sign):
+    rows = []
+    for i, task in enumerate("abcdefg"):
+        for seed in range(3):
+            rows += [run("probe", seed, 0.5 + 0.03 * i, task=task), run("scratch", seed, 0.5, task=task)]
+            rows.append(run("full", seed, 0.6 + sign * 0.02 * i, task=task))
+    d = judging.rank(frame(rows), "test.macro_f1", "full", "scratch")
+    assert d.mean == pytest.approx(sign) and d.low <= d.mean <= d.high
+    few = frame([r for r in rows if r["spec"]["task"] in "abc"])
+    assert (judging.rank(few, "test.macro_f1", "full", "scratch").low, 1.0) == (-1.0, 1.0)
+
+
+def test_rule_rank_knows_sources():
+    rows = [run("scratch", s, 0.5, task=t) for s in range(6) for t in "abc"]
+    for i, source in enumerate(("x", "y")):
+        for j, task in enumerate("abc"):
+            for seed in range(6):
+                rows.append(run(f"probe/{source}", seed, 0.5 + 0.1 * i + 0.01 * j, task=task))
+                rows.append(run(f"full/{source}", seed, 0.6 + 0.1 * i + 0.01 * j, task=task))
+    d = judging.rank(frame(rows), "test.macro_f1", "full", "scratch")
+    assert d.mean == pytest.approx(1.0) and d.verdict() == "supported"  # six points
+
+
+def test_the_rise_of_the_nll_is_above_its_own_minimum(lab):
+    curve = [{"step": i, "nll": v} for i, v in enumerate((0.7, 0.5, 0.9))]
+    lab([run("full", 0, 0.5, curve=curve), run("probe", 0, 0.5)])
+    runs = judging.recorded("toy", "T")
+    assert runs["rise.nll"][0] == pytest.approx(0.4) and pd.isna(runs["rise.nll"][1])
+    assert runs["seconds.step"][0] == pytest.approx(0.1)
+
+
+def test_p_beyond_agrees_with_the_interval():
+    d = judging.paired(frame(pair(0.014, spread=0.0032)), "test.macro_f1", "full", "scratch")
+    assert (d.low > 0.01) == (judging.p_beyond(d, 0.01) < 0.05)
+    assert judging.p_beyond(d, d.low) == pytest.approx(0.05) and judging.p_beyond(d, 0.0) == d.p
+    assert judging.p_beyond(d, 0.5) == 1.0
+
+
+# The claim files
+
+
+@pytest.mark.parametrize("file", CLAIMS, ids=lambda f: f.stem)
+def test_a_claim_file_is_complete(file):
+    said = load(file)
+    assert said["id"] == file.stem and said["lesson"][:2].isdigit()
+    assert all(said[key].endswith(".") and len(said[key]) > 10 for key in ("sentence", "rule", "prior"))
+    for part in [said] + [{**said, **more} for more in said.get("also", [])]:
+        assert part["by"] in judging.RULES and part["direction"] in ("higher", "lower")
+        assert part["margin"] >= 0 and part["hours"] >= 0 and set(part["contrast"]) == {"arm", "baseline"}
+        assert (part["by"] == "rank") == isinstance(part["metric"], str)
+        frame([run("full", 0, 0.5)]).query(part["filter"])
+    assert f"{said['margin']:g}" in said["rule"]
+
+
+def test_the_claims_of_the_lesson_are_there_and_its_recorded_ones_can_be_judged():
+    assert {f.stem for f in CLAIMS} >= {"G1", "F1", "F2", "F3", "F4", "F5"}
+    judged = []
+    for file in CLAIMS:
+        try:
+            judged.append(str(teach.claim(file.stem)))
+        except teach.NotRecorded as error:
+            judged.append(str(error))
+    assert all("Verdict: " in words or "make record GRID=" in words for words in judged)
