@@ -22,6 +22,7 @@ _PUBLIC = {
     "load_runs": "runs:load_runs",
     "load_records": "runs:load_records",
     "paired": "compare:paired",
+    "reading": "compare:reading",
     "table": "compare:table",
 }
 _MODULES = {"assets", "compare", "doctor", "metrics", "models", "plots", "record", "runs", "strategies", "strategy"}

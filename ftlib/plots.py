@@ -2,10 +2,11 @@
 
 Colours are Okabe and Ito's, which colour-blind readers can tell apart, and never stand alone: each arm has its own
 marker and dash too. A figure shows itself as a live plotly figure, as a PNG where nothing can run (a viewer on the
-web), and as its text alternative for a screen reader.
+web), with its text alternative below.
 """
 
 import base64
+import html
 import io
 import json
 from dataclasses import dataclass
@@ -25,10 +26,19 @@ _MATPLOTLIB = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^",
                "longdashdot": (0, (8, 3, 2, 3))}  # fmt: skip
 
 
-class Figure(go.Figure):
-    """A plotly figure with a text alternative, which it shows beside itself."""
+class Shown:
+    """What has `alt`, its text alternative, and shows it below itself: JupyterLab gives a picture no other words."""
 
-    _ipython_display_ = None  # plotly's own way to show itself would leave out the picture and the words
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        display(self._repr_mimebundle_(), raw=True)
+        words = f"<details><summary>In words</summary>{html.escape(self.alt)}</details>"
+        display({"text/html": words, "text/plain": self.alt}, raw=True)
+
+
+class Figure(Shown, go.Figure):
+    """A plotly figure with a text alternative."""
 
     @property
     def alt(self) -> str:
@@ -48,7 +58,7 @@ class Figure(go.Figure):
 
 
 @dataclass(frozen=True)
-class Picture:
+class Picture(Shown):
     """A still picture with a text alternative."""
 
     png: bytes
@@ -127,6 +137,33 @@ def differences(runs: pd.DataFrame, metric: str, baseline: str, title: str = "",
     return fig.update_yaxes(autorange="reversed")
 
 
+def sweep(runs: pd.DataFrame, metric: str, title: str = "", label: str = "", by: str = "n") -> Figure:
+    """A metric against a size, n by default, on a logarithmic axis: each arm's mean with its 95 % interval."""
+    label, words = label or metric, []
+    fig = figure(title or label, "training examples" if by == "n" else by, label, "")
+    for i, (arm, group) in enumerate(runs.groupby("arm", sort=False)):
+        stats = {x: interval(one[metric].to_numpy()) for x, one in group.groupby(by)}
+        words.append(f"{arm} " + ", ".join(f"{m:.3f} at {x:g}" for x, (m, _, _) in stats.items()))
+        mean, low, high = zip(*stats.values())
+        fig.add_scatter(x=list(stats), y=mean, name=arm, mode="lines+markers",
+                        error_y={"type": "data", "symmetric": False, "thickness": 2, "width": 6,
+                                 "array": [h - m for h, m in zip(high, mean)],
+                                 "arrayminus": [m - low_ for m, low_ in zip(mean, low)]},
+                        line={"color": COLOURS[i], "dash": DASHES[i], "width": 2.5},
+                        marker={"symbol": MARKERS[i], "size": 9})  # fmt: skip
+    sizes = sorted(runs[by].unique().tolist())
+    fig.update_xaxes(type="log", tickvals=sizes, ticktext=[f"{x:g}" for x in sizes])
+    return fig.update_layout(meta={"alt": f"Line chart of {label} against {by}, mean over seeds: {'; '.join(words)}."})
+
+
+def points(rows: pd.DataFrame, x: str, y: str, title: str, label_x: str, label_y: str) -> Figure:
+    """One labelled point a row; the index names it."""
+    words = "; ".join(f"{name} ({a:.3f}, {b:.3f})" for name, a, b in zip(rows.index, rows[x], rows[y]))
+    fig = figure(title, label_x, label_y, f"Scatter plot of {label_y} against {label_x}: {words}.")
+    return fig.add_scatter(x=rows[x], y=rows[y], text=list(rows.index), mode="markers+text", showlegend=False,
+                           textposition="top center", marker={"color": COLOURS[0], "size": 11})  # fmt: skip
+
+
 def losses(history: list[dict] | dict[str, list[dict]], title: str = "Training loss") -> Figure:
     """The training loss of one or several histories of `fit`, {name: history}, against steps."""
     histories = history if isinstance(history, dict) else {"training": history}
@@ -153,13 +190,20 @@ def _still(fig: go.Figure) -> bytes:
             marker=_MATPLOTLIB[trace.marker.symbol or "circle"] if "markers" in (trace.mode or "") else None,
             markersize=(trace.marker.size or 8) * 0.7, label=trace.name if trace.showlegend is not False else None,
         )  # fmt: skip
-        if trace.error_x.array is not None:
-            bars = [list(trace.error_x.arrayminus), list(trace.error_x.array)]
-            axes.errorbar(x, y, xerr=bars, color=colour, capsize=4, linewidth=2)
+        for way, bar in (("xerr", trace.error_x), ("yerr", trace.error_y)):
+            if bar.array is not None:
+                both = [list(bar.arrayminus), list(bar.array)]
+                axes.errorbar(x, y, **{way: both}, color=colour, capsize=4, linewidth=2, linestyle="none")
+        for at, words in zip(zip(x, y), trace.text if trace.text is not None else ()):
+            axes.annotate(words, at, xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8)
     for shape in fig.layout.shapes:
         axes.axvline(shape.x0, color=shape.line.color, linestyle=":")
     axes.set(title=fig.layout.title.text, xlabel=fig.layout.xaxis.title.text, ylabel=fig.layout.yaxis.title.text)
     axes.grid(alpha=0.3)
+    if fig.layout.xaxis.type == "log":
+        axes.set_xscale("log")
+        axes.set_xticks(fig.layout.xaxis.tickvals, fig.layout.xaxis.ticktext)
+        axes.minorticks_off()
     if fig.layout.yaxis.autorange == "reversed":
         axes.invert_yaxis()
         axes.margins(y=0.25)

@@ -24,6 +24,7 @@ import cells
 HERE = Path(__file__).parent
 NOTEBOOKS = HERE.parent / "notebooks"
 WIDGETS = "application/vnd.jupyter.widget-state+json"
+VIEW = "application/vnd.jupyter.widget-view+json"
 MINUTES = 10  # after which a cell is given up
 
 
@@ -89,6 +90,9 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
     """Drop what is large or changes on every build without saying anything."""
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if VIEW in output.get("data", {}):
+                output.data[VIEW]["model_id"] = ""  # drawn anew on every run; without its state it points at nothing
         if cell.cell_type == "code":
             cell.outputs = [o for o in cell.outputs if not (o.output_type == "stream" and o.name == "stderr")]
 

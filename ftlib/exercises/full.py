@@ -7,7 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ftlib import models, tasks
+from ftlib import models, record, tasks
+from ftlib.compare import paired
+from ftlib.runs import load_runs
 
 GOAL, MOST_STEPS = 0.50, 40  # nats on validation; guessing by the class shares gives 0.62
 CLOSE = {"rtol": 1e-6, "atol": 1e-9}  # everything small is computed in float64
@@ -230,6 +232,39 @@ def _runs(differences: dict[int, list[float]]) -> pd.DataFrame:
     return pd.DataFrame(rows).sample(frac=1, random_state=0, ignore_index=True)
 
 
+# The task of the board: read off a difference.
+
+
+def board(points) -> str:
+    """By how many hundredths of macro-F1 full is ahead of the probe on the reviews, with 800 examples; to within 0.6."""
+    points, ahead = float(points), {}
+    for task, metric in (("sentiment/amazon", "test.macro_f1"), ("elpv", "test.macro_f1")):
+        for n, runs in _recorded().query("task == @task").groupby("n"):
+            ahead[task, n] = 100 * paired(runs, metric, "full", "probe").mean
+    right = ahead["sentiment/amazon", 800]
+    if abs(points - right) < 0.6:
+        return ""
+    if abs(100 * points - right) < 0.6:
+        return "The difference is right, but in points it is a hundred times as much: 0.01 of macro-F1 is one point."
+    if abs(points + right) < 0.6:
+        return (
+            "The size is right, the sign is not: the board shows the probe against full, and you are asked the reverse."
+        )
+    for (task, n), value in ahead.items():
+        if abs(points - value) < 0.1:
+            return f"That is the difference on {task} with {n:g} examples: choose the Amazon reviews, and 800."
+    return (
+        "Choose Task sentiment/amazon, Training examples 800, Measure macro-F1, and read the words below the figure: "
+        "the probe's difference against full stands there. Times 100, it is in points."
+    )
+
+
+def _recorded() -> pd.DataFrame:
+    """The measured runs that the board shows."""
+    files = [record.DATA / "results" / f"{name}.jsonl" for name in ("01_full", "01_full_sizes")]
+    return load_runs(*files).query("purpose == 'measure'")
+
+
 # What the checkers share.
 
 
@@ -273,4 +308,4 @@ def _explain(got: Tensor, right: Tensor, wrong: dict, otherwise: str) -> str:
     return next((hint for value, hint in wrong.values() if _same(got, torch.as_tensor(value))), otherwise)
 
 
-EXERCISES = {"probe": probe, "accumulate": accumulate, "l2sp": l2sp, "smallest_n": smallest_n}
+EXERCISES = {"probe": probe, "accumulate": accumulate, "l2sp": l2sp, "smallest_n": smallest_n, "board": board}

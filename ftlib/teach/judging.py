@@ -79,18 +79,21 @@ def load_claim(name: str) -> dict:
     return json.loads(file.read_text(encoding="utf-8"))
 
 
-def recorded(grid: str, name: str) -> pd.DataFrame:
-    """The runs of a grid as runs.frame has them, with their `curve`, "seconds.step", and "rise.nll": how far the NLL
-    on validation ended above its own minimum."""
-    file = record.DATA / "results" / f"{grid}.jsonl"
-    advice = f"`make record GRID={grid}` makes them"
-    if not file.exists():
-        raise NotRecorded(f"claim {name} needs the runs of the grid {grid}, which are not recorded yet: {advice}")
-    records, wanted = load_records(file), sum(map(record.count, record.load_grid(grid)))
-    if len(records) < wanted:
-        raise NotRecorded(
-            f"claim {name} needs the grid {grid}, but {len(records)} of {wanted} runs are there: {advice}"
-        )
+def recorded(grids: str | list[str], name: str) -> pd.DataFrame:
+    """The runs of one or several grids as runs.frame has them, with their `curve`, "seconds.step", and "rise.nll": how
+    far the NLL on validation ended above its own minimum."""
+    records = []
+    for grid in [grids] if isinstance(grids, str) else grids:
+        file = record.DATA / "results" / f"{grid}.jsonl"
+        advice = f"`make record GRID={grid}` makes them"
+        if not file.exists():
+            raise NotRecorded(f"claim {name} needs the runs of the grid {grid}, which are not recorded yet: {advice}")
+        made, wanted = load_records(file), sum(map(record.count, record.load_grid(grid)))
+        if len(made) < wanted:
+            raise NotRecorded(
+                f"claim {name} needs the grid {grid}, but {len(made)} of {wanted} runs are there: {advice}"
+            )
+        records += made
     runs = frame(records)
     runs["curve"] = [r["curve"] for r in records]
     nll = [[at["nll"] for at in curve if "nll" in at] for curve in runs.curve]
