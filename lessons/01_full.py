@@ -19,7 +19,6 @@
 import time
 
 began = time.perf_counter()
-import copy
 
 import torch
 import torch.nn.functional as F

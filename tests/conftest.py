@@ -23,6 +23,7 @@ def go_offline() -> None:
 
 
 os.environ["FTLIB_PROFILE"] = "quick"
+os.environ["FTLIB_ANSWERS"] = str(SOCKET_LOG.parent / "answers")  # a learner's own answers stay untouched
 go_offline()
 
 

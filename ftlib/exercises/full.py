@@ -236,7 +236,7 @@ def _runs(differences: dict[int, list[float]]) -> pd.DataFrame:
 
 
 def board(points) -> str:
-    """By how many hundredths of macro-F1 full is ahead of the probe on the reviews, with 800 examples; to within 0.6."""
+    """By how many hundredths of macro-F1 full is ahead of the probe on the reviews with 800 examples, within 0.6."""
     points, ahead = float(points), {}
     for task, metric in (("sentiment/amazon", "test.macro_f1"), ("elpv", "test.macro_f1")):
         for n, runs in _recorded().query("task == @task").groupby("n"):
@@ -248,7 +248,7 @@ def board(points) -> str:
         return "The difference is right, but in points it is a hundred times as much: 0.01 of macro-F1 is one point."
     if abs(points + right) < 0.6:
         return (
-            "The size is right, the sign is not: the board shows the probe against full, and you are asked the reverse."
+            "The size is right, the sign is not: the board says it of probe − full, and the task asks for full − probe."
         )
     for (task, n), value in ahead.items():
         if abs(points - value) < 0.1:
