@@ -101,10 +101,11 @@ def test_strategies_never_import_each_other():
         assert imports(file) <= {"strategy"}
 
 
-@pytest.mark.parametrize("module", ["ipywidgets", "IPython"])
-def test_widgets_are_imported_in_one_folder_only(module):
+@pytest.mark.parametrize(("module", "where"), [("ipywidgets", {"widgets"}), ("IPython", {"widgets", "plots"})])
+def test_notebooks_are_spoken_to_in_one_folder_only(module, where):
+    """And by figures, which show their words below themselves: two outputs, which no _repr_ method can give."""
     users = {part(f) for f in FILES if re.search(rf"^\s*(import|from) {module}", f.read_text(), re.MULTILINE)}
-    assert users <= {"widgets"}
+    assert users <= where
 
 
 def test_importing_the_library_is_light():

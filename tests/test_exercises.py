@@ -229,6 +229,9 @@ MISTAKES = [
     ("smallest_n", unpaired, "pair the runs by seed"),
     ("smallest_n", only_higher, "Lower is a difference too"),
     ("smallest_n", tuning_counted, "Runs whose purpose is 'tune'"),
+    ("board", -7.0, "Choose Task sentiment/amazon"),
+    ("board", lambda: -solution("01_full/board")(), "the sign is not"),
+    ("board", lambda: solution("01_full/board")() / 100, "a hundred times as much"),
     ("smallest_n", never_none, "distinguishable at no size"),
 ]
 

@@ -57,6 +57,9 @@ class TestEachNotebook:
 
     def test_every_figure_can_be_seen_without_a_kernel_and_read_without_seeing(self, file):
         for cell in nbformat.read(file, 4).cells:
-            for output in cell.get("outputs", []):
+            outputs = cell.get("outputs", [])
+            for i, output in enumerate(outputs):
                 if "application/vnd.plotly.v1+json" in output.get("data", {}):
                     assert output.data["image/png"] and len(output.data["text/plain"]) > 40
+                if "image/png" in output.get("data", {}) and build.VIEW not in output.data:
+                    assert "<summary>In words</summary>" in outputs[i + 1].data["text/html"]

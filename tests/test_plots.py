@@ -2,7 +2,10 @@
 
 import base64
 import copy
+import html
+from unittest.mock import patch
 
+import numpy as np
 import pandas as pd
 import pytest
 from IPython.core.formatters import DisplayFormatter
@@ -22,16 +25,38 @@ FIGURES = {
     "curves": lambda: plots.curves(POINTS, "accuracy"),
     "scores": lambda: plots.scores(runs(), METRIC),
     "differences": lambda: plots.differences(runs(), METRIC, "a"),
+    "sweep": lambda: plots.sweep(pd.concat([runs().assign(n=50), runs(seed=1).assign(n=200)]), METRIC),
+    "points": lambda: plots.points(
+        pd.DataFrame({"x": [0.1, 0.2], "y": [0.3, 0.1]}, ["cells", "digits"]), "x", "y", "Two tasks", "probe", "gain"
+    ),
     "losses": lambda: plots.losses({"full": HISTORY, "probe": HISTORY}),
 }
 
 
+def displayed(what) -> list[dict]:
+    """The outputs that a notebook's cell would have."""
+    shown = []
+    with patch("IPython.display.display", lambda bundle, raw: shown.append(bundle)):
+        assert DisplayFormatter().format(what) == ({}, {})  # it shows itself
+    return shown
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_shows_itself_live_as_a_picture_and_as_words(name):
-    bundle, _ = DisplayFormatter().format(FIGURES[name]())  # as a notebook asks for it
+    bundle, words = displayed(FIGURES[name]())
     assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG") and len(bundle["image/png"]) < 80_000
     assert bundle["application/vnd.plotly.v1+json"]["data"]
     assert bundle["text/plain"].endswith(".") and len(bundle["text/plain"]) > 60
+    assert (
+        bundle["text/plain"] in html.unescape(words["text/html"])
+        and "<summary>In words</summary>" in words["text/html"]
+    )
+
+
+def test_a_picture_says_its_words_below():
+    bundle, words = displayed(plots.image(np.zeros((4, 4), np.uint8), "A black square, <4 pixels wide>."))
+    assert set(bundle) == {"image/png", "text/plain"}
+    assert words["text/html"].endswith("A black square, &lt;4 pixels wide&gt;.</details>")
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -53,6 +78,9 @@ def test_the_words_carry_the_numbers():
     alt = plots.differences(runs(), METRIC, "a").alt
     assert f"b {paired(runs(), METRIC, 'b', 'a').mean:+.3f} [" in alt and alt.endswith(", higher.")
     assert plots.curves(POINTS, "accuracy").alt.endswith("full 0.600; probe 0.700.")
+    assert "cells (0.100, 0.300); digits (0.200, 0.100)." in FIGURES["points"]().alt
+    mean = runs().query("arm == 'a'")[METRIC].mean()
+    assert f"a {mean:.3f} at 50, " in FIGURES["sweep"]().alt
 
 
 def test_pictures_are_the_same_twice():

@@ -64,6 +64,39 @@ def test_rates_are_chosen_on_validation_with_other_seeds_and_reused_by_name(data
     assert [phase.lr for phase in lp_ft.phases] == [1e-2, 1e-4]  # the probe's chosen rate, then its own
 
 
+def test_a_variant_takes_the_rate_of_another_arm_and_a_single_rate_is_not_searched(data, monkeypatch):
+    variant = {**ARM, "rates": "probe"}
+    given = {**ARM, "rates": [1e-4]}
+    specs = []
+    monkeypatch.setattr(record, "run", lambda spec: specs.append(spec) or fake(spec))
+    for name, arms in (("variant", {"first": variant, "probe": ARM}), ("given", {"probe": given})):
+        (data / "grids" / f"{name}.json").write_text(json.dumps([TWO | {"arms": arms}]))
+        record.record(name)
+    variant = [(s.arm, s.purpose, s.phases[0].lr) for s in specs if s.grid == "variant"]
+    assert sorted(variant) == [("first", "measure", 1e-2), ("probe", "measure", 1e-2), ("probe", "tune", 1e-3),
+                               ("probe", "tune", 1e-2)]  # fmt: skip
+    assert [(s.purpose, s.phases[0].lr) for s in specs if s.grid == "given"] == [("measure", 1e-4)]
+    assert record.count(TWO | {"arms": {"first": variant, "probe": given}} | {"arms": {"probe": given}}) == 1
+
+
+def test_rates_may_be_chosen_by_what_fits_the_training_data(data, monkeypatch):
+    specs = []
+    monkeypatch.setattr(record, "run", lambda spec: specs.append(spec) or fake(spec))
+    (data / "grids" / "fit.json").write_text(json.dumps([TWO | {"metric": "train.accuracy", "arms": {"probe": ARM}}]))
+    record.record("fit")
+    assert [s.splits for s in specs if s.purpose == "tune"] == [["train"]] * 2
+    assert specs[-1].splits == ["train", "validation", "test"] and specs[-1].phases[0].lr == 1e-2
+
+
+def test_two_processes_record_what_one_does(data):
+    one = {r["id"]: r for r in map(json.loads, record.record("small").read_text().splitlines())}
+    (data / "results" / "small.jsonl").unlink()
+    two = {r["id"]: r for r in map(json.loads, record.record("small", jobs=2).read_text().splitlines())}
+    assert set(one) == set(two) and {r["provenance"]["threads"] for r in two.values()} == {1}
+    for name, record_ in one.items():
+        assert two[name]["first_losses"] == pytest.approx(record_["first_losses"], abs=1e-3)
+
+
 def test_a_write_that_dies_leaves_the_old_results(data, monkeypatch):
     monkeypatch.setattr(record, "run", fake)
     before = record.record("small", most=3).read_text()
@@ -81,6 +114,7 @@ def test_a_write_that_dies_leaves_the_old_results(data, monkeypatch):
     ("change", "words"),
     [
         ({"seeds": [100]}, "seeds and tuning_seeds must not overlap"),
+        ({"arms": {"probe": {**ARM, "rates": "full"}}}, "probe takes the rate of 'full', which is no arm that searches one"),
         ({"arms": {"probe": ARM, "more": {**ARM, "rates": [1e-3]}}}, r"same number of rates, but they search \[1, 2\]"),
     ],
 )

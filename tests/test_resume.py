@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from ftlib.strategies.full import Full
 from ftlib.strategy import Strategy, combine
 from ftlib.stream import stream
 from ftlib.train import fit
@@ -169,3 +170,26 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     fit(net(), data(), Cosine(), steps=3, lr=1e-2, checkpoint=tmp_path / "c", verbose=False)
     with pytest.raises(ValueError, match=r"is of another run, .*: delete it or name another file"):
         fit(net(), data(), Cosine(0.5), steps=3, lr=1e-2, checkpoint=tmp_path / "c", verbose=False)
+
+
+def test_a_resumed_run_still_knows_its_best_weights(tmp_path):
+    """Killed after the best validation, it stops at the same step and goes back to the same weights."""
+
+    def run(stop_at=None, **more):
+        nll = {2: 0.9, 4: 0.5, 6: 0.7, 8: 0.6, 10: 0.1}
+        steps = iter(range(2 if not more.pop("resumed", False) else 8, 20, 2))
+
+        def validate(model):
+            step = next(steps)
+            if step == stop_at:
+                raise KeyboardInterrupt
+            return {"nll": nll[step]}
+
+        return fit(net(), data(), Full(), steps=50, lr=1e-2, verbose=False, validate=validate, every=2, patience=2,
+                   save_every=1, **more)  # fmt: skip
+
+    whole, history = run()
+    with pytest.raises(KeyboardInterrupt):
+        run(stop_at=8, checkpoint=tmp_path / "run")
+    again, resumed = run(checkpoint=tmp_path / "run", resumed=True)
+    assert len(resumed) == len(history) == 8 and same(weights(again), weights(whole))

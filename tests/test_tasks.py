@@ -384,3 +384,16 @@ def test_a_split_checks_its_labels(labels, classes, sentence):
         replace(good, labels=labels, classes=classes)
     with pytest.raises(ValueError, match="this one is empty"):
         good.take(np.array([], int))
+
+
+def test_shuffled_labels_are_the_same_labels_in_another_order_and_only_in_training():
+    plain, shuffled = (tasks.load("elpv", seed=3, n=100, size=8, shuffled=s) for s in (False, True))
+    before, after = plain.splits["train"].labels, shuffled.splits["train"].labels
+    assert not torch.equal(before, after) and torch.equal(before.sort().values, after.sort().values)
+    assert torch.equal(plain.splits["train"].inputs, shuffled.splits["train"].inputs)
+    for split in ("validation", "test"):
+        assert torch.equal(plain.splits[split].labels, shuffled.splits[split].labels)
+    again = tasks.load("elpv", seed=3, n=100, size=8, shuffled=True)
+    assert torch.equal(again.splits["train"].labels, after)
+    with pytest.raises(ValueError, match="needs a task with labels"):
+        tasks.load("instructions", n=20, shuffled=True)

@@ -218,6 +218,20 @@ def test_validation_does_not_move_training_and_stop_stops():
     assert len(rows) == 10 and rows[-1]["validation"] == {"a": 0.5}
 
 
+def test_early_stopping_stops_and_goes_back_to_the_best_weights():
+    nll, seen = iter([0.9, 0.5, 0.7, 0.6, 0.1]), []
+
+    def validate(model):
+        seen.append(weights(model))
+        return {"nll": next(nll)}
+
+    model, history = train(net(), data(), steps=50, validate=validate, every=2, patience=2)
+    assert len(history) == 8 and len(seen) == 4  # 0.5 at step 4, and two validations without a lower one
+    assert same(weights(model), seen[1]) and not same(weights(model), seen[3])
+    with pytest.raises(ValueError, match="early stopping needs something to watch"):
+        train(net(), data(), patience=2)
+
+
 def test_evaluating_switches_dropout_off_and_learns_nothing():
     model = net(p=0.5).train()
     before = weights(model)

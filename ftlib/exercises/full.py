@@ -237,7 +237,7 @@ def _runs(differences: dict[int, list[float]]) -> pd.DataFrame:
 
 def board(points) -> str:
     """By how many hundredths of macro-F1 full is ahead of the probe on the reviews with 800 examples, within 0.6."""
-    points, ahead = float(points), {}
+    points, ahead = float(points() if callable(points) else points), {}
     for task, metric in (("sentiment/amazon", "test.macro_f1"), ("elpv", "test.macro_f1")):
         for n, runs in _recorded().query("task == @task").groupby("n"):
             ahead[task, n] = 100 * paired(runs, metric, "full", "probe").mean
@@ -247,9 +247,7 @@ def board(points) -> str:
     if abs(100 * points - right) < 0.6:
         return "The difference is right, but in points it is a hundred times as much: 0.01 of macro-F1 is one point."
     if abs(points + right) < 0.6:
-        return (
-            "The size is right, the sign is not: the board says it of probe − full, and the task asks for full − probe."
-        )
+        return "The size is right, the sign is not: the board says probe − full, the task asks for full − probe."
     for (task, n), value in ahead.items():
         if abs(points - value) < 0.1:
             return f"That is the difference on {task} with {n:g} examples: choose the Amazon reviews, and 800."

@@ -1,0 +1,244 @@
+"""What a finished lesson is, as far as a script can say: every notebook that claims to be one is held to it.
+
+A lesson is a source called 01_… to 10_…; its optional second half is called 0N_…_depth.
+"""
+
+import ast
+import builtins
+import json
+import re
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from ftlib import teach
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "lessons"))
+import build  # noqa: E402
+import cells as parts  # noqa: E402
+
+SOURCES = {file.stem: file for file in sorted((ROOT / "lessons").glob("[0-9]*.py")) if file.stem[:2] != "00"}
+LESSONS = [name for name in SOURCES if not name.endswith("_depth")]
+DEPTHS = [name for name in SOURCES if name.endswith("_depth")]
+MINUTES = re.compile(r"^## .*\((\d+) minutes?\)$", re.M)
+
+
+class Lesson:
+    """A source with its cells, cut into sections before each heading of the second level."""
+
+    def __init__(self, name: str):
+        self.name, self.notebook = name, build.read(SOURCES[name])
+        self.cells = self.notebook.cells
+        self.code = [cell.source for cell in self.cells if cell.cell_type == "code"]
+        self.prose = [cell.source for cell in self.cells if cell.cell_type == "markdown"]
+        self.sections = parts.sections(self.notebook)
+
+    def place(self, text: str) -> int:
+        """The number of the first cell that holds a text."""
+        return next((i for i, cell in enumerate(self.cells) if text in cell.source), -1)
+
+    def calls(self, pattern: str) -> list:
+        return re.findall(pattern, "\n".join(self.code))
+
+
+@pytest.fixture(params=LESSONS)
+def lesson(request) -> Lesson:
+    return Lesson(request.param)
+
+
+@pytest.fixture(params=[*LESSONS, *DEPTHS])
+def either(request) -> Lesson:
+    return Lesson(request.param)
+
+
+def test_there_are_lessons_and_each_has_its_depth():
+    assert LESSONS and [f"{name}_depth" for name in LESSONS] == DEPTHS
+
+
+def test_it_opens_with_what_for_when_and_how_long(either):
+    opening = either.cells[0].source
+    assert re.search(r"\*\*After this \w+ you can\*\*", opening) and "**You need**" in opening
+    assert "minutes" in opening
+    if either.name in LESSONS:
+        assert "**Use it when**" in opening and "| **core** |" in opening and "| **lab** |" in opening
+
+
+def test_core_and_lab_take_45_minutes_each_and_every_section_says_how_long(lesson):
+    core = lab = 0
+    for section in lesson.sections[1:]:
+        heading = section[0].source
+        minutes = MINUTES.search(heading)
+        assert minutes, f"no minutes in {heading.splitlines()[0]!r}"
+        if "Lab:" in heading or "More questions" in heading:
+            lab += int(minutes[1])
+        else:
+            core += int(minutes[1])
+    assert (30 <= core <= 50) and (30 <= lab <= 45), (core, lab)
+
+
+def test_something_works_within_five_code_cells(lesson):
+    assert any("ftlib.fit(" in source and "ftlib.evaluate(" in source for source in lesson.code[:5])
+
+
+def test_the_mechanism_is_built_by_hand_before_the_library_is_shown_to_be_equal(lesson):
+    by_hand = [i for i, cell in enumerate(lesson.cells) if "by-hand" in cell.metadata.get("tags", [])]
+    assert by_hand
+    equal = [i for i in range(by_hand[0], len(lesson.cells)) if "fit(" in lesson.cells[i].source]
+    assert equal and "assert" in lesson.cells[equal[0]].source
+
+
+def test_each_prediction_comes_before_what_it_is_about_and_is_compared(lesson):
+    asked = lesson.calls(r'widgets\.predict\("(\w+)", "([\w-]+)"\)')
+    assert len(set(asked)) >= 3 and {name for name, _ in asked} == {lesson.name}
+    for _, name in asked:
+        before = lesson.place(f'widgets.predict("{lesson.name}", "{name}")')
+        after = lesson.place(f'teach.predict("{lesson.name}", "{name}").compare(')
+        assert before < after, f"{name} is never compared with what happened"
+        between = [cell for cell in lesson.cells[before + 1 : after + 1] if cell.cell_type == "code"]
+        assert len(between) > 1, f"nothing happens between the prediction {name} and its comparison"
+
+
+def test_something_is_broken_and_its_symptom_named(lesson):
+    broken = [section for section in lesson.sections if re.match(r"## .*Break it", section[0].source)]
+    assert broken and "symptom" in "\n".join(cell.source for cell in broken[0])
+
+
+def test_there_are_exercises_on_three_levels_each_with_a_check(lesson):
+    names = [name for cell in lesson.cells if (name := parts.tagged(cell, "exercise"))]
+    assert len(names) >= 4 and len(set(names)) == len(names)
+    parts.refuse_what_cannot_be_graded(lesson.notebook)
+    levels = "\n".join(lesson.prose)
+    assert "Change it" in levels and levels.count("## ") and "Investigate" in levels
+    known = import_module(f"ftlib.exercises.{lesson.name.partition('_')[2]}").EXERCISES
+    assert set(names) <= set(known)
+    for name in lesson.calls(rf'teach\.check\("{lesson.name}/(\w+)"'):
+        assert name in known
+
+
+def test_at_least_five_questions_are_asked_and_every_option_explained(lesson):
+    questions = teach.questions(lesson.name, "quiz")
+    shown = [name for call in lesson.calls(r"widgets\.quiz\((.*?)\)") for name in re.findall(r'"([\w-]+)"', call)[1:]]
+    assert sorted(shown) == sorted(one["id"] for one in questions) and len(shown) >= 5
+    for one in [*questions, *teach.questions(lesson.name, "predict")]:
+        assert all(len(option["why"]) > 30 for option in one["options"]), one["id"]
+
+
+def test_a_widget_is_preceded_by_a_task_whose_answer_is_checked(lesson):
+    found = [i for i, section in enumerate(lesson.sections) if any("widgets.board(" in c.source for c in section)]
+    found += [i for i, section in enumerate(lesson.sections) if any("ftlib.widgets." in c.source for c in section)]
+    assert found
+    for i in found:
+        text = "\n".join(cell.source for cell in lesson.sections[i])
+        assert "Your task" in text and text.index("Your task") < text.index("widgets.") < text.index("teach.check(")
+    assert len(lesson.calls(r"widgets\.board\(")) <= 2  # each figure of a widget brings five megabytes of code
+
+
+def test_claims_are_asserted_and_every_claim_of_the_lesson_is_judged(lesson):
+    both = [lesson, *[Lesson(name) for name in DEPTHS if name.startswith(lesson.name)]]
+    judged = [found for one in both for found in one.calls(r'teach\.claim\("(\w+)", verdict="(\w+)"\)')]
+    files = [json.loads(file.read_text()) for file in (ROOT / "data" / "claims").glob("*.json")]
+    mine = [said["id"] for said in files if said["lesson"] == lesson.name]
+    assert sorted(name for name, _ in judged) == sorted(mine) and mine
+    assert sum(len(one.calls(r"teach\.claim\(")) for one in both) == len(judged)
+    assert len(lesson.calls(r"teach\.claim\(")) == 2  # the headlines; the others in depth
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in (ROOT / "data" / "claims").glob("*.json")))
+def test_a_claim_was_recorded_with_enough_seeds(name):
+    found = teach.claim(name)
+    assert (found.rows.seeds >= 6).all() and found.verdict in ("supported", "contradicted", "equivalent", "undecided")
+
+
+def test_verdicts_are_checked_by_output(either):
+    for cell in either.cells:
+        if cell.cell_type == "code" and "teach.claim(" in cell.source:
+            assert "nbval-check-output" in cell.metadata.get("tags", []), cell.source
+
+
+def test_it_closes_with_a_rule_limits_sources_and_the_time(either):
+    end = "\n".join(either.prose[-3:])
+    assert "**Limits.**" in end and len(re.findall(r"\(\d{4}\.\d{4,5}\)", end)) >= 2
+    assert either.cells[-1].source.startswith('print(f"This notebook took')
+    if either.name in LESSONS:
+        assert "**The decision rule.**" in "\n".join(either.prose) and "board" in end
+
+
+def test_each_section_needs_only_the_setup_cell(either):
+    """So a late student runs that cell and starts at any heading."""
+    assert "setup" in either.cells[1].metadata.get("tags", [])
+    base = set(dir(builtins)) | bound(either.cells[1].source)
+    for section in either.sections[1:]:
+        known = set(base)
+        for cell in section:
+            if cell.cell_type == "code":
+                missing = used(cell.source) - known - bound(cell.source)
+                assert not missing, f"{section[0].source.splitlines()[0]} uses {missing}, made in another section"
+                known |= bound(cell.source)
+
+
+def bound(source: str) -> set[str]:
+    """The names that a cell makes."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            names.add(node.id)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+            if isinstance(node, ast.FunctionDef):
+                names |= {argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)}
+        elif isinstance(node, ast.Lambda):
+            names |= {argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)}
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+    return names
+
+
+def used(source: str) -> set[str]:
+    """The names that a cell reads."""
+    return {n.id for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+
+
+def test_core_and_lab_do_not_depend_on_depth(lesson):
+    assert not [source for source in lesson.code if "_depth" in source]
+
+
+def test_the_students_copy_holds_no_solution():
+    for name in LESSONS:
+        source, copy = build.read(SOURCES[name]), parts.student(build.read(SOURCES[name]))
+        for cell, kept in zip(source.cells, copy.cells, strict=True):
+            if parts.tagged(cell, "exercise"):
+                solution = cell.source.partition("### BEGIN SOLUTION")[2].partition("### END SOLUTION")[0]
+                lines = [line.strip() for line in solution.splitlines() if len(line.strip()) > 8]
+                assert lines and not [line for line in lines if line in kept.source]
+        text = (ROOT / "notebooks" / f"{name}.ipynb").read_text()
+        assert "BEGIN SOLUTION" not in text and "solutions" not in text
+
+
+def test_it_keeps_time_and_stays_within_two_and_a_half_minutes_or_four(either):
+    built = nbformat.read(ROOT / "notebooks" / f"{either.name}.ipynb", 4)
+    took = re.search(r"took (\d+) s, profile quick", "".join(o.get("text", "") for o in built.cells[-1].outputs))
+    assert took, "the last cell says how long it took"
+
+
+def test_each_lesson_has_a_teachers_page_that_names_its_exercises_and_questions(lesson):
+    page = (ROOT / "docs" / "teacher" / f"{lesson.name}.md").read_text()
+    names = [parts.tagged(cell, "exercise") for cell in lesson.cells if parts.tagged(cell, "exercise")]
+    names += [one["id"] for kind in ("quiz", "predict") for one in teach.questions(lesson.name, kind)]
+    assert [name for name in names if f"`{name}`" not in page] == []
+
+
+def test_the_rules_are_not_empty():
+    """A bad lesson would be caught: the opening, the sections and the names are really looked at."""
+    name = LESSONS[0]
+    broken = Lesson(name)
+    broken.cells[0].source = broken.cells[0].source.replace("**Use it when**", "")
+    with pytest.raises(AssertionError):
+        test_it_opens_with_what_for_when_and_how_long(broken)
+    late = Lesson(name)
+    late.sections[-1][-1].source = "print(losses)"
+    with pytest.raises(AssertionError, match="made in another section"):
+        test_each_section_needs_only_the_setup_cell(late)
