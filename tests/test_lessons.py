@@ -77,7 +77,7 @@ def test_core_and_lab_take_45_minutes_each_and_every_section_says_how_long(lesso
             lab += int(minutes[1])
         else:
             core += int(minutes[1])
-    assert (30 <= core <= 50) and (30 <= lab <= 45), (core, lab)
+    assert 30 <= core <= 45 and 30 <= lab <= 45, (core, lab)
 
 
 def test_something_works_within_five_code_cells(lesson):

@@ -34,3 +34,7 @@ def smallest_n(runs, arm, baseline, metric):
         if reading(difference) != "not distinguishable here":
             return int(n)
     return None
+
+
+def board():
+    return 6.9

@@ -14,6 +14,7 @@ SCREENSHOTS = ROOT / "build" / "screenshots"
 LESSONS = [
     ("00_start_here", Zoom("A linear probe, 20 steps"), {"marks"}),
     ("01_full", Dropdown("Measure", "accuracy"), {"titles", "marks"}),
+    ("01_full_depth", Zoom("Seven tasks, means over six seeds"), {"marks"}),
 ]
 
 
