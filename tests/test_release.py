@@ -140,7 +140,7 @@ def test_each_teacher_page_has_the_minutes_the_exercises_and_the_right_answers()
         text, source = page.read_text(encoding="utf-8"), ROOT / "lessons" / f"{page.stem}.py"
         for part in ("Core", "Lab"):
             table = re.search(rf"^### {part}.*?(?=^##)", text, re.M | re.S)[0]
-            assert sum(int(minutes) for minutes in re.findall(r"^\| (\d+) \|", table, re.M)) == 45
+            assert sum(int(minutes) for minutes in re.findall(r"^\| \d+ \| (\d+) \|", table, re.M)) == 45
         for cell in build.read(source).cells:
             assert f"`{cells.tagged(cell, 'exercise')}`" in text or not cells.tagged(cell, "exercise")
         for question in json.loads(
