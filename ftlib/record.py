@@ -122,7 +122,8 @@ def specs(name: str, comparison: dict, records: dict[str, dict]) -> Iterator[Spe
 
 def best_rate(records: list[dict], metric: str) -> float:
     """The rate with the best mean of a metric (higher is better); of equals, the smallest."""
-    means = frame(records).groupby("lr")[metric if "." in metric else f"validation.{metric}"].mean()
+    column = metric if "." in metric else f"validation.{metric}"
+    means = frame(records).groupby("lr")[column].mean()
     return float(means.idxmax())
 
 

@@ -383,6 +383,18 @@ BUGS = [
         "Nobody notices that a run looks at the test split again and again.",
         ("test_tasks.py::test_passes_over_a_split_are_counted",),
     ),
+    Bug(
+        "stopped early, kept the last weights", "loop", "train.py",
+        "    best.restore(model)\n", "",
+        "Early stopping saves time only: what is kept is what overfitting left.",
+        (f"{TRAIN}::test_early_stopping_stops_and_goes_back_to_the_best_weights",),
+    ),
+    Bug(
+        "a resumed run forgets its best weights", "loop", "train.py",
+        '        vars(best).update(old["best"])\n', "",
+        "Killed after its best validation, a run ends in other weights.",
+        ("test_resume.py::test_a_resumed_run_still_knows_its_best_weights",),
+    ),
     # ---- runs and recorded grids
     Bug(
         "tuning may read the test split", "runs", "runs.py",
@@ -429,13 +441,13 @@ BUGS = [
     ),
     Bug(
         "rate chosen on test", "runs", "record.py",
-        'groupby("lr")[f"validation.{metric}"]', 'groupby("lr")[f"test.{metric}"]',
+        'else f"validation.{metric}"', 'else f"test.{metric}"',
         "The rate that does best on the test split is reported on the test split.",
         ("test_paired_runs.py::test_the_best_rate_is_the_best_mean_of_validation",),
     ),
     Bug(
         "rate of the luckiest seed", "runs", "record.py",
-        '[f"validation.{metric}"].mean()', '[f"validation.{metric}"].max()',
+        "[column].mean()", "[column].max()",
         "One lucky seed chooses the rate.",
         ("test_paired_runs.py::test_the_best_rate_is_the_best_mean_of_validation",),
     ),
