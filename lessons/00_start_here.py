@@ -28,7 +28,9 @@ from ftlib import doctor, plots
 # %%
 health = doctor.report()
 doctor.show(health)
-assert not [asset for asset, problem in health["assets"].items() if problem], "run `python -m ftlib assets` first"
+assert not [asset for asset, problem in health["assets"].items() if problem], (
+    "run `python -m ftlib assets` first"
+)
 
 # %% [markdown]
 # ## 2. A model that already knows something
@@ -38,8 +40,12 @@ assert not [asset for asset, problem in health["assets"].items() if problem], "r
 
 # %%
 model = ftlib.load_model("efficientnet-lite0")
-cat = torch.from_numpy(photographs.chelsea().copy()).permute(2, 0, 1)[None].float() / 255  # (1, 3, 300, 451), 0..1
-cat = torch.nn.functional.interpolate(cat[..., 75:375], size=(224, 224), mode="bilinear", antialias=True)
+cat = (
+    torch.from_numpy(photographs.chelsea().copy()).permute(2, 0, 1)[None].float() / 255
+)  # (1, 3, 300, 451), 0..1
+cat = torch.nn.functional.interpolate(
+    cat[..., 75:375], size=(224, 224), mode="bilinear", antialias=True
+)
 with torch.no_grad():
     chance = model({"pixels": cat}).softmax(-1)[0]  # (1000,)
 cats = {281: "tabby", 282: "tiger cat", 285: "Egyptian cat"}
@@ -67,9 +73,16 @@ print(f"{'head':12} {sum(p.numel() for p in model.head.parameters()):>9,} parame
 # learning rate that suited it best. **Predict first:** after 40 steps, how far apart are the two: 2, 10 or 20 points?
 
 # %%
-recorded = ftlib.load_runs("../data/results/01_full.jsonl").query("purpose == 'measure' and arm in ['scratch', 'full']")
+recorded = ftlib.load_runs("../data/results/01_full.jsonl").query(
+    "purpose == 'measure' and arm in ['scratch', 'full']"
+)
 reviews = recorded.query("task == 'sentiment/amazon'")
-plots.scores(reviews, "test.macro_f1", "200 sentences: from scratch, or from a pretrained network", "macro-F1 on test")
+plots.scores(
+    reviews,
+    "test.macro_f1",
+    "200 sentences: from scratch, or from a pretrained network",
+    "macro-F1 on test",
+)
 
 # %% [markdown]
 # Each light point is one **seed**: another split, another 200 sentences, another order. The large point is the mean, the bar
@@ -77,11 +90,18 @@ plots.scores(reviews, "test.macro_f1", "200 sentences: from scratch, or from a p
 
 # %%
 cells = recorded.query("task == 'elpv'")
-for name, runs, metric in (("reviews", reviews, "test.macro_f1"), ("solar cells", cells, "test.balanced_accuracy")):
+for name, runs, metric in (
+    ("reviews", reviews, "test.macro_f1"),
+    ("solar cells", cells, "test.balanced_accuracy"),
+):
     gap = ftlib.paired(runs, metric, "full", "scratch")
     interval = f"{gap.mean:+.3f}, 95 % interval [{gap.low:+.3f}, {gap.high:+.3f}], {gap.seeds} paired seeds"
-    print(f"{name:12} full fine-tuning − from scratch: {interval}: {ftlib.compare.reading(gap)}")
-    assert ftlib.compare.reading(gap) == ("higher" if name == "reviews" else "not distinguishable here")
+    print(
+        f"{name:12} full fine-tuning − from scratch: {interval}: {ftlib.compare.reading(gap)}"
+    )
+    assert ftlib.compare.reading(gap) == (
+        "higher" if name == "reviews" else "not distinguishable here"
+    )
 
 # %% [markdown]
 # For the reviews the whole interval lies above 0: pretraining helped. For the cells it holds 0, and then we say *not
@@ -119,9 +139,13 @@ task = ftlib.load_task("elpv", n=200, size=96, seed=0)
 torch.manual_seed(0)
 model = ftlib.load_model("efficientnet-lite0", task)
 before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-model, history = ftlib.fit(model, task.loader("train", shuffle=True), strategies.LinearProbe(), steps=20, lr=3e-3)
+model, history = ftlib.fit(
+    model, task.loader("train", shuffle=True), strategies.LinearProbe(), steps=20, lr=3e-3
+)
 
-changed = [name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])]
+changed = [
+    name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])
+]
 print("changed:", changed)
 assert changed == ["head.weight", "head.bias"]
 plots.losses(history, "A linear probe, 20 steps")

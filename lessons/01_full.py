@@ -22,6 +22,7 @@ began = time.perf_counter()
 
 import torch
 import torch.nn.functional as F
+from tqdm import tqdm
 
 import ftlib
 from ftlib import plots, strategies, teach, widgets
@@ -39,14 +40,18 @@ task = ftlib.load_task("elpv", n=N, size=96, seed=0)
 
 # %%
 print({name: len(split) for name, split in task.splits.items()}, task.labels, task.metric)
-everything = torch.cat([split.labels for split in ftlib.load_task("elpv", size=96).splits.values()])
+everything = torch.cat(
+    [split.labels for split in ftlib.load_task("elpv", size=96).splits.values()]
+)
 print(f"intact: {(everything == 0).float().mean():.1%} of {len(everything):,}")
 assert len(everything) == 2624 and 0.68 < (everything == 0).float().mean() < 0.69
 
 # %%
 train = task.splits["train"]
 rows = [int(i) for k in (0, 1) for i in (train.labels == k).nonzero()[:4, 0]]
-cells = torch.cat([train.inputs[i, 0] for i in rows], dim=1)  # (96, 8 · 96): four intact, four defective
+cells = torch.cat(
+    [train.inputs[i, 0] for i in rows], dim=1
+)  # (96, 8 · 96): four intact, four defective
 plots.image(
     cells.numpy(),
     "Eight solar cells in a row: four intact ones, evenly grey with thin grid lines, then four "
@@ -60,7 +65,9 @@ plots.image(
 torch.manual_seed(0)
 model = ftlib.load_model("efficientnet-lite0", task)
 before = ftlib.evaluate(model, task.loader("validation", batch_size=64))
-model, _ = ftlib.fit(model, task.loader("train", shuffle=True), strategies.Full(), steps=20, lr=1e-3)
+model, _ = ftlib.fit(
+    model, task.loader("train", shuffle=True), strategies.Full(), steps=20, lr=1e-3
+)
 after = ftlib.evaluate(model, task.loader("validation", batch_size=64))
 for name in ("accuracy", "balanced_accuracy"):
     print(f"{name:18} {before[name]:.3f} → {after[name]:.3f}")
@@ -88,7 +95,9 @@ for seed in (0, 1):
     twins.append(ftlib.load_model("efficientnet-lite0", task))
 one, other = (twin.state_dict() for twin in twins)
 print("differ:", [name for name in one if not torch.equal(one[name], other[name])])
-print(f"parameters: {sum(p.numel() for p in twins[0].parameters()):,}, of which head {1280 * 2 + 2:,}")
+print(
+    f"parameters: {sum(p.numel() for p in twins[0].parameters()):,}, of which head {1280 * 2 + 2:,}"
+)
 assert {name for name in one if not torch.equal(one[name], other[name])} == {"head.weight"}
 assert sum(p.numel() for p in twins[0].head.parameters()) == 2562
 
@@ -100,8 +109,12 @@ assert sum(p.numel() for p in twins[0].head.parameters()) == 2562
 # %% tags=["by-hand"]
 torch.manual_seed(0)
 model = ftlib.load_model("efficientnet-lite0", task)
-model.train().to(memory_format=torch.channels_last)  # the layout in memory that convolutions like; `fit` sets it too
-optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, fused=True)  # fused: the same steps, computed faster
+model.train().to(
+    memory_format=torch.channels_last
+)  # the layout in memory that convolutions like; `fit` sets it too
+optimizer = torch.optim.AdamW(
+    model.parameters(), lr=3e-4, fused=True
+)  # fused: the same steps, computed faster
 losses = []
 for _, batch in zip(range(6), task.loader("train", batch_size=32, shuffle=True)):
     optimizer.zero_grad()  # forget the gradients of the batch before
@@ -119,8 +132,12 @@ print([round(x, 3) for x in losses])
 # %%
 torch.manual_seed(0)
 twin = ftlib.load_model("efficientnet-lite0", task)
-batches = [batch for _, batch in zip(range(6), task.loader("train", batch_size=32, shuffle=True))]
-twin, history = ftlib.fit(twin, batches, strategies.Full(), steps=6, lr=3e-4, precision="float32", max_norm=1e9)
+batches = [
+    batch for _, batch in zip(range(6), task.loader("train", batch_size=32, shuffle=True))
+]
+twin, history = ftlib.fit(
+    twin, batches, strategies.Full(), steps=6, lr=3e-4, precision="float32", max_norm=1e9
+)
 print([round(row["loss"], 3) for row in history])
 assert all(abs(row["loss"] - x) < 1e-3 for row, x in zip(history, losses))
 
@@ -136,18 +153,19 @@ widgets.predict("01_full", "no-zero-grad")
 # %%
 def train_by_hand(zero_grad: bool, steps: int = 28) -> list[dict]:
     torch.manual_seed(0)
-    model = ftlib.load_model("efficientnet-lite0", task).train().to(memory_format=torch.channels_last)
+    model = ftlib.load_model("efficientnet-lite0", task).train()
+    model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     loader, history = task.loader("train", batch_size=32, shuffle=True), []
-    while len(history) < steps:
-        for batch in loader:
-            if zero_grad:
-                optimizer.zero_grad()
-            loss = F.cross_entropy(model(batch), batch["labels"])
-            loss.backward()
-            optimizer.step()
-            history.append({"step": len(history), "loss": loss.item()})
-    return history[:steps]
+    batches = [batch for _ in range(4) for batch in loader][:steps]
+    for step, batch in enumerate(tqdm(batches, leave=False)):
+        if zero_grad:
+            optimizer.zero_grad()
+        loss = F.cross_entropy(model(batch), batch["labels"])
+        loss.backward()
+        optimizer.step()
+        history.append({"step": step, "loss": loss.item()})
+    return history
 
 
 broken = {"as it should be": train_by_hand(True), "zero_grad deleted": train_by_hand(False)}
@@ -156,9 +174,13 @@ plots.losses(broken, "One deleted line")
 # %%
 sound, bug = ([row["loss"] for row in history] for history in broken.values())
 late = [sum(x[-14:]) / 14 for x in (sound, bug)]
-print(f"first loss: {sound[0]:.3f} and {bug[0]:.3f}; mean of the last 14: {late[0]:.3f} and {late[1]:.3f}")
+print(
+    f"first loss: {sound[0]:.3f} and {bug[0]:.3f}; mean of the last 14: {late[0]:.3f} and {late[1]:.3f}"
+)
 assert abs(sound[0] - bug[0]) < 1e-6 and late[1] > 1.3 * late[0]
-teach.predict("01_full", "no-zero-grad").compare("overshoots" if late[1] > 1.3 * late[0] else "nothing")
+teach.predict("01_full", "no-zero-grad").compare(
+    "overshoots" if late[1] > 1.3 * late[0] else "nothing"
+)
 
 # %% [markdown]
 # **The symptom to remember:** no error, the same first loss, and then a loss that swings where it should settle. `backward`
@@ -189,13 +211,27 @@ arms = {
     "scratch": [{"strategy": [{"FromScratch": {}}], "steps": STEPS, "lr": 1e-3}],
     "probe": [{"strategy": [{"LinearProbe": {}}], "steps": STEPS, "lr": 1e-2}],
     "full": [{"strategy": [{"Full": {}}], "steps": STEPS, "lr": 3e-4}],
-    "lp-ft": strategies.full.lp_ft(probe_steps=STEPS // 4, probe_lr=1e-2, steps=3 * STEPS // 4, lr=3e-4),
+    "lp-ft": strategies.full.lp_ft(
+        probe_steps=STEPS // 4, probe_lr=1e-2, steps=3 * STEPS // 4, lr=3e-4
+    ),
 }
-common = {"task": "elpv", "model": "efficientnet-lite0", "seed": 0, "every": STEPS // 4, "splits": ["validation"]}
+common = {
+    "task": "elpv",
+    "model": "efficientnet-lite0",
+    "seed": 0,
+    "every": STEPS // 4,
+    "splits": ["validation"],
+}
 common["options"] = {"n": N, "size": 96}
-live = [ftlib.run(ftlib.Spec(arm=arm, phases=phases, **common)) for arm, phases in arms.items()]
+live = [
+    ftlib.run(ftlib.Spec(arm=arm, phases=phases, **common), verbose=True)
+    for arm, phases in arms.items()
+]
 plots.curves(
-    ftlib.runs.curves(live), "balanced_accuracy", "One live run of each arm", "balanced accuracy on validation"
+    ftlib.runs.curves(live),
+    "balanced_accuracy",
+    "One live run of each arm",
+    "balanced accuracy on validation",
 )
 
 # %%
@@ -210,7 +246,12 @@ teach.predict("01_full", "worst-arm").compare(final.idxmin())
 # This was **one** seed: run it again with `seed=1`, and the order of the arms may change. What costs what is steadier:
 
 # %%
-cost = ftlib.runs.frame(live).set_index("arm").filter(regex="parameters.trainable|seconds").round(1)
+cost = (
+    ftlib.runs.frame(live)
+    .set_index("arm")
+    .filter(regex="parameters.trainable|seconds")
+    .round(1)
+)
 cost.columns = cost.columns.str.replace("parameters.", "").str.replace("seconds.", "s ")
 assert cost.trainable["probe"] == 1280 * 2 + 2 and cost.trainable["full"] == 3_373_570
 assert cost["s backward"]["probe"] < 0.2 * cost["s backward"]["full"]
@@ -235,7 +276,10 @@ cost
 runs = ftlib.load_runs("../data/results/01_full.jsonl").query("purpose == 'measure'")
 solar = runs.query("task == 'elpv'")
 plots.scores(
-    solar, "test.balanced_accuracy", "Solar cells: six seeds, 200 training images", "balanced accuracy on test"
+    solar,
+    "test.balanced_accuracy",
+    "Solar cells: six seeds, 200 training images",
+    "balanced accuracy on test",
 )
 
 # %% tags=["nbval-check-output"]
@@ -253,7 +297,9 @@ teach.claim("G1", verdict="undecided")
 # %%
 against_full = ftlib.table(solar, "test.balanced_accuracy", baseline="full")
 assert set(against_full.reading.dropna()) == {"not distinguishable here"}
-against_full[["mean", "difference", "diff_low", "diff_high", "p", "detectable", "reading"]].round(3)
+against_full[
+    ["mean", "difference", "diff_low", "diff_high", "p", "detectable", "reading"]
+].round(3)
 
 # %% [markdown]
 # ## 6. What overfitting does (5 minutes)
@@ -270,7 +316,9 @@ long = ftlib.runs.load_records("../data/results/01_full_long.jsonl")
 long = [r for r in long if r["spec"]["purpose"] == "measure"]
 curves = ftlib.runs.curves(long)
 text_curves = curves.query("task == 'sentiment/amazon'")
-plots.curves(text_curves, "nll", "Amazon reviews: 100 examples, 100 steps", "NLL on validation (nats)")
+plots.curves(
+    text_curves, "nll", "Amazon reviews: 100 examples, 100 steps", "NLL on validation (nats)"
+)
 
 # %%
 plots.curves(text_curves, "macro_f1", "The same runs", "macro-F1 on validation")
@@ -288,7 +336,9 @@ teach.claim("F5", verdict="undecided")
 reviews = ftlib.load_task("sentiment/amazon", n=200, seed=0)
 minilm = ftlib.load_model("minilm", reviews)
 loader = reviews.loader("train", tokenizer=minilm.tokenizer, shuffle=True)
-minilm, history = ftlib.fit(minilm, loader, strategies.Full(), steps=200 if FULL else 30, lr=1e-4)
+minilm, history = ftlib.fit(
+    minilm, loader, strategies.Full(), steps=200 if FULL else 30, lr=1e-4
+)
 scores = ftlib.evaluate(minilm, reviews.loader("validation", tokenizer=minilm.tokenizer))
 print({name: round(value, 3) for name, value in scores.items()})
 plots.losses(history, "MiniLM on 200 sentences")
@@ -299,7 +349,9 @@ text = recorded.query("task == 'sentiment/amazon'")
 against_full = ftlib.table(text, "test.macro_f1", baseline="full")
 assert against_full.reading[["scratch", "probe"]].eq("lower").all()
 assert against_full.reading["lp-ft"] == "not distinguishable here"
-against_full[["mean", "difference", "diff_low", "diff_high", "p", "detectable", "reading"]].round(3)
+against_full[
+    ["mean", "difference", "diff_low", "diff_high", "p", "detectable", "reading"]
+].round(3)
 
 # %% [markdown]
 # On the reviews the differences are clear: training from scratch and the probe are lower than full fine-tuning.
@@ -399,7 +451,11 @@ teach.check("01_full/accumulate", accumulate)
 # %% tags=["exercise:l2sp"]
 def l2sp(model, start: dict, alpha: float, beta: float) -> torch.Tensor:
     ### BEGIN SOLUTION
-    pull = sum((p - start[name]).square().sum() for name, p in model.named_parameters() if name in start)
+    pull = sum(
+        (p - start[name]).square().sum()
+        for name, p in model.named_parameters()
+        if name in start
+    )
     decay = sum(p.square().sum() for p in model.head.parameters())
     return alpha / 2 * pull + beta / 2 * decay
     ### END SOLUTION

@@ -33,7 +33,12 @@ task = ftlib.load_task("elpv", n=None if FULL else 200, size=96, seed=0)
 
 # %%
 random_labels = ftlib.load_runs(f"{RESULTS}/01_full_random.jsonl").query("purpose == 'measure'")
-plots.scores(random_labels, "train.accuracy", "200 cells with shuffled labels, 120 steps", "accuracy on training data")
+plots.scores(
+    random_labels,
+    "train.accuracy",
+    "200 cells with shuffled labels, 120 steps",
+    "accuracy on training data",
+)
 
 # %% tags=["nbval-check-output"]
 teach.claim("F1", verdict="supported")
@@ -59,7 +64,12 @@ plots.sweep(
 )
 
 # %%
-plots.sweep(sizes.query("task != 'elpv'"), "test.macro_f1", "Amazon reviews, six seeds a point", "macro-F1 on test")
+plots.sweep(
+    sizes.query("task != 'elpv'"),
+    "test.macro_f1",
+    "Amazon reviews, six seeds a point",
+    "macro-F1 on test",
+)
 
 # %% tags=["nbval-check-output"]
 teach.claim("F2", verdict="undecided")
@@ -75,7 +85,9 @@ teach.claim("F2", verdict="undecided")
 # linear probe, which can only use what is there. *Gain* is what pretraining brought: full fine-tuning minus scratch.
 
 # %%
-related = ftlib.load_runs(f"{RESULTS}/01_full.jsonl", f"{RESULTS}/01_full_related.jsonl").query("purpose == 'measure'")
+related = ftlib.load_runs(f"{RESULTS}/01_full.jsonl", f"{RESULTS}/01_full_related.jsonl").query(
+    "purpose == 'measure'"
+)
 mean = related.groupby(["task", "arm"])["test.macro_f1"].mean().unstack()
 mean["gain"] = mean.full - mean.scratch
 plots.points(
@@ -99,7 +111,9 @@ teach.claim("F3", verdict="undecided")
 # %%
 costs = ftlib.load_runs(f"{RESULTS}/01_full_cost.jsonl")
 costs["milliseconds a step"] = 1000 * costs["seconds.training"] / costs.steps
-costs.groupby(["task", "arm"])[["milliseconds a step", "parameters.trainable", "parameters.bytes"]].mean().round(0)
+costs.groupby(["task", "arm"])[
+    ["milliseconds a step", "parameters.trainable", "parameters.bytes"]
+].mean().round(0)
 
 # %% tags=["nbval-check-output"]
 teach.claim("F4", verdict="undecided")
@@ -122,13 +136,19 @@ last = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 walk = []
 for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-    model.load_state_dict({name: torch.lerp(first[name].float(), last[name].float(), share) for name in first})
+    model.load_state_dict(
+        {name: torch.lerp(first[name].float(), last[name].float(), share) for name in first}
+    )
     scores = ftlib.evaluate(model, task.loader("validation", batch_size=64))
     walk.append({"arm": "live", "seed": 0, "share": share, **scores})
-print([(row["share"], round(row["balanced_accuracy"], 3), round(row["nll"], 3)) for row in walk])
+print(
+    [(row["share"], round(row["balanced_accuracy"], 3), round(row["nll"], 3)) for row in walk]
+)
 
 # %%
-distance = sum((last[name].float() - first[name].float()).square().sum() for name in first) ** 0.5
+distance = (
+    sum((last[name].float() - first[name].float()).square().sum() for name in first) ** 0.5
+)
 length = sum(first[name].float().square().sum() for name in first) ** 0.5
 print(f"fine-tuning moved the weights by {distance / length:.1%} of their length")
 middle, ends = walk[2]["nll"], max(walk[0]["nll"], walk[-1]["nll"])

@@ -35,7 +35,11 @@ def read(source: Path) -> nbformat.NotebookNode:
         cell["id"] = hashlib.sha1(f"{source.stem}/{i}".encode()).hexdigest()[:8]
         cell.metadata.pop("lines_to_next_cell", None)  # jupytext's, about the script
     notebook.metadata = {
-        "kernelspec": {"name": "ftlib", "display_name": "Fine-Tuning Lab", "language": "python"},
+        "kernelspec": {
+            "name": "ftlib",
+            "display_name": "Fine-Tuning Lab",
+            "language": "python",
+        },
         "language_info": {"name": "python"},
     }
     notebook.nbformat, notebook.nbformat_minor = 4, 5
@@ -51,7 +55,9 @@ def lessons(names: list[str]) -> list[Path]:
     """The sources of the lessons that are named, or of all."""
     found = {source.stem: source for source in sorted(HERE.glob("[0-9]*.py"))}
     if unknown := set(names) - set(found):
-        raise SystemExit(f"there is no lesson {', '.join(sorted(unknown))}: there are {', '.join(found)}")
+        raise SystemExit(
+            f"there is no lesson {', '.join(sorted(unknown))}: there are {', '.join(found)}"
+        )
     return [source for name, source in found.items() if not names or name in names]
 
 
@@ -68,10 +74,22 @@ def up_to_date(wanted: nbformat.NotebookNode, built: Path) -> bool:
 def execute(notebook: nbformat.NotebookNode) -> None:
     """Run all cells in a fresh kernel, in the notebooks' folder, with only this machine to talk to."""
     guard = [str(HERE.parent / "tests" / "offline"), str(HERE.parent)]
-    os.environ |= {"FTLIB_PROFILE": "quick", "PYTHONPATH": os.pathsep.join(guard), "HF_HUB_OFFLINE": "1"}
-    os.environ["FTLIB_ANSWERS"] = str(HERE.parent / "build" / "answers-of-nobody")  # as a learner who starts afresh
+    os.environ |= {
+        "FTLIB_PROFILE": "quick",
+        "PYTHONPATH": os.pathsep.join(guard),
+        "HF_HUB_OFFLINE": "1",
+    }
+    os.environ["FTLIB_ANSWERS"] = str(
+        HERE.parent / "build" / "answers-of-nobody"
+    )  # as a learner who starts afresh
     where = {"metadata": {"path": str(NOTEBOOKS)}}
-    client = NotebookClient(notebook, timeout=60 * MINUTES, kernel_name="python3", record_timing=False, resources=where)
+    client = NotebookClient(
+        notebook,
+        timeout=60 * MINUTES,
+        kernel_name="python3",
+        record_timing=False,
+        resources=where,
+    )
     client.execute()
     if errors := hidden_errors(notebook):
         raise SystemExit(f"an output holds an error that did not stop the run: {errors}")
@@ -93,9 +111,15 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if VIEW in output.get("data", {}):
-                output.data[VIEW]["model_id"] = ""  # drawn anew on every run; without its state it points at nothing
+                output.data[VIEW]["model_id"] = (
+                    ""  # drawn anew on every run; without its state it points at nothing
+                )
         if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if not (o.output_type == "stream" and o.name == "stderr")]
+            cell.outputs = [
+                o
+                for o in cell.outputs
+                if not (o.output_type == "stream" and o.name == "stderr")
+            ]
 
 
 def save(notebook: nbformat.NotebookNode, file: Path) -> None:
@@ -104,7 +128,10 @@ def save(notebook: nbformat.NotebookNode, file: Path) -> None:
     nbformat.validate(notebook)
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_suffix(".part")
-    part.write_text(json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+    part.write_text(
+        json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n",
+        encoding="utf-8",
+    )
     os.replace(part, file)
 
 

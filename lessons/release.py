@@ -43,9 +43,13 @@ def assign(sheet: nbformat.NotebookNode, name: str, course: Path) -> Path:
     shutil.copy(build.HERE / "nbgrader_config.py", course)
     from nbgrader.apps import NbGraderAPI  # here: it is slow to import, and only this needs it
 
-    done = NbGraderAPI(config=settings(course)).generate_assignment(name, force=True, create=True)
+    done = NbGraderAPI(config=settings(course)).generate_assignment(
+        name, force=True, create=True
+    )
     if not done["success"]:
-        raise RuntimeError(f"nbgrader could not make the release of {name}: {done.get('error')}\n{done.get('log')}")
+        raise RuntimeError(
+            f"nbgrader could not make the release of {name}: {done.get('error')}\n{done.get('log')}"
+        )
     return course / "release" / name / notebook
 
 
@@ -56,7 +60,9 @@ def settings(course: Path) -> Config:
 
 def main() -> None:
     """Release all lessons, or those that are named."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("names", nargs="*", help="lessons, such as 01_full (default: all)")
     arguments = parser.parse_args()
     for source in build.lessons(arguments.names):

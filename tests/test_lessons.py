@@ -67,6 +67,11 @@ def test_it_opens_with_what_for_when_and_how_long(either):
         assert "**Use it when**" in opening and "| **core** |" in opening and "| **lab** |" in opening
 
 
+def test_no_line_of_code_is_cut_off_by_the_cell(either):
+    """A cell of JupyterLab shows 97 columns on a screen of 1,280 pixels."""
+    assert [line for source in either.code for line in source.splitlines() if len(line) > 97] == []
+
+
 def test_core_and_lab_take_45_minutes_each_and_every_section_says_how_long(lesson):
     core = lab = 0
     for section in lesson.sections[1:]:

@@ -22,7 +22,11 @@ def accumulate(model, optimizer, batches):
 
 
 def l2sp(model, start, alpha, beta):
-    pull = sum((p - start[name]).square().sum() for name, p in model.named_parameters() if name in start)
+    pull = sum(
+        (p - start[name]).square().sum()
+        for name, p in model.named_parameters()
+        if name in start
+    )
     decay = sum(p.square().sum() for p in model.head.parameters())
     return alpha / 2 * pull + beta / 2 * decay
 
