@@ -95,7 +95,7 @@ for name, runs, metric in (
     ("solar cells", cells, "test.balanced_accuracy"),
 ):
     gap = ftlib.paired(runs, metric, "full", "scratch")
-    interval = f"{gap.mean:+.3f}, 95 % interval [{gap.low:+.3f}, {gap.high:+.3f}], {gap.seeds} paired seeds"
+    interval = f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}], {gap.seeds} paired seeds"
     print(
         f"{name:12} full fine-tuning − from scratch: {interval}: {ftlib.compare.reading(gap)}"
     )
