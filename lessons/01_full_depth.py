@@ -7,8 +7,9 @@
 # **You need** [01 Full fine-tuning](01_full.ipynb), its core. Optional: nothing later depends on it. Time: 30 minutes, in
 # any order: each section needs only the first code cell.
 #
-# The sheet that this kit tests says of full fine-tuning that it is the most flexible way, suits plentiful data, gains most
-# between related tasks, and costs much. Each sentence is a **claim** with a rule that was written before its runs.
+# What is commonly said of full fine-tuning: it is the most flexible way, suits plentiful data, gains most between related
+# tasks, and costs much. Each sentence is a **claim** here, with a rule that was written before its runs. The words *paired*,
+# *interval*, *detectable* and *p* are explained in section 6 of the lesson.
 
 # %% tags=["setup"]
 import time
@@ -44,9 +45,15 @@ plots.scores(
 teach.claim("F1", verdict="supported")
 
 # %% [markdown]
-# Full fine-tuning can fit anything; the probe, with 1,280 features for 200 cells, nearly. Look also at the lines *beside it*:
-# with true labels, being able to fit more helped on the reviews and could not be seen to help on the cells. To be
-# flexible and to be right are two things.
+# In 120 steps full fine-tuning fitted nearly all shuffled labels, the probe nine of ten; always saying *intact* fits seven of
+# ten. With 1,280 features for 200 cells a linear head could fit nearly all of them, given more steps: this says what is fitted
+# *in this budget*. Look also at the lines *beside it*: with true labels, being able to fit more helped on the reviews and
+# could not be seen to help on the cells. To be flexible and to be right are two things.
+
+# %%
+fitted = random_labels.groupby("arm")["train.accuracy"].mean()
+assert fitted["full"] > 0.99 and 0.85 < fitted["probe"] < 0.95
+fitted.round(3)
 
 # %% [markdown]
 # ## 2. What does more data change? (5 minutes)
@@ -75,14 +82,24 @@ plots.sweep(
 teach.claim("F2", verdict="undecided")
 
 # %% [markdown]
-# On the reviews the lead grows with each doubling. On the cells the slope's interval holds 0: more cells of the same few
-# modules may teach a network less than more modules would.
+# On the reviews the fitted line rises with each doubling. But look at the points: the lead grows from 50 to 200 examples and
+# hardly after that, though the runs with 800 had twice the steps. On the cells the slope's interval holds 0. One guess, not
+# tested here: more cells of the same few modules teach less than more modules would.
+
+# %%
+lead = sizes.groupby(["task", "n", "arm"])[["test.balanced_accuracy", "test.macro_f1"]].mean()
+lead = (lead.xs("full", level="arm") - lead.xs("probe", level="arm")).round(3)
+reviews = lead.loc["sentiment/amazon", "test.macro_f1"]
+assert reviews[200] - reviews[50] > 0.03 and reviews[800] - reviews[200] < 0.02
+lead
 
 # %% [markdown]
 # ## 3. Where does it gain most? (5 minutes)
 #
 # Seven target tasks, 200 examples each. How *related* is a task to what the network has learnt? We take the score of a
-# linear probe, which can only use what is there. *Gain* is what pretraining brought: full fine-tuning minus scratch.
+# linear probe, which can only use what is there (a stand-in: an easy task also gives a high score, and tasks with two and with
+# ten classes are mixed). *Gain* is what pretraining brought: full fine-tuning minus scratch. **Spearman's correlation** asks
+# whether two rankings agree: +1 yes, −1 reversed.
 
 # %%
 related = ftlib.load_runs(f"{RESULTS}/01_full.jsonl", f"{RESULTS}/01_full_related.jsonl").query(
@@ -146,18 +163,18 @@ print(
 )
 
 # %%
-distance = (
-    sum((last[name].float() - first[name].float()).square().sum() for name in first) ** 0.5
-)
-length = sum(first[name].float().square().sum() for name in first) ** 0.5
+names = [name for name, _ in model.named_parameters()]
+distance = sum((last[name] - first[name]).square().sum() for name in names) ** 0.5
+length = sum(first[name].square().sum() for name in names) ** 0.5
 print(f"fine-tuning moved the weights by {distance / length:.1%} of their length")
 middle, ends = walk[2]["nll"], max(walk[0]["nll"], walk[-1]["nll"])
 print(f"NLL half-way {middle:.3f}, at the worse end {ends:.3f}")
 assert distance < 0.1 * length and middle < ends + 0.05
 
 # %% [markdown]
-# No hill lies between: half-way the NLL is not above the worse end. That is why averages of fine-tuned models work, and
-# it holds for fine-tuning that starts from the same point; two networks trained from scratch do not average like this.
+# On this seed, at the points that we tried, the NLL half-way is not clearly above the worse end: no hill lies between. Two
+# networks that do not start from the same weights can usually not be averaged like this (Neyshabur et al., 2020, compare the
+# two cases; we do not show it here).
 
 # %% [markdown]
 # ## 6. Beside published numbers (5 minutes)
@@ -167,8 +184,10 @@ assert distance < 0.1 * length and middle < ends + 0.05
 # | always "intact" | .687 | nothing is learnt |
 # | SVM, hand-made features (Deitsch et al., 2019) | .8244 | their split, 300 px |
 # | VGG-19, fine-tuned (Deitsch et al., 2019) | .8842 | their split, 300 px, augmentation, many epochs, a GPU |
-# | **ours**, Lite0, random split | below | 96 px, 240 steps, two cores |
-# | **ours**, split by module | below | as above, 200 images, 60 steps |
+# | **ours**, Lite0, random split | below | 96 px, 240 steps, all training images |
+# | **ours**, Lite0, split by module | below | 96 px, 60 steps, 200 images |
+#
+# The two rows of ours differ in three things, so their difference does not measure what a random split leaks.
 
 # %%
 published = ftlib.load_runs(f"{RESULTS}/01_full_published.jsonl").query("purpose == 'measure'")
@@ -200,7 +219,8 @@ for metric in ("test.macro_f1", "test.accuracy"):
 # **Limits.** Verdicts here are about these tasks, sizes and budgets. "Undecided" refutes nothing.
 #
 # **Sources.** Zhang et al., *Understanding deep learning requires rethinking generalization*, ICLR 2017 (1611.03530).
-# Wortsman et al., *Robust fine-tuning of zero-shot models*, CVPR 2022 (2109.01903). Deitsch et al., Solar Energy 185, 2019
+# Wortsman et al., *Robust fine-tuning of zero-shot models*, CVPR 2022 (2109.01903). Neyshabur et al., *What is being
+# transferred in transfer learning?*, NeurIPS 2020 (2008.11687). Deitsch et al., Solar Energy 185, 2019
 # (1807.02894). Hutto & Gilbert, *VADER*, ICWSM 2014.
 
 # %%
