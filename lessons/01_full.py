@@ -344,33 +344,49 @@ against_full[shown].round(3)
 # %% [markdown]
 # ## 7. What overfitting does (5 minutes)
 #
-# **NLL**, the negative log-likelihood, is the loss that we train with, here measured on validation. It asks not only which
-# class comes first, but how sure the model is. **ECE**, the expected calibration error, is how far *how sure* lies from *how
-# often right*. We trained on 100 examples, far longer than is useful. **Predict first:**
+# **NLL**, the negative log-likelihood, is the loss that we train with (its unit is the *nat*, from the natural logarithm), here
+# on validation. It asks not only which class comes first, but how sure the model is. We trained on 100 reviews, until the
+# training loss was near 0. **Predict first:**
 
 # %%
 widgets.predict("01_full", "long-training")
 
 # %%
-long = ftlib.runs.load_records("../data/results/01_full_long.jsonl")
-long = [r for r in long if r["spec"]["purpose"] == "measure"]
-curves = ftlib.runs.curves(long)
-text_curves = curves.query("task == 'sentiment/amazon'")
-plots.curves(
-    text_curves, "nll", "Amazon reviews: 100 examples, 100 steps", "NLL on validation (nats)"
+long = ftlib.load_records("../data/results/01_full_long.jsonl")
+long = [record for record in long if record["spec"]["purpose"] == "measure"]
+curves = ftlib.runs.curves(long).query(
+    "task == 'sentiment/amazon' and arm in ['full', 'probe']"
 )
+plots.curves(curves, "nll", "100 reviews, 100 steps, six seeds", "NLL on validation (nats)")
 
 # %%
-plots.curves(text_curves, "macro_f1", "The same runs", "macro-F1 on validation")
+plots.curves(curves, "macro_f1", "The same runs: the score", "macro-F1 on validation")
+
+# %%
+full = curves.query("arm == 'full'").groupby("step")[["nll", "macro_f1", "ece"]].mean()
+best, end = full.nll.idxmin(), full.index[-1]
+print(full.loc[[full.index[0], best, end]].round(3))
+rise, fall = full.nll[end] - full.nll[best], full.macro_f1[best] - full.macro_f1[end]
+assert rise > 0.03 and fall < 0.02 and full.ece[end] > 1.5 * full.ece[best]
+teach.predict("01_full", "long-training").compare("rises" if rise > 0.03 > fall else "flat")
+
+# %% [markdown]
+# From its lowest point on, the NLL of full fine-tuning rises while macro-F1 does not fall: the model becomes *surer*, not
+# wronger. `ece`, the **expected calibration error**, is how far *how sure* it says it is lies from *how often* it is right;
+# it rises with the NLL. So does full fine-tuning overfit on small data? In the claim, *full-es* is full fine-tuning with **early
+# stopping** (stop when the NLL on validation gets no lower, and go back to the best weights), *full-l2sp* has the penalty of
+# section 12.
 
 # %% tags=["nbval-check-output"]
 teach.claim("F5", verdict="undecided")
 
 # %% [markdown]
+# The tasks disagree.
+
+# %% [markdown]
 # ## 8. The board (3 minutes)
 #
-# The recorded runs by task, size of the training set and measure (with 50 and 800 examples only full and probe). **ECE**,
-# the *calibration error*, is how far *how sure* the model says it is lies from *how often* it is right. **Your task:** on the
+# The recorded runs by task, size of the training set and measure (with 50 and 800 examples only full and probe). **Your task:** on the
 # Amazon reviews (`sentiment/amazon`), with 800 examples, by how many points of macro-F1 is full fine-tuning ahead of the
 # probe? Below the figure stand the differences *against full*: turn the sign round and take it times 100. Type the number in
 # place of `None` in the cell below the board, and run that cell.
