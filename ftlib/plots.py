@@ -85,10 +85,14 @@ def figure(title: str, x: str, y: str, alt: str) -> Figure:
 
 
 def curves(points: pd.DataFrame, metric: str, title: str = "", label: str = "") -> Figure:
-    """A metric against training steps (see runs.curves): the mean over seeds of each arm, with one thin line a seed."""
+    """A metric against training steps (see runs.curves): the mean over seeds of each arm, with one thin line a seed.
+
+    The mean goes as far as all seeds of the arm do: after some have stopped early it would be of the others only.
+    """
     label = label or f"{metric} on validation"
-    ends = points.groupby("arm", sort=False).apply(lambda g: g[g.step == g.step.max()][metric].mean())
-    alt = f"Line chart of {label} against steps. At the last step: " + "; ".join(
+    last = points.sort_values("step").groupby(["arm", "seed"], sort=False)[metric].last()
+    ends = last.groupby("arm", sort=False).mean().reindex(points.arm.unique())
+    alt = f"Line chart of {label} against steps. At each seed's last step: " + "; ".join(
         f"{a} {v:.3f}" for a, v in ends.items()
     )
     fig = figure(title or f"{label} during training", "steps", label, alt + ".")
@@ -97,7 +101,8 @@ def curves(points: pd.DataFrame, metric: str, title: str = "", label: str = "") 
         for _, one in group.groupby("seed"):
             fig.add_scatter(x=one.step, y=one[metric], mode="lines", opacity=0.25, showlegend=False, hoverinfo="skip",
                             line={**style, "width": 1})  # fmt: skip
-        mean = group.groupby("step")[metric].mean()
+        by = group.groupby("step")[metric].agg(["mean", "size"])
+        mean = by["mean"][by["size"] == group.seed.nunique()]
         fig.add_scatter(x=mean.index, y=mean, name=arm, mode="lines+markers", line={**style, "width": 2.5},
                         marker={"symbol": MARKERS[i], "size": 8})  # fmt: skip
     return fig

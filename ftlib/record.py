@@ -8,7 +8,7 @@ rates are chosen by: a metric on validation, or "train.accuracy" where fitting i
 again, recording goes on where it was: what is recorded is skipped.
 
 With jobs=2 two processes of one thread each share the runs, which on two cores is faster than one process of two
-threads; their seconds are then not comparable with those of one process.
+threads. Their seconds are then not comparable with those of one process: a grid that is about seconds says "jobs": 1.
 """
 
 import json
@@ -39,7 +39,7 @@ def record(name: str, most: int | None = None, jobs: int = 1) -> Path:
             todo = [spec for spec in ready if spec.id not in records][:most]
             if not todo:
                 break
-            for made in _run_all(todo, jobs):
+            for made in _run_all(todo, min(jobs, comparison.get("jobs", jobs))):
                 records[made["id"]] = made
                 bar.update()
                 write_text(out, "".join(json.dumps(r) + "\n" for r in records.values()))
@@ -58,10 +58,11 @@ def _run_all(todo: list[Spec], jobs: int) -> Iterator[dict]:
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
     try:
-        with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-            for done in as_completed([pool.submit(run, spec) for spec in todo]):
-                yield done.result()
+        pool = ProcessPoolExecutor(jobs, get_context("spawn"))
+        for done in as_completed([pool.submit(run, spec) for spec in todo]):
+            yield done.result()
     finally:
+        pool.shutdown(cancel_futures=True)  # after an error, or Ctrl-C, no further run begins
         os.environ.pop("OMP_NUM_THREADS") if before is None else os.environ.update(OMP_NUM_THREADS=before)
 
 
@@ -80,11 +81,20 @@ def load_grid(name: str) -> list[dict]:
         if set(comparison["seeds"]) & set(comparison["tuning_seeds"]):
             raise ValueError(f"{name}: seeds and tuning_seeds must not overlap")
         for arm, says in arms.items():
-            if isinstance(says["rates"], str) and not isinstance(arms.get(says["rates"], {}).get("rates"), list):
-                raise ValueError(
-                    f"{name}: {arm} takes the rate of {says['rates']!r}, which is no arm that searches one"
-                )
+            _refuse_unknown_rates(name, arms, arm, says)
     return grid
+
+
+def _refuse_unknown_rates(name: str, arms: dict, arm: str, says: dict) -> None:
+    """An arm may name the rates of arms that search one: of those above it, or, where it searches none, of any."""
+    searching = [other for other in arms if isinstance(arms[other]["rates"], list)]
+    variant = isinstance(says["rates"], str)
+    known = searching if variant else [other for other in searching if list(arms).index(other) < list(arms).index(arm)]
+    for rate in [says["rates"], *(phase["lr"] for phase in says["phases"])]:
+        if isinstance(rate, str) and rate not in known:
+            raise ValueError(
+                f"{name}: {arm} takes the rate of {rate!r}, which must be one of {', '.join(known) or 'no arm'}"
+            )
 
 
 def count(comparison: dict) -> int:
@@ -134,8 +144,9 @@ def _spec(name, comparison, arm, rate, chosen, seed, purpose) -> Spec:
     phases = [{**phase, "lr": fill(phase["lr"])} for phase in comparison["arms"][arm]["phases"]]
     tuned_by = comparison["metric"].rpartition(".")[0] or "validation"
     splits = [tuned_by] if purpose == "tune" else sorted({tuned_by, "validation", "test"}, key=SPLITS.index)
+    watched = purpose == "measure" or any(phase.get("fit", {}).get("patience") for phase in phases)
     return Spec(
         arm=arm, task=comparison["task"], model=comparison["model"], seed=seed, phases=phases, splits=splits,
-        options=comparison["options"], every=comparison["every"] if purpose == "measure" else 0, grid=name,
+        options=comparison["options"], every=comparison["every"] if watched else 0, grid=name,
         precision=comparison.get("precision", "float32"), purpose=purpose,
     )  # fmt: skip

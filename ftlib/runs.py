@@ -61,6 +61,9 @@ class Spec:
         if self.purpose == "tune" and any("test" in split for split in self.splits):
             raise ValueError(f"a run that tunes must not read the test split, but its splits are {self.splits}")
 
+        if not self.every and any(phase.fit.get("patience") for phase in self.phases):
+            raise ValueError("a phase with patience needs validations to watch: set `every`, the steps between two")
+
     @property
     def id(self) -> str:
         """Twelve hex digits of the SHA-1 of the JSON: the same experiment has the same id on every machine."""
@@ -137,6 +140,7 @@ def _phases(spec: Spec, task, model, verbose: bool = False, most: int | None = N
 
 
 def _execute(spec: Spec, verbose: bool) -> dict:
+    _commit()  # asked before the run: the files may change during it
     task, model = _start(spec)
     seconds, curve, losses, peak, done = Counter(), [], [], 0, 0
     for history in _phases(spec, task, model, verbose):

@@ -46,9 +46,11 @@ def read(source: Path) -> nbformat.NotebookNode:
     return notebook
 
 
-def sources(notebook: nbformat.NotebookNode) -> list[tuple[str, str, str]]:
-    """(id, type, text) of each cell: what a lesson and its notebook must agree on."""
-    return [(cell["id"], cell.cell_type, cell.source) for cell in notebook.cells]
+def sources(notebook: nbformat.NotebookNode) -> list[tuple]:
+    """(id, type, text, tags) of each cell: what a lesson and its notebook must agree on."""
+    return [
+        (c["id"], c.cell_type, c.source, c.metadata.get("tags", [])) for c in notebook.cells
+    ]
 
 
 def lessons(names: list[str]) -> list[Path]:

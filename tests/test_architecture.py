@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "compare": set(),
     "plots": {"compare"},
     "exercises": {"models", "tasks", "compare", "runs", "record"},
-    "teach": {"compare", "runs", "record", "exercises"},
+    "teach": {"compare", "runs", "record", "exercises", "assets"},
     "widgets": {"plots", "teach", "compare"},
     "__main__": {"assets", "doctor", "record"},
     "__init__": set(),
@@ -48,7 +48,7 @@ def part(file: Path) -> str:
 def imports(file: Path) -> set[str]:
     """The parts of the library that a file imports, at its top or inside a function."""
     found = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("ftlib.")}
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ftlib."):
@@ -62,7 +62,7 @@ def imports(file: Path) -> set[str]:
 
 def code_lines(file: Path) -> int:
     """Lines that hold code: no blank ones, comments or docstrings, since a limit on those would limit explanation."""
-    source = file.read_text()
+    source = file.read_text(encoding="utf-8")
     doc = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
@@ -104,7 +104,9 @@ def test_strategies_never_import_each_other():
 @pytest.mark.parametrize(("module", "where"), [("ipywidgets", {"widgets"}), ("IPython", {"widgets", "plots"})])
 def test_notebooks_are_spoken_to_in_one_folder_only(module, where):
     """And by figures, which show their words below themselves: two outputs, which no _repr_ method can give."""
-    users = {part(f) for f in FILES if re.search(rf"^\s*(import|from) {module}", f.read_text(), re.MULTILINE)}
+    users = {
+        part(f) for f in FILES if re.search(rf"^\s*(import|from) {module}", f.read_text(encoding="utf-8"), re.MULTILINE)
+    }
     assert users <= where
 
 

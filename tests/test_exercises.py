@@ -11,7 +11,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ftlib import teach
+from ftlib import record, teach
+from ftlib.compare import paired
+from ftlib.runs import load_runs
 from ftlib.strategies.full import L2SP
 from toy import net
 
@@ -202,6 +204,12 @@ def never_none(runs, arm, baseline, metric):
     return solution("01_full/smallest_n")(runs, arm, baseline, metric) or int(runs.n.max())
 
 
+def on_the_board(n, metric="test.macro_f1"):
+    files = [record.DATA / "results" / f"{name}.jsonl" for name in ("01_full", "01_full_sizes")]
+    runs = load_runs(*files).query("purpose == 'measure' and task == 'sentiment/amazon' and n == @n")
+    return round(100 * paired(runs, metric, "full", "probe").mean, 1)
+
+
 MISTAKES = [
     ("probe", lambda: {"lr": 1e-5, "steps": 40}, "The rate is too small"),
     ("probe", lambda: {"lr": 0.1, "steps": 40}, "The rate is too large"),
@@ -230,7 +238,8 @@ MISTAKES = [
     ("smallest_n", only_higher, "Lower is a difference too"),
     ("smallest_n", tuning_counted, "Runs whose purpose is 'tune'"),
     ("board", 15.0, "Choose Task sentiment/amazon"),
-    ("board", 2.1, "That is the difference on elpv with 800 examples"),
+    ("board", lambda: on_the_board(200), "That is the difference on sentiment/amazon with 200 examples"),
+    ("board", lambda: on_the_board(800, "test.accuracy"), "Choose Task sentiment/amazon"),
     ("board", lambda: -solution("01_full/board")(), "the sign is not"),
     ("board", lambda: solution("01_full/board")() / 100, "a hundred times as much"),
     ("smallest_n", never_none, "distinguishable at no size"),

@@ -145,7 +145,7 @@ def test_a_widget_is_preceded_by_a_task_whose_answer_is_checked(lesson):
 def test_claims_are_asserted_and_every_claim_of_the_lesson_is_judged(lesson):
     both = [lesson, *[Lesson(name) for name in DEPTHS if name.startswith(lesson.name)]]
     judged = [found for one in both for found in one.calls(r'teach\.claim\("(\w+)", verdict="(\w+)"\)')]
-    files = [json.loads(file.read_text()) for file in (ROOT / "data" / "claims").glob("*.json")]
+    files = [json.loads(file.read_text(encoding="utf-8")) for file in (ROOT / "data" / "claims").glob("*.json")]
     mine = [said["id"] for said in files if said["lesson"] == lesson.name]
     assert sorted(name for name, _ in judged) == sorted(mine) and mine
     assert sum(len(one.calls(r"teach\.claim\(")) for one in both) == len(judged)
@@ -214,23 +214,24 @@ def test_core_and_lab_do_not_depend_on_depth(lesson):
 def test_the_students_copy_holds_no_solution():
     for name in LESSONS:
         source, copy = build.read(SOURCES[name]), parts.student(build.read(SOURCES[name]))
-        for cell, kept in zip(source.cells, copy.cells, strict=True):
+        learners = [cell for cell in source.cells if "teacher" not in cell.metadata.get("tags", [])]
+        for cell, kept in zip(learners, copy.cells, strict=True):
             if parts.tagged(cell, "exercise"):
                 solution = cell.source.partition("### BEGIN SOLUTION")[2].partition("### END SOLUTION")[0]
                 lines = [line.strip() for line in solution.splitlines() if len(line.strip()) > 8]
                 assert lines and not [line for line in lines if line in kept.source]
-        text = (ROOT / "notebooks" / f"{name}.ipynb").read_text()
+        text = (ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8")
         assert "BEGIN SOLUTION" not in text and "solutions" not in text
 
 
 def test_it_keeps_time_and_stays_within_two_and_a_half_minutes_or_four(either):
     built = nbformat.read(ROOT / "notebooks" / f"{either.name}.ipynb", 4)
     took = re.search(r"took (\d+) s, profile quick", "".join(o.get("text", "") for o in built.cells[-1].outputs))
-    assert took, "the last cell says how long it took"
+    assert took and int(took[1]) <= (240 if either.name in DEPTHS else 150), took
 
 
 def test_each_lesson_has_a_teachers_page_that_names_its_exercises_and_questions(lesson):
-    page = (ROOT / "docs" / "teacher" / f"{lesson.name}.md").read_text()
+    page = (ROOT / "docs" / "teacher" / f"{lesson.name}.md").read_text(encoding="utf-8")
     names = [parts.tagged(cell, "exercise") for cell in lesson.cells if parts.tagged(cell, "exercise")]
     names += [one["id"] for kind in ("quiz", "predict") for one in teach.questions(lesson.name, kind)]
     assert [name for name in names if f"`{name}`" not in page] == []

@@ -83,5 +83,12 @@ def test_the_words_carry_the_numbers():
     assert f"a {mean:.3f} at 50, " in FIGURES["sweep"]().alt
 
 
+def test_a_mean_ends_where_the_first_seed_has_stopped():
+    stopped = POINTS[~((POINTS.arm == "full") & (POINTS.seed == 1) & (POINTS.step == 10))]
+    fig = plots.curves(stopped, "accuracy")
+    assert [list(t.x) for t in fig.data if t.mode == "lines+markers"] == [[5], [5, 10]]
+    assert fig.alt.endswith("At each seed's last step: full 0.575; probe 0.700.")
+
+
 def test_pictures_are_the_same_twice():
     assert FIGURES["curves"]().png() == FIGURES["curves"]().png()

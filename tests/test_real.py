@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from ftlib import models, runs, tasks
+from ftlib import record as grids
 from ftlib.strategy import Strategy, count_targets
 from ftlib.train import evaluate, fit
 from toy import weights
@@ -16,6 +17,8 @@ from toy import weights
 RESULTS = sorted((Path(__file__).parent.parent / "data" / "results").glob("*.jsonl"))
 # Two computers add up in different orders; twenty steps of training enlarge that. On one computer it is 0.
 SAME_RUN = 0.02
+# bfloat16 keeps 8 bits of a number: an operand's last digit is 0.4 % of it, and twenty steps enlarge that more.
+SAME_RUN_BFLOAT16 = 0.06
 
 
 class Still(Strategy):
@@ -134,6 +137,14 @@ def test_there_are_recorded_results():
 
 
 @pytest.mark.parametrize("file", RESULTS, ids=lambda f: f.stem)
+def test_every_record_belongs_to_its_grid_and_none_is_missing(file):
+    made = {r["id"]: r for r in runs.load_records(file)}
+    wanted = {s.id for c in grids.load_grid(file.stem) for s in grids.specs(file.stem, c, made)}
+    assert set(made) == wanted
+    assert len(made) == sum(map(grids.count, grids.load_grid(file.stem)))
+
+
+@pytest.mark.parametrize("file", RESULTS, ids=lambda f: f.stem)
 def test_a_recorded_run_repeats(file):
     """One recorded run, drawn anew each day: the same first losses, without running to its end."""
     records = runs.load_records(file)
@@ -141,7 +152,8 @@ def test_a_recorded_run_repeats(file):
     wanted, recorded = runs.Spec(**drawn["spec"]), drawn["first_losses"]
     assert wanted.id == drawn["id"], "the record does not belong to the spec it holds"
     again = runs.first_losses(wanted, most=10)
-    assert again == pytest.approx(recorded[:10], abs=SAME_RUN), f"{wanted.arm} on {wanted.task}, seed {wanted.seed}"
+    near = SAME_RUN if wanted.precision == "float32" else SAME_RUN_BFLOAT16
+    assert again == pytest.approx(recorded[:10], abs=near), f"{wanted.arm} on {wanted.task}, seed {wanted.seed}"
 
 
 def test_evaluation_leaves_the_model_and_the_generators_alone():

@@ -114,7 +114,7 @@ def test_a_write_that_dies_leaves_the_old_results(data, monkeypatch):
     ("change", "words"),
     [
         ({"seeds": [100]}, "seeds and tuning_seeds must not overlap"),
-        ({"arms": {"probe": {**ARM, "rates": "full"}}}, "probe takes the rate of 'full', which is no arm"),
+        ({"arms": {"probe": {**ARM, "rates": "full"}}}, "probe takes the rate of 'full', which must be one of no arm"),
         ({"arms": {"probe": ARM, "more": {**ARM, "rates": [1e-3]}}}, r"same number of rates, but they search \[1, 2\]"),
     ],
 )

@@ -94,12 +94,14 @@ def quiz(lesson: str, name: str) -> Quiz:
 def questions(lesson: str, kind: str) -> list[dict]:
     """The questions of one kind, in the order of the file, in the learner's language."""
     language = os.environ.get("FTLIB_LANG") or "en"
-    files = [QUESTIONS / f"{lesson}.{name}.json" for name in (language, "en")]
-    found = next((file for file in files if file.exists()), None)
-    if found is None:
+    files = [QUESTIONS / f"{lesson}.{name}.json" for name in ("en", language)]
+    if not files[0].exists():
         known = ", ".join(sorted({file.name.split(".")[0] for file in QUESTIONS.glob("*.json")}))
         raise FileNotFoundError(f"there are no questions for the lesson {lesson!r}, only for {known}")
-    return [said for said in json.loads(found.read_text(encoding="utf-8")) if said["kind"] == kind]
+    found = {}
+    for file in files:
+        found |= {said["id"]: said for said in (json.loads(file.read_text(encoding="utf-8")) if file.exists() else ())}
+    return [said for said in found.values() if said["kind"] == kind]
 
 
 def answers_file(lesson: str) -> Path:

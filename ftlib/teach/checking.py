@@ -6,6 +6,7 @@ if it is right, or else the hint that fits what is wrong. Whatever the learner's
 
 from importlib import import_module
 
+from ftlib.assets import AssetError
 from ftlib.teach.text import Text
 
 STUB = "it still raises NotImplementedError: write your answer in its place, run that cell, then this one again."
@@ -47,5 +48,7 @@ def _hint(checker, answer) -> str:
         return checker(answer)
     except NotImplementedError:
         return "Your answer is not there yet: " + STUB
+    except (AssetError, FileNotFoundError):  # what the checker needs is missing: no fault of the answer
+        raise
     except Exception as error:
-        return f"Your code stopped with {type(error).__name__}: {error}"
+        return f"Your code stopped with {type(error).__name__}: `{error}`"

@@ -5,7 +5,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ftlib import plots
-from ftlib.compare import paired, reading
+from ftlib.compare import table
 from ftlib.widgets.panel import Panel, said, say
 
 MEASURES = {
@@ -90,8 +90,10 @@ class Board(Panel):
         arms = [arm for arm in self.arms if arm != self.baseline and arm in set(runs.arm)]
         if self.baseline not in set(runs.arm) or not arms:
             return "There is nothing to compare here."
-        found = [paired(runs, self.measure.value, arm, self.baseline) for arm in arms]
-        words = "; ".join(f"{d.arm} {d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}], {reading(d)}" for d in found)
+        found = table(runs, self.measure.value, self.baseline).loc[arms].itertuples()
+        words = "; ".join(
+            f"{d.Index} {d.difference:+.3f} [{d.diff_low:+.3f}, {d.diff_high:+.3f}], {d.reading}" for d in found
+        )
         return f"Against {self.baseline}, paired by seed: {words}."
 
 
