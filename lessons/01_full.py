@@ -41,18 +41,15 @@ task = ftlib.load_task("elpv", n=N, size=96, seed=0)
 
 # %%
 print({name: len(split) for name, split in task.splits.items()}, task.labels, task.metric)
-everything = torch.cat(
-    [split.labels for split in ftlib.load_task("elpv", size=96).splits.values()]
-)
+whole = ftlib.load_task("elpv", size=96)
+everything = torch.cat([split.labels for split in whole.splits.values()])
 print(f"intact: {(everything == 0).float().mean():.1%} of {len(everything):,}")
 assert len(everything) == 2624 and 0.68 < (everything == 0).float().mean() < 0.69
 
 # %%
 train = task.splits["train"]
 rows = [int(i) for k in (0, 1) for i in (train.labels == k).nonzero()[:4, 0]]
-cells = torch.cat(
-    [train.inputs[i, 0] for i in rows], dim=1
-)  # (96, 8 · 96): four intact, four defective
+cells = torch.cat([train.inputs[i, 0] for i in rows], dim=1)  # (96, 8 · 96)
 plots.image(
     cells.numpy(),
     "Eight solar cells in a row: four intact ones, evenly grey with thin grid lines, then four "
@@ -97,13 +94,11 @@ for seed in (0, 1):
     torch.manual_seed(seed)
     twins.append(ftlib.load_model("efficientnet-lite0", task))
 one, other = (twin.state_dict() for twin in twins)
-print("differ:", [name for name in one if not torch.equal(one[name], other[name])])
+differ = [name for name in one if not torch.equal(one[name], other[name])]
+print("differ:", differ)
 head, total = (sum(p.numel() for p in part.parameters()) for part in (twins[0].head, twins[0]))
 print(f"parameters: {total:,}, of which head {head:,}")
-assert {name for name in one if not torch.equal(one[name], other[name])} == {
-    "head.weight",
-    "head.bias",
-}
+assert differ == ["head.weight", "head.bias"]
 assert head == 1280 * 2 + 2 and total == 3_373_570
 
 # %% [markdown]
@@ -115,12 +110,13 @@ assert head == 1280 * 2 + 2 and total == 3_373_570
 # %% tags=["by-hand"]
 torch.manual_seed(0)
 model = ftlib.load_model("efficientnet-lite0", task)
-model.train().to(
+model.train()
+model.to(
     memory_format=torch.channels_last
-)  # the layout in memory that convolutions like; `fit` sets it too
+)  # the layout that convolutions like; `fit` sets it too
 optimizer = torch.optim.AdamW(
     model.parameters(), lr=3e-4, fused=True
-)  # fused: the same steps, computed faster
+)  # fused: the same, faster
 losses = []
 for _, batch in zip(range(6), task.loader("train", batch_size=32, shuffle=True)):
     optimizer.zero_grad()  # forget the gradients of the batch before
@@ -226,13 +222,8 @@ arms = {
 # A `Spec` says of one run all that decides it; `run` gives its record. About half a minute:
 
 # %%
-same = {
-    "task": "elpv",
-    "model": "efficientnet-lite0",
-    "options": {"n": N, "size": 96},
-    "seed": 0,
-}
-same |= {"every": STEPS // 4, "splits": ["validation"]}
+same = {"task": "elpv", "model": "efficientnet-lite0", "seed": 0, "splits": ["validation"]}
+same |= {"options": {"n": N, "size": 96}, "every": STEPS // 4}
 live = []
 for arm, phases in arms.items():
     live.append(ftlib.run(ftlib.Spec(arm=arm, phases=phases, **same), verbose=True))
