@@ -120,6 +120,14 @@ plots.points(
 # %% tags=["nbval-check-output"]
 teach.claim("F3", verdict="undecided")
 
+# %%
+print(mean.round(3))
+assert mean.gain.idxmin() == "elpv" and mean.probe.idxmin() == "elpv" and (mean.gain > 0).all()
+
+# %% [markdown]
+# All seven gains are positive, and the solar cells, on which a probe does worst, gain least; but seven points, most of them
+# close together, do not decide it.
+
 # %% [markdown]
 # ## 4. What does it cost? (5 minutes)
 #
