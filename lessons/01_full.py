@@ -111,12 +111,9 @@ assert head == 1280 * 2 + 2 and total == 3_373_570
 torch.manual_seed(0)
 model = ftlib.load_model("efficientnet-lite0", task)
 model.train()
-model.to(
-    memory_format=torch.channels_last
-)  # the layout that convolutions like; `fit` sets it too
-optimizer = torch.optim.AdamW(
-    model.parameters(), lr=3e-4, fused=True
-)  # fused: the same, faster
+model.to(memory_format=torch.channels_last)  # in memory as convolutions like it; so does `fit`
+# fused: the same steps, computed faster
+optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, fused=True)
 losses = []
 for _, batch in zip(range(6), task.loader("train", batch_size=32, shuffle=True)):
     optimizer.zero_grad()  # forget the gradients of the batch before

@@ -146,14 +146,27 @@ def test_every_record_belongs_to_its_grid_and_none_is_missing(file):
 
 @pytest.mark.parametrize("file", RESULTS, ids=lambda f: f.stem)
 def test_a_recorded_run_repeats(file):
-    """One recorded run, drawn anew each day: the same first losses, without running to its end."""
-    records = runs.load_records(file)
-    drawn = random.choice([r for r in records if r["spec"]["purpose"] == "measure"])
-    wanted, recorded = runs.Spec(**drawn["spec"]), drawn["first_losses"]
+    """One recorded run, drawn anew each day: the same first losses, without running to its end.
+
+    How near they must be is measured: AdamW's first step is ±lr for every weight, so where a gradient is 0 up to
+    rounding its sign is a matter of the order of additions, and at a high rate the losses then part for good. The
+    run is repeated with one thread and with two, which add in other orders; what that changes up to a step, another
+    computer may change thrice. The first loss, before any step, has no such excuse.
+    """
+    drawn = random.choice([r for r in runs.load_records(file) if r["spec"]["purpose"] == "measure"])
+    wanted, recorded = runs.Spec(**drawn["spec"]), drawn["first_losses"][:10]
     assert wanted.id == drawn["id"], "the record does not belong to the spec it holds"
-    again = runs.first_losses(wanted, most=10)
-    near = SAME_RUN if wanted.precision == "float32" else SAME_RUN_BFLOAT16
-    assert again == pytest.approx(recorded[:10], abs=near), f"{wanted.arm} on {wanted.task}, seed {wanted.seed}"
+    threads, again = torch.get_num_threads(), {}
+    for n in (1, 2):
+        torch.set_num_threads(n)
+        again[n] = runs.first_losses(wanted, most=len(recorded))
+    torch.set_num_threads(threads)
+    near, apart = SAME_RUN if wanted.precision == "float32" else SAME_RUN_BFLOAT16, 0.0
+    for step, (one, two, was) in enumerate(zip(again[1], again[2], recorded, strict=True)):
+        apart = max(apart, abs(one - two))
+        closest = min((one, two), key=lambda loss, was=was: abs(loss - was))
+        allowed = near + 3 * apart if step else near / 4
+        assert abs(closest - was) <= allowed, f"{wanted.arm} on {wanted.task}, seed {wanted.seed}, step {step}"
 
 
 def test_evaluation_leaves_the_model_and_the_generators_alone():
