@@ -6,7 +6,7 @@ from ftlib.compare import paired, reading
 
 
 def probe():
-    return {"lr": 1e-3, "steps": 20}
+    return {"lr": 3e-4, "steps": 40}
 
 
 def accumulate(model, optimizer, batches):
