@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ftlib import metrics
+from ftlib.cache import PrefixCache
 from ftlib.early import Best
 from ftlib.machine import Clock, autocast, clear_memory_error, memory_in_use, model_device, resolve_precision, to_device
 from ftlib.strategy import Strategy, count_targets, owners
@@ -37,6 +38,7 @@ def fit(
     stop: Callable[[list[dict]], bool] | None = None,
     patience: int = 0,
     every: int = 50,
+    cache: bool = True,
     checkpoint: str | Path | None = None,
     save_every: int = 100,
     verbose: bool = True,
@@ -46,9 +48,10 @@ def fit(
     loaders: {name: loader}, or a single one, which is called "train". lr: the peak rate of AdamW. accumulate: items of
     the stream that share a step. max_norm: the gradient is clipped to this length. validate(model) -> {name: value}
     runs `every` so many steps and after the last; stop(history) -> True ends early. patience: early stopping, after so
-    many validations without a lower "nll"; the weights of the lowest come back. With `checkpoint` (a file) the state is
-    written every `save_every` steps: killed at any moment and called again with the same arguments, `fit` ends in the
-    same weights. Raises FloatingPointError on a non-finite loss, MemoryError if a batch does not fit.
+    many validations without a lower "nll"; the weights of the lowest come back. cache: what frozen first stages give is
+    computed once an example, which changes the result by rounding at most (see ftlib.cache). With `checkpoint` (a file)
+    the state is written every `save_every` steps: killed at any moment and called again with the same arguments, `fit`
+    ends in the same weights. Raises FloatingPointError on a non-finite loss, MemoryError if a batch does not fit.
     """
     if steps < 0 or accumulate < 1 or lr < 0:
         raise ValueError(f"fit needs steps >= 0, accumulate >= 1, lr >= 0, but got {steps}, {accumulate}, {lr}")
@@ -95,6 +98,8 @@ def fit(
             f"{strategy}: {device}, {str(dtype)[6:]}, {trainable:,} of {total:,} parameters trained, "
             f"steps {first + 1} to {steps}, peak rate {max(peaks, default=0):g}"
         )
+    say = accelerator.print if verbose else lambda words: None
+    prefix = PrefixCache(model, strategy, loaders, say) if cache else lambda batch: batch
     source = stream(strategy, loaders, seed, at)
     if first:
         set_rng_state(old["rng"][me])  # last, since preparing draws numbers too
@@ -111,6 +116,8 @@ def fit(
             at = drawn[-1][0]
             window = [_with_n(batch) for _, items in drawn[me::world] for batch in items]
             window = [strategy.transform(to_device(batch, device)) for batch in window]
+        with clock("forward"), autocast(model, dtype):
+            window = [prefix(batch) for batch in window]
         row = {"step": step, **_backward(accelerator, model, strategy, window, step, dtype, clock)}
         with clock("optimizer"):
             row["grad_norm"] = nn.utils.clip_grad_norm_(model.parameters(), max_norm).item()

@@ -61,8 +61,14 @@ class Model(nn.Module):
         return self.answer(self.pool(self.run(h, batch, self._cut(k), len(self.stages)), batch), batch)
 
     def features(self, batch: dict) -> Tensor:
-        """What the head reads: (B, D), or (B, T, D) for a language model."""
-        return self.pool(self.forward_to(len(self.stages), batch), batch)
+        """What the head reads: (B, D), or (B, T, D) for a language model.
+
+        Where batch["prefix"] = (model, k, h) of this very model, the first k stages are not run again (see cache).
+        """
+        owner, k, h = batch.get("prefix", (None, 0, None))
+        if owner is not self:
+            k, h = 0, self.inputs(batch)
+        return self.pool(self.run(h, batch, k, len(self.stages)), batch)
 
     def answer(self, features: Tensor, batch: dict) -> Tensor:
         """The head's logits; where a strategy put several heads (nn.ModuleDict), batch["task"] names one."""
@@ -71,7 +77,7 @@ class Model(nn.Module):
 
     def forward(self, batch: dict) -> Tensor:
         """Logits (B, K); of a language model (B, T, V): [:, t] predicts the token after input_ids[:, t]."""
-        return self.forward_from(0, self.inputs(batch), batch)
+        return self.answer(self.features(batch), batch)
 
     def stage(self, which: str | int) -> nn.Module:
         """A stage by name or number; ValueError for one that is not there."""

@@ -4,7 +4,10 @@ from importlib import import_module
 
 from ftlib.strategy import Strategy, combine
 
-CATALOG = {"Full": "full", "FromScratch": "full", "LinearProbe": "full", "LayerRates": "full", "L2SP": "full"}
+CATALOG = {
+    **dict.fromkeys(["Full", "FromScratch", "LinearProbe", "LayerRates", "L2SP"], "full"),
+    **dict.fromkeys(["FreezeFirst", "TuneOnly", "GradualUnfreezing", "BiasOnly", "NormOnly"], "freezing"),
+}
 
 
 def get(name: str) -> type[Strategy]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 
 from ftlib.tasks import digits, elpv, fashion, instructions, sentiment
+from ftlib.tasks.corruptions import corrupt
 from ftlib.tasks.task import IGNORED, SPLITS, Split, Task
 
 CATALOG = {  # family -> its module, which has DOMAINS and load(domain, seed, n, **options)
@@ -32,17 +33,24 @@ def load(name: str, *, seed: int = 0, n: int | None = None, shuffled: bool = Fal
     seed: fixes the splits and the subset. n: training examples, with the classes in their shares; validation
     and test stay whole. shuffled: the training labels in random order, which nothing in the data can help to
     fit (Zhang et al., ICLR 2017, 1611.03530: a test of what a model *can* fit). options: see `load` in the
-    family's file. Raises a ValueError on a name, option or n that does not exist, and an assets.AssetError
+    family's file. "elpv+noise4" is a task whose pictures are corrupted, see `corruptions`. Raises a ValueError on a name, option or n that does not exist, and an assets.AssetError
     where the data has not been fetched.
     """
-    if name not in names():
-        raise ValueError(f"there is no task {name!r}: choose one of {', '.join(names())}")
-    family, _, domain = name.partition("/")
+    plain, _, corruption = name.partition("+")
+    if plain not in names():
+        raise ValueError(f"there is no task {plain!r}: choose one of {', '.join(names())}")
+    family, _, domain = plain.partition("/")
     known = list(inspect.signature(CATALOG[family].load).parameters)[3:]  # after domain, seed, n
     if unknown := sorted(set(options) - set(known)):
         can = ", ".join(known) or "none"
         raise ValueError(f"{family} has no option {', '.join(unknown)}: its options are {can}")
     task = CATALOG[family].load(domain or None, seed=seed, n=n, **options)
+    if corruption:
+        if task.kind != "image":
+            raise ValueError(f"{plain} has no pictures to corrupt: leave out the part from + on")
+        for name_of, part in task.splits.items():
+            task.splits[name_of] = replace(part, inputs=corrupt(part.inputs, part.index, corruption))
+        task.name = name
     if shuffled:
         if task.kind == "lm":
             raise ValueError(f"{family} has answers instead of labels: shuffled=True needs a task with labels")

@@ -161,6 +161,20 @@ def cost(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
     return _of(pd.Series(ratios), metric, arm, baseline)
 
 
+def ratio(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
+    """log2 of arm / baseline on each seed: -1 is half, +1 twice."""
+    wide = runs.pivot(index="seed", columns="arm", values=metric)
+    return _of(np.log2(wide[arm] / wide[baseline]), metric, arm, baseline)
+
+
+def further(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
+    """By how much arm − baseline is larger on the corrupted tasks (their mean; "elpv+noise3") than on the plain one."""
+    wide = runs.pivot(index="seed", columns=["arm", "task"], values=metric)
+    difference = wide[arm] - wide[baseline]  # (seeds, tasks)
+    far = difference.columns.str.contains("+", regex=False)
+    return _of(difference.loc[:, far].mean(axis=1) - difference.loc[:, ~far].mean(axis=1), metric, arm, baseline)
+
+
 def rank(runs: pd.DataFrame, metric: str, arm: str, baseline: str, related: str = "probe") -> Paired:
     """Spearman's correlation between relatedness, the mean score of a probe, and gain, the mean of arm − baseline.
 
@@ -183,7 +197,8 @@ def rank(runs: pd.DataFrame, metric: str, arm: str, baseline: str, related: str 
     return Paired(arm, baseline, metric, runs.seed.nunique(), middle, float(low), float(high), float(p), float(seen))
 
 
-RULES = {"difference": paired, "over_all": over_all, "slope": slope, "cost": cost, "rank": rank}
+RULES = {"difference": paired, "over_all": over_all, "slope": slope, "cost": cost, "rank": rank, "ratio": ratio,
+         "further": further}  # fmt: skip
 
 
 def _of(values: pd.Series, metric: str, arm: str, baseline: str) -> Paired:

@@ -1,0 +1,153 @@
+"""Freezing: train some of the stages and leave the others exactly as they were.
+
+    freeze first k    θ of stages 0..k-1 stands still                       Lee, Tang & Lin, 2019, 1911.03090
+    tune only         some chosen stages and the head ("surgical")          Lee et al., ICLR 2023, 2210.11466
+    gradual           the head first, then one more stage from the top      Howard & Ruder, ACL 2018, 1801.06146
+    bias only         every bias (BitFit)                                   Ben Zaken et al., ACL 2022, 2106.10199
+    norm only         scale and shift of the normalisations                 Frankle et al., ICLR 2021, 2003.00152
+
+The linear probe (all stages frozen) and layer-wise rates (the soft version) are in `full`. Frozen means frozen: no
+gradient, and evaluation mode, since BatchNorm's statistics move in train mode whatever requires_grad says. The head is
+always trained, unless it shares its weights with a frozen stage.
+
+Costs: only a frozen *beginning* saves work. The backward pass stops where nothing below it learns, and what the
+beginning gives an example can be kept (ftlib.cache). Freezing the end saves neither. Lesson: notebooks/02_freezing.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from ftlib.strategy import Strategy, target_loss
+
+
+@dataclass
+class FreezeFirst(Strategy):
+    """The first k stages stand still; k = 0 is full fine-tuning, k = all of them a linear probe."""
+
+    k: int = 1
+    role = "freezing"
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        if not 0 <= self.k <= len(model.stages):
+            raise ValueError(f"k counts stages from the input: it must be 0 to {len(model.stages)}, not {self.k}")
+        model.stages[: self.k].requires_grad_(False)
+        return model
+
+    def before_step(self, model: nn.Module, progress: float) -> None:
+        model.stages[: self.k].eval()
+
+
+@dataclass
+class TuneOnly(Strategy):
+    """Only these stages and the head are trained: surgical fine-tuning, where the change is where the shift is."""
+
+    stages: list = field(default_factory=lambda: [0])  # numbers from the input; -1 is the last
+    role = "freezing"
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        for i, stage in enumerate(model.stages):
+            if i not in self._chosen(model):
+                stage.requires_grad_(False)
+        return model
+
+    def before_step(self, model: nn.Module, progress: float) -> None:
+        for i, stage in enumerate(model.stages):
+            if i not in self._chosen(model):
+                stage.eval()
+
+    def _chosen(self, model: nn.Module) -> set[int]:
+        n = len(model.stages)
+        if wrong := [i for i in self.stages if not -n <= i < n]:
+            raise ValueError(f"stages are numbered 0 to {n - 1}, or -{n} to -1 from the end, but {wrong} was asked for")
+        return {i % n for i in self.stages}
+
+
+@dataclass
+class GradualUnfreezing(Strategy):
+    """The head learns alone at first; then the stages wake one after the other, the last one first."""
+
+    share: float = 0.5  # of the training, after which everything learns; ULMFiT wakes one an epoch
+    role = "freezing"
+
+    def __post_init__(self):
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share must lie in (0, 1], but it is {self.share}: for 0 use Full()")
+        self.learns: list[str] = []  # what is trained at all: other parts of a combination may have frozen the rest
+
+    def awake(self, progress: float, stages: int) -> int:
+        """How many last stages learn: 0 at first, one more after each equal part of `share`, in the end all."""
+        return min(int(progress / self.share * (stages + 1)), stages)
+
+    def before_step(self, model: nn.Module, progress: float) -> None:
+        if not self.learns:
+            self.learns = [name for name, p in model.named_parameters() if p.requires_grad]
+        asleep = len(model.stages) - self.awake(progress, len(model.stages))
+        for i, stage in enumerate(model.stages):
+            for name, p in stage.named_parameters():
+                p.requires_grad_(i >= asleep and f"stages.{i}.{name}" in self.learns)
+            if i < asleep:
+                stage.eval()
+
+
+@dataclass
+class BiasOnly(Strategy):
+    """Every bias and the head are trained (BitFit); normalisation statistics stand still."""
+
+    role = "freezing"
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        return _train_only(model, lambda module, name: name == "bias")
+
+    def before_step(self, model: nn.Module, progress: float) -> None:
+        for module in model.stages.modules():
+            if _is_norm(module):
+                module.eval()
+
+
+@dataclass
+class NormOnly(Strategy):
+    """Scale and shift of every normalisation layer and the head are trained; their statistics follow the batches."""
+
+    role = "freezing"
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        return _train_only(model, lambda module, name: _is_norm(module))
+
+
+def _train_only(model: nn.Module, wanted) -> nn.Module:
+    """Freeze every parameter of the stages for which wanted(module, name) is false."""
+    for module in model.stages.modules():
+        for name, p in module.named_parameters(recurse=False):
+            if not wanted(module, name):
+                p.requires_grad_(False)
+    return model
+
+
+def _is_norm(module: nn.Module) -> bool:
+    """BatchNorm, LayerNorm, GroupNorm, RMSNorm and their like, by the name of their class."""
+    return "Norm" in type(module).__name__
+
+
+def relative_gradient_norms(model: nn.Module, batches) -> list[float]:
+    """‖gradient‖ / ‖weights‖ of each stage, mean over the batches: the larger, the more a stage is asked to change.
+
+    Lee et al. (2023) choose what to tune by it, and set layer-wise rates in proportion. The model is not changed.
+    """
+    flags = [p.requires_grad for p in model.parameters()]
+    model.requires_grad_(True).eval()
+    sums, count = torch.zeros(len(model.stages)), 0
+    for batch in batches:
+        loss = target_loss(model(batch), batch["labels"]) / len(batch["labels"])
+        for i, stage in enumerate(model.stages):
+            weights = list(stage.parameters())
+            grads = torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
+            length = torch.cat([g.flatten() for g in grads if g is not None]).norm()
+            sums[i] += (length / torch.cat([w.detach().flatten() for w in weights]).norm()).cpu()
+        count += 1
+    for p, flag in zip(model.parameters(), flags, strict=True):
+        p.requires_grad_(flag)
+    if not count:
+        raise ValueError("relative gradient norms need at least one batch, but there was none")
+    return (sums / count).tolist()

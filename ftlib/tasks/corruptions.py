@@ -1,0 +1,53 @@
+"""Corrupted pictures: five kinds at five strengths, made by torchvision, the same for each picture every time.
+
+"elpv+noise4" is ELPV with noise of strength 4 in all of its splits: the task and its labels are the same, what the
+camera gives differs. The idea, not the code or the strengths, is that of Hendrycks & Dietterich, "Benchmarking Neural
+Network Robustness to Common Corruptions and Perturbations", ICLR 2019 (arXiv:1903.12261).
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+# kind -> the knob at strengths 1 to 5
+STRENGTHS = {
+    "noise": (0.03, 0.06, 0.10, 0.15, 0.22),  # standard deviation, of pixels in 0..1
+    "blur": (0.6, 1.0, 1.5, 2.2, 3.0),  # of a Gaussian, in pixels
+    "contrast": (0.7, 0.5, 0.35, 0.25, 0.15),  # share of the contrast that is left
+    "brightness": (1.25, 1.5, 1.8, 2.2, 2.8),  # factor; what is above white is cut off
+    "jpeg": (40, 25, 15, 8, 4),  # quality in per cent
+}
+NAMES = [f"{kind}{strength}" for kind in STRENGTHS for strength in range(1, 6)]
+
+
+def corrupt(pixels: Tensor, index: Tensor, name: str) -> Tensor:
+    """uint8 (N, C, S, S) in and out; index (N,) numbers the pictures, whose noise is their own. name: "noise4" and the
+    like; ValueError on any other."""
+    if name not in NAMES:
+        raise ValueError(f"there is no corruption {name!r}: choose {', '.join(STRENGTHS)} and a strength, 1 to 5")
+    kind, knob = name[:-1], STRENGTHS[name[:-1]][int(name[-1]) - 1]
+    return _noise(pixels, index, knob) if kind == "noise" else _WAYS[kind](pixels, knob)
+
+
+def _noise(pixels: Tensor, index: Tensor, deviation: float) -> Tensor:
+    seeds = (torch.Generator().manual_seed(int(i)) for i in index)
+    drawn = torch.stack([torch.randn(pixels.shape[1:], generator=seed) for seed in seeds])
+    return (pixels + 255 * deviation * drawn).round().clamp(0, 255).to(torch.uint8)
+
+
+def _blur(pixels: Tensor, deviation: float) -> Tensor:
+    return F.gaussian_blur(pixels, 2 * round(3 * deviation) + 1, deviation)
+
+
+def _jpeg(pixels: Tensor, quality: int) -> Tensor:
+    return torch.stack([F.jpeg(picture, quality) for picture in pixels])
+
+
+_WAYS: dict[str, Callable] = {
+    "blur": _blur,
+    "contrast": F.adjust_contrast,
+    "brightness": F.adjust_brightness,
+    "jpeg": _jpeg,
+}
