@@ -5,8 +5,9 @@
 It is used where it is right, by what is seen at each step and not by what a strategy promises: stages count as frozen
 while none of their weights is trained and all of their modules are in evaluation mode (else BatchNorm moves, dropout
 draws). An example is found by the digest of its input, so changed data are another example; a changed weight or buffer
-empties the cache (PyTorch counts writes to a tensor; only those through `.data` escape it). It saves the forward pass through the prefix from the second epoch on; the backward pass through it
-is saved by freezing alone.
+empties the cache (PyTorch counts the writes to a tensor; only those through `.data` escape it).
+
+It saves the forward pass through the prefix from the second epoch on; freezing alone saves the backward pass.
 
 Letters: B examples of a batch, T tokens, C channels, H x W positions, D features.
 """

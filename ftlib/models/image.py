@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from ftlib import assets
 from ftlib.models.base import Model, fill, same
+from ftlib.models.depthwise import quicken
 
 BODIES = ("blocks", "stages", "layers", "features")  # what timm calls the container of the blocks
 
@@ -183,7 +184,7 @@ def read_folder(folder: Path, pretrained: bool) -> tuple[nn.Module, Callable]:
 
 
 def _create(architecture: str, arguments: dict, cfg: dict) -> nn.Module:
-    net = timm.create_model(architecture, pretrained=False, **arguments)
+    net = quicken(timm.create_model(architecture, pretrained=False, **arguments))
     net.pretrained_cfg = {**net.pretrained_cfg, **cfg}
     return net
 

@@ -33,8 +33,8 @@ def load(name: str, *, seed: int = 0, n: int | None = None, shuffled: bool = Fal
     seed: fixes the splits and the subset. n: training examples, with the classes in their shares; validation
     and test stay whole. shuffled: the training labels in random order, which nothing in the data can help to
     fit (Zhang et al., ICLR 2017, 1611.03530: a test of what a model *can* fit). options: see `load` in the
-    family's file. "elpv+noise4" is a task whose pictures are corrupted, see `corruptions`. Raises a ValueError on a name, option or n that does not exist, and an assets.AssetError
-    where the data has not been fetched.
+    family's file. "elpv+noise3" is a task whose pictures are corrupted, see `corruptions`. Raises a ValueError on a
+    name, option or n that does not exist, and an assets.AssetError where the data has not been fetched.
     """
     plain, _, corruption = name.partition("+")
     if plain not in names():

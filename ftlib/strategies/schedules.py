@@ -1,0 +1,266 @@
+"""Schedules: the learning rate follows how far training has come, and nothing else changes.
+
+    lr(step) = peak · scale(p),   p = (step + ½) / steps,   scale is pure: the same p always gives the same number
+
+    shape          scale, after a warmup over the share w             area under it              from
+    constant       1                                                  1 − w/2                    what `fit` does, warmed up
+    step decay     × factor at each of some shares                    a sum over the steps       He et al., 1512.03385
+    linear decay   1 − q                                              1/2                        Defazio et al., 2310.07831
+    cosine         (1 + cos πq) / 2                                   1/2                        Loshchilov & Hutter, below
+    restarts       one such cosine a cycle, each cycle longer         1/2                        SGDR, 1608.03983
+    WSD            1, then 1 − √r (or 1 − r) in the last share c      1 − w/2 − 2c/3 (or c/2)    Hägele et al., 2405.18392
+    inverse sqrt   √(w / p)                                           2√w − 3w/2                 Vaswani et al., 1706.03762
+    one cycle      half a wave up from 1/25, half a wave down to ~0   ≈ 1/2                      Smith & Topin, 1708.07120
+    range test     from `low` to 1 by the same factor every step      (1 − low) / ln(1/low)      Smith, 1506.01186
+
+In order of age: range test, WACV 2017; step decay, CVPR 2016; SGDR, ICLR 2017; inverse sqrt, NeurIPS 2017; one cycle,
+2018; linear decay, 2023; WSD, named by Hu et al. (2404.06395), NeurIPS 2024. q runs from 0 to 1 after the warmup, r in
+the cooldown. The warmup is linear from 0 (Goyal et al., 2017, 1706.02677). Each step asks in its own middle, so the
+first of k warmup steps has 1/(2k) of the peak, not 0. The area is the mean scale of a run; peak · area is how far the
+steps could carry it. Two shapes at the same peak differ in it, so tune the peak of each before you compare shapes.
+
+Costs: nothing a step. But a shape that falls to 0 must know the number of steps before it starts; constant and inverse
+sqrt need not, and WSD not before its cooldown. The peak matters more than the shape.
+
+Not here: lowering the rate once validation stands still (torch's ReduceLROnPlateau). It follows what has happened, not
+how far the run has come, so it is no function of p: nobody could draw it before the run, and each seed would get other
+rates. By hand it is two calls of `fit`: one with a `stop` that reads the history, one more at a tenth of the rate.
+Momentum is not cycled, as it is in some recipes of one cycle: AdamW's β₁ stays. Lesson: notebooks/06_schedules.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+from ftlib.strategy import Strategy
+
+
+def warm_up(p: float, share: float) -> float:
+    """Linear from 0 to 1 over the first `share` of the steps, then 1."""
+    return min(1.0, p / share) if share else 1.0
+
+
+def after(p: float, share: float) -> float:
+    """Progress after a warmup: 0 until its end, then evenly to 1."""
+    return max(0.0, p - share) / (1 - share)
+
+
+def linear(q: float) -> float:
+    """A straight line from 1 to 0."""
+    return 1 - q
+
+
+def cosine(q: float) -> float:
+    """Half a wave from 1 to 0: flat at both ends, steepest in the middle."""
+    return (1 + math.cos(math.pi * q)) / 2
+
+
+def drops(q: float, at: list[float], factor: float) -> float:
+    """× factor at each share that is passed."""
+    return factor ** sum(q >= share for share in at)
+
+
+def restarts(q: float, cycles: int, growth: float) -> float:
+    """A cosine in each cycle, each cycle `growth` times as long as the one before; together they fill 0 to 1."""
+    lengths = [growth**i for i in range(cycles)]
+    left = q * sum(lengths)  # in units of the first cycle
+    for length in lengths:
+        if left < length:
+            return cosine(left / length)
+        left -= length
+    return 0.0
+
+
+def cool_down(p: float, share: float, form: str) -> float:
+    """1 until the last `share` of the steps, in which it falls to 0 along 1 − √r or 1 − r."""
+    r = max(0.0, p - (1 - share)) / share if share else 0.0
+    return 1 - (math.sqrt(r) if form == "1-sqrt" else r)
+
+
+def inverse_sqrt(p: float, share: float) -> float:
+    """1 until p = share, then √(share / p): half at four times the share, a quarter at sixteen times."""
+    return math.sqrt(share / max(p, share))
+
+
+def one_cycle(p: float, rise: float, start: float, end: float) -> float:
+    """Half a wave up from `start` to 1 at p = rise, half a wave down to `end`."""
+    if p < rise:
+        return 1 - (1 - start) * cosine(p / rise)
+    return end + (1 - end) * cosine((p - rise) / (1 - rise))
+
+
+def exponential(p: float, low: float) -> float:
+    """From `low` to 1 by the same factor every step: a straight line over a logarithmic axis."""
+    return low ** (1 - p)
+
+
+@dataclass
+class Warmed(Strategy):
+    """What all shapes with a warmup share: its length."""
+
+    # Share of the steps, as short as helps: RoBERTa was fine-tuned with 0.06, BERT with 0.1. The default is the same in
+    # all shapes, so that any two of them differ in their shape alone. Less than half a step, 0.5 / steps, does nothing.
+    warmup: float = 0.05
+
+    def __post_init__(self):
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"warmup is a share of the steps in [0, 1), but it is {self.warmup}: for none take 0")
+
+
+@dataclass
+class Constant(Warmed):
+    """The peak from the end of the warmup on: the baseline of all shapes. Without a warmup it is Full()."""
+
+    def lr_scale(self, progress: float) -> float:
+        return warm_up(progress, self.warmup)
+
+
+@dataclass
+class StepDecay(Warmed):
+    """Falls to `factor` of itself at some shares of the way from the end of the warmup to the end."""
+
+    at: list = field(default_factory=lambda: [0.5, 0.75])  # He et al.: after 32k and 48k of 64k steps, on CIFAR-10
+    factor: float = 0.1  # new rate over old; He et al. divide by ten
+
+    def __post_init__(self):
+        super().__post_init__()
+        if list(self.at) != sorted(set(self.at)) or not all(0 < share < 1 for share in self.at):
+            raise ValueError(f"at holds rising shares between 0 and 1, but it is {self.at}: [0.5, 0.75] drops twice")
+        if not 0 < self.factor <= 1:
+            raise ValueError(f"factor must lie in (0, 1], but it is {self.factor}: 0.1 goes on at a tenth of the rate")
+
+    def lr_scale(self, progress: float) -> float:
+        return warm_up(progress, self.warmup) * drops(after(progress, self.warmup), self.at, self.factor)
+
+
+@dataclass
+class LinearDecay(Warmed):
+    """A straight line to 0 after the warmup. It did as well as cosine or better in what Defazio et al. compared."""
+
+    def lr_scale(self, progress: float) -> float:
+        return warm_up(progress, self.warmup) * linear(after(progress, self.warmup))
+
+
+@dataclass
+class Cosine(Warmed):
+    """Half a wave to 0 after the warmup: the same area as linear decay, with more of it early."""
+
+    def lr_scale(self, progress: float) -> float:
+        return warm_up(progress, self.warmup) * cosine(after(progress, self.warmup))
+
+
+@dataclass
+class Restarts(Warmed):
+    """SGDR: cosine after cosine, each longer than the last. Each cycle ends in a model that could be used."""
+
+    cycles: int = 3  # with growth 2 the last one is 4/7 of what follows the warmup
+    growth: float = 2.0  # length of a cycle over that of the one before; 1 or 2 in the paper
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not isinstance(self.cycles, int) or self.cycles < 1:
+            raise ValueError(f"cycles must be a whole number from 1 on, but it is {self.cycles}: 1 is Cosine()")
+        if not self.growth >= 1:
+            raise ValueError(f"growth must be at least 1, but it is {self.growth}: 1 makes all cycles equally long")
+
+    def lr_scale(self, progress: float) -> float:
+        return warm_up(progress, self.warmup) * restarts(after(progress, self.warmup), self.cycles, self.growth)
+
+
+@dataclass
+class WarmupStableDecay(Warmed):
+    """WSD: warmup, then constant, then a short cooldown to 0. The steps before the cooldown serve runs of any length."""
+
+    cooldown: float = 0.2  # share of all steps, at the end
+    form: str = "1-sqrt"  # or "linear"; the paper finds 1 − √r, which falls fast and then flattens, the better one
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not (self.cooldown >= 0 and self.warmup + self.cooldown <= 1):
+            raise ValueError(
+                f"warmup and cooldown are shares of the steps that add up to 1 at most, but they are {self.warmup} and "
+                f"{self.cooldown}: shorten one of them"
+            )
+        if self.form not in ("1-sqrt", "linear"):
+            raise ValueError(f'form must be "1-sqrt" or "linear", but it is {self.form!r}: take one of these')
+
+    def lr_scale(self, progress: float) -> float:
+        return warm_up(progress, self.warmup) * cool_down(progress, self.cooldown, self.form)
+
+
+@dataclass
+class InverseSqrt(Warmed):
+    """Falls with the root of the steps after the warmup and never reaches 0, as in the first transformer."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.warmup:
+            raise ValueError("warmup must be above 0 here, since the fall is measured in it, but it is 0: take 0.05")
+
+    def lr_scale(self, progress: float) -> float:
+        return warm_up(progress, self.warmup) * inverse_sqrt(progress, self.warmup)
+
+
+@dataclass
+class OneCycle(Strategy):
+    """Up from a small rate and down to almost none: torch's OneCycleLR and its defaults, without its momentum."""
+
+    rise: float = 0.3  # share of the steps on the way up; this shape's own warmup
+    div_factor: float = 25.0  # the peak over the first rate
+    final_div_factor: float = 1e4  # the first rate over the last
+
+    def __post_init__(self):
+        if not 0 < self.rise < 1:
+            raise ValueError(f"rise is a share of the steps in (0, 1), but it is {self.rise}: for none take Cosine(0.0)")
+        if not (self.div_factor >= 1 and self.final_div_factor >= 1):
+            raise ValueError(
+                f"div_factor and final_div_factor must be at least 1, but they are {self.div_factor} and "
+                f"{self.final_div_factor}: 1 begins at the peak, or ends at the first rate"
+            )
+
+    def lr_scale(self, progress: float) -> float:
+        start = 1 / self.div_factor
+        return one_cycle(progress, self.rise, start, start / self.final_div_factor)
+
+
+@dataclass
+class RangeTest(Strategy):
+    """Rises from `low` to the peak by the same factor every step: a run that looks for a rate, then is thrown away."""
+
+    low: float = 1e-4  # first rate over the peak: four decades, a factor of 1.1 a step in 100 steps
+
+    def __post_init__(self):
+        if not 0 < self.low < 1:
+            raise ValueError(f"low is a share of the peak in (0, 1), but it is {self.low}: 1e-4 sweeps four decades")
+
+    def lr_scale(self, progress: float) -> float:
+        return exponential(progress, self.low)
+
+
+def range_test(losses: list[float], rates: list[float], window: int = 5) -> dict[str, float | None]:
+    """What a RangeTest run says, from its history's "loss" and "lr": {"steepest", "explodes", "tenth"}, three rates.
+
+    steepest: where the loss falls fastest. explodes: where it is back above its start; None if it never was: then test
+    higher rates. tenth: a tenth of that. A loss is taken before its step, so what it shows is owed to the rate before.
+    Smoothed by a centred mean over `window` steps, which does not lag behind; a loss that is not finite counts as an
+    explosion. Raises ValueError if the loss never fell.
+    """
+    if len(losses) != len(rates) or len(losses) <= window:
+        raise ValueError(
+            f"a range test needs a rate for each loss and more than {window} of them, but there are {len(losses)} losses "
+            f"and {len(rates)} rates: take both from one history"
+        )
+    losses, half = [x if math.isfinite(x) else math.inf for x in losses], window // 2
+    windows = [losses[max(0, i - half) : i + half + 1] for i in range(len(losses))]
+    smooth = [sum(some) / len(some) for some in windows]
+    lowest = smooth.index(min(smooth))
+    if lowest == 0:
+        raise ValueError(f"the loss never fell, from a rate of {rates[0]:g} on: begin lower, or take more steps")
+    falls = [smooth[i + 1] - smooth[i] for i in range(lowest)]
+    above = [i for i in range(lowest, len(smooth)) if smooth[i] > smooth[0]]
+    explodes = rates[above[0] - 1] if above else None
+    return {"steepest": rates[falls.index(min(falls))], "explodes": explodes, "tenth": explodes and explodes / 10}
+
+
+def scales(strategy: Strategy, steps: int) -> list[float]:
+    """The scale of each step, without a run: what `fit` multiplies the peaks by. Their mean is the area."""
+    return [strategy.lr_scale((step + 0.5) / steps) for step in range(steps)]
