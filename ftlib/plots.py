@@ -142,8 +142,8 @@ def differences(runs: pd.DataFrame, metric: str, baseline: str, title: str = "",
     return fig.update_yaxes(autorange="reversed")
 
 
-def sweep(runs: pd.DataFrame, metric: str, title: str = "", label: str = "", by: str = "n") -> Figure:
-    """A metric against a size, n by default, on a logarithmic axis: each arm's mean with its 95 % interval."""
+def sweep(runs: pd.DataFrame, metric: str, title: str = "", label: str = "", by: str = "n", log: bool = True) -> Figure:
+    """A metric against a size, n by default, on a logarithmic axis or a plain one: each arm's mean, 95 % interval."""
     label, words = label or metric, []
     fig = figure(title or label, "training examples" if by == "n" else by, label, "")
     for i, (arm, group) in enumerate(runs.groupby("arm", sort=False)):
@@ -157,7 +157,7 @@ def sweep(runs: pd.DataFrame, metric: str, title: str = "", label: str = "", by:
                         line={"color": COLOURS[i], "dash": DASHES[i], "width": 2.5},
                         marker={"symbol": MARKERS[i], "size": 9})  # fmt: skip
     sizes = sorted(runs[by].unique().tolist())
-    fig.update_xaxes(type="log", tickvals=sizes, ticktext=[f"{x:g}" for x in sizes])
+    fig.update_xaxes(type="log" if log else "linear", tickvals=sizes, ticktext=[f"{x:g}" for x in sizes])
     return fig.update_layout(meta={"alt": f"Line chart of {label} against {by}, mean over seeds: {'; '.join(words)}."})
 
 

@@ -27,7 +27,10 @@ SOURCES = {f.stem: build.read(f) for f in build.lessons([])}
 WITH_EXERCISES = [name for name, source in SOURCES.items() if any(cells.tagged(c, "exercise") for c in source.cells)]
 MODULES = {name: import_module(f"ftlib.exercises.{name.partition('_')[2]}") for name in WITH_EXERCISES}
 NAMES = [f"{lesson}/{name}" for lesson, module in sorted(MODULES.items()) for name in module.EXERCISES]
-READ_OFF = {"01_full/board": lambda: on_the_board(800)}  # answers that are read from a widget, and not code
+READ_OFF = {
+    "01_full/board": lambda: on_the_board(800),
+    "02_freezing/board": lambda: top_on_the_board(),
+}  # answers that are read from a widget, and not code
 SECONDS = 5  # of this thread's own time; the wall clock of a busy computer says nothing
 
 
@@ -222,7 +225,119 @@ def on_the_board(n, metric="test.macro_f1"):
     return round(100 * paired(runs, metric, "full", "probe").mean, 1)
 
 
+# Of 02_freezing
+
+
+def typo(model, k):
+    for stage in model.stages[:k]:
+        stage.require_grad = False
+        stage.eval()
+
+
+def train_mode(model, k):
+    model.stages[:k].requires_grad_(False)
+
+
+def head_too(model, k):
+    model.requires_grad_(False)
+    model.stages[k:].requires_grad_(True)
+    model.stages[:k].eval()
+
+
+def one_more(model, k):
+    model.stages[: k + 1].requires_grad_(False).eval()
+
+
+def everything_in_eval(model, k):
+    model.stages[:k].requires_grad_(False)
+    model.eval()
+
+
+def frozen_after_a_reset(model, k):
+    for stage in model.stages[:k]:
+        stage.requires_grad_(False).eval()
+        stage.register_forward_hook(lambda module, x, y: module[0].weight.data.add_(0.1))
+
+
+def from_the_start(progress, stages, share):
+    return min(1 + int(progress / share * (stages + 1)), stages)
+
+
+def beyond_the_last(progress, stages, share):
+    return int(progress / share * (stages + 1))
+
+
+def share_ignored(progress, stages, share):
+    return min(int(progress * (stages + 1)), stages)
+
+
+def wrong_pieces(progress, stages, share):
+    return min(int(progress / share * stages), stages)
+
+
+def measured_of(runs):
+    runs = runs[runs.purpose == "measure"]
+    return runs, runs.groupby("arm")["parameters.trainable"].max().sort_values().index
+
+
+def by_the_mean(runs, metric, margin):
+    runs, arms = measured_of(runs)
+    mean = runs.groupby("arm")[metric].mean()
+    return next(arm for arm in arms if mean[arm] > mean["full"] - margin)
+
+
+def the_best(runs, metric, margin):
+    return measured_of(runs)[0].groupby("arm")[metric].mean().idxmax()
+
+
+def never_cheaper(runs, metric, margin):
+    return "full"
+
+
+def must_be_inside(runs, metric, margin):
+    runs, arms = measured_of(runs)
+    for arm in arms:
+        if arm == "full":
+            return arm
+        d = paired(runs, metric, arm, "full")
+        if -margin < d.low and d.high < margin:
+            return arm
+
+
+def nothing_left(runs, metric, margin):
+    runs, arms = measured_of(runs)
+    return next((a for a in arms if a != "full" and paired(runs, metric, a, "full").low > -margin), None)
+
+
+def top_on_the_board(metric="test.macro_f1", task="sentiment/amazon"):
+    runs = load_runs(record.DATA / "results" / "02_freezing.jsonl").query("purpose == 'measure' and task == @task")
+    return round(100 * paired(runs, metric, "top", "bottom").mean, 1)
+
+
 MISTAKES = [
+    ("02_freezing/budget", 5, "With k = 5 the training needs 50.9 MB, more than 30 MB"),
+    ("02_freezing/budget", lambda: 9, "that fits, but so does a smaller k"),
+    ("02_freezing/budget", 12, "k is a whole number of stages, 0 to 9"),
+    ("02_freezing/freeze", typo, "You set an attribute that PyTorch never reads"),
+    ("02_freezing/freeze", lambda model, k: None, "Nothing is frozen"),
+    ("02_freezing/freeze", train_mode, "BatchNorm's statistics move with every batch"),
+    ("02_freezing/freeze", head_too, "The head is frozen too"),
+    ("02_freezing/freeze", one_more, "For k = 1 the stages [0] should stand still, but you froze [0, 1]"),
+    ("02_freezing/freeze", everything_in_eval, "only the frozen ones belong there"),
+    ("02_freezing/freeze", frozen_after_a_reset, "frozen means bit-identical"),
+    ("02_freezing/awake", from_the_start, "At the beginning only the head learns"),
+    ("02_freezing/awake", beyond_the_last, "no more than there are: yours gives 13"),
+    ("02_freezing/awake", share_ignored, "After `share` of the training everything learns"),
+    ("02_freezing/awake", wrong_pieces, "is cut into 7 equal parts"),
+    ("02_freezing/cheapest", by_the_mean, "Look at the lower end of the interval"),
+    ("02_freezing/cheapest", the_best, "it is not the cheapest that is good enough"),
+    ("02_freezing/cheapest", never_cheaper, "A cheaper arm is within the margin of full"),
+    ("02_freezing/cheapest", must_be_inside, "An arm that is better than full is good enough"),
+    ("02_freezing/cheapest", nothing_left, "the answer is 'full', not None"),
+    ("02_freezing/board", 55.0, "Choose Task sentiment/amazon and Measure macro-F1"),
+    ("02_freezing/board", lambda: -top_on_the_board(), "the sign is not"),
+    ("02_freezing/board", lambda: top_on_the_board() / 100, "a hundred times as much"),
+    ("02_freezing/board", lambda: top_on_the_board(task="elpv"), "choose sentiment/amazon and macro-F1"),
     ("probe", lambda: {"lr": 1e-5, "steps": 40}, "The rate is too small"),
     ("probe", lambda: {"lr": 0.1, "steps": 40}, "The rate is too large"),
     ("probe", lambda: {"lr": 1e-3, "steps": 3}, "give it more of them"),
@@ -258,14 +373,18 @@ MISTAKES = [
 ]
 
 
+def full_name(exercise):
+    return exercise if "/" in exercise else f"01_full/{exercise}"
+
+
 @pytest.mark.parametrize(("exercise", "answer", "hint"), MISTAKES, ids=lambda v: getattr(v, "__name__", None))
 def test_a_mistake_gets_the_hint_that_fits(exercise, answer, hint):
-    result = teach.check(f"01_full/{exercise}", answer)
+    result = teach.check(full_name(exercise), answer)
     assert not result.passed and hint in str(result)
 
 
 def test_every_exercise_has_two_mistakes_at_least():
-    made = [f"01_full/{exercise}" for exercise, _, _ in MISTAKES]
+    made = [full_name(exercise) for exercise, _, _ in MISTAKES]
     assert all(made.count(name) >= 2 for name in NAMES)
 
 

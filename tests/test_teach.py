@@ -355,6 +355,21 @@ def test_rule_cost_compares_the_seconds_to_a_score_that_both_reach(lab):
     assert d.mean == pytest.approx(np.log2(30 / 1))
 
 
+def test_rule_ratio_is_the_logarithm_to_base_two():
+    rows = [r for s in range(6) for r in (run("frozen", s, 0.25 + s / 100), run("full", s, 0.5 + s / 50))]
+    d = judging.ratio(frame(rows), "test.macro_f1", "frozen", "full")
+    assert (d.mean, d.verdict(0.152)) == (pytest.approx(-1.0), "contradicted")  # half, which is lower
+
+
+def test_rule_further_is_the_growth_of_a_gap_on_corrupted_tasks():
+    gap, rows = {"t": 0.1, "t+noise3": 0.2, "t+blur1": 0.4}, []
+    for task, wide in gap.items():
+        for s in range(6):
+            rows += [run("full", s, 0.5 + wide + s / 100, task=task), run("probe", s, 0.5 + s / 100, task=task)]
+    d = judging.further(frame(rows), "test.macro_f1", "full", "probe")
+    assert (d.mean, d.seeds) == (pytest.approx(0.2), 6)  # (0.2 + 0.4) / 2 - 0.1
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_rule_rank_correlates_relatedness_with_gain(sign):
     rows = []
@@ -410,7 +425,7 @@ def test_a_claim_file_is_complete(file):
     for part in [said] + [{**said, **more} for more in said.get("also", [])]:
         assert part["by"] in judging.RULES and part["direction"] in ("higher", "lower")
         assert part["margin"] >= 0 and set(part["contrast"]) == {"arm", "baseline"}
-        assert (part["by"] == "rank") == isinstance(part["metric"], str)
+        assert (part["by"] in ("rank", "further")) == isinstance(part["metric"], str)  # rules over several tasks
         frame([run("full", 0, 0.5)]).query(part["filter"])
     assert f"{said['margin']:g}" in said["rule"]
 

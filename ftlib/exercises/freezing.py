@@ -61,7 +61,9 @@ def _flags(model: nn.Module, k: int) -> str:
         typo = any("require_grad" in vars(part) or "requires_grad" in vars(part) for part in model.modules())
         typo = typo or any("require_grad" in vars(p) for p in model.parameters())
         more = " You set an attribute that PyTorch never reads." if typo else ""
-        return f"Nothing is frozen: every weight still asks for a gradient.{more} Call requires_grad_(False) on a stage."
+        return (
+            f"Nothing is frozen: every weight still asks for a gradient.{more} Call requires_grad_(False) on a stage."
+        )
     wanted = [i >= k for i in range(len(learns))]
     if learns != wanted:
         frozen = [i for i, one in enumerate(learns) if not one]
@@ -71,8 +73,8 @@ def _flags(model: nn.Module, k: int) -> str:
 
 def _modes(model: nn.Module, k: int) -> str:
     if any(m.training for stage in model.stages[:k] for m in stage.modules()):
-        return ("The weights are frozen, but the stages are in train mode: BatchNorm's statistics move with every batch, "
-                "and dropout draws. Call eval() on each frozen stage.")  # fmt: skip
+        return ("The weights are frozen, but the stages are in train mode: BatchNorm's statistics move with every "
+                "batch, and dropout draws. Call eval() on each frozen stage.")  # fmt: skip
     if not all(m.training for stage in [*model.stages[k:], model.head] for m in stage.modules()):
         return "Stages that learn were switched to eval mode too: only the frozen ones belong there."
     return ""
@@ -81,7 +83,9 @@ def _modes(model: nn.Module, k: int) -> str:
 def _kept(model: nn.Module, k: int) -> str:
     before = {name: t.clone() for name, t in model.state_dict().items()}
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
-    F.cross_entropy(model(torch.randn(8, 4, generator=torch.Generator().manual_seed(1))), torch.arange(8) % 3).backward()
+    F.cross_entropy(
+        model(torch.randn(8, 4, generator=torch.Generator().manual_seed(1))), torch.arange(8) % 3
+    ).backward()
     optimizer.step()
     frozen = tuple(f"stages.{i}." for i in range(k))
     moved = [n for n, t in model.state_dict().items() if n.startswith(frozen) and not torch.equal(t, before[n])]
@@ -127,7 +131,9 @@ def awake(function) -> str:
             want = min(int(progress / share * (stages + 1)), stages)
             got = function(progress, stages, share)
             if got != want:
-                parts = f"`share` is cut into {stages + 1} equal parts: in the first only the head learns, then one more"
+                parts = (
+                    f"`share` is cut into {stages + 1} equal parts: in the first only the head learns, then one more"
+                )
                 return f"For progress {progress:.3f}, {stages} stages, share {share} it is {want}, not {got}. {parts}."
     return ""
 
@@ -144,8 +150,8 @@ def cheapest(function) -> str:
     runs = _runs({"full": (9000, [0.0] * 6), "few": (10, wide), "some": (300, small), "many": (5000, rich)})
     got = ask(runs)
     if got == "few":
-        return ("The arm with the fewest parameters has a mean near full's, but its interval reaches far below the margin: "
-                "we cannot say that it is good enough. Look at the lower end of the interval.")  # fmt: skip
+        return ("The arm with the fewest parameters has a mean near full's, but its interval reaches far below the "
+                "margin: we cannot say that it is good enough. Look at the lower end of the interval.")  # fmt: skip
     if got == "many":
         return "That arm scores best, but it is not the cheapest that is good enough: sort by trained parameters."
     if got == "full":

@@ -74,7 +74,7 @@ class GradualUnfreezing(Strategy):
     def __post_init__(self):
         if not 0 < self.share <= 1:
             raise ValueError(f"share must lie in (0, 1], but it is {self.share}: for 0 use Full()")
-        self.learns: list[str] = []  # what is trained at all: other parts of a combination may have frozen the rest
+        self.learns: dict[str, bool] = {}  # what is trained at all: another part of a combination may freeze some
 
     def awake(self, progress: float, stages: int) -> int:
         """How many last stages learn: 0 at first, one more after each equal part of `share`, in the end all."""
@@ -82,11 +82,11 @@ class GradualUnfreezing(Strategy):
 
     def before_step(self, model: nn.Module, progress: float) -> None:
         if not self.learns:
-            self.learns = [name for name, p in model.named_parameters() if p.requires_grad]
+            self.learns = {name: p.requires_grad for name, p in model.named_parameters()}
         asleep = len(model.stages) - self.awake(progress, len(model.stages))
         for i, stage in enumerate(model.stages):
             for name, p in stage.named_parameters():
-                p.requires_grad_(i >= asleep and f"stages.{i}.{name}" in self.learns)
+                p.requires_grad_(i >= asleep and self.learns[f"stages.{i}.{name}"])
             if i < asleep:
                 stage.eval()
 

@@ -15,6 +15,8 @@ LESSONS = [
     ("00_start_here", Zoom("A linear probe, 20 steps"), {"marks"}),
     ("01_full", Dropdown("Measure", "accuracy"), {"titles", "marks"}),
     ("01_full_depth", Zoom("Seven tasks, means over six seeds"), {"marks"}),
+    ("02_freezing", Dropdown("Measure", "accuracy"), {"titles", "marks"}),
+    ("02_freezing_depth", Zoom("100 solar cells, six seeds"), {"marks"}),
 ]
 
 

@@ -25,6 +25,7 @@ KILLED = f"{CONTRACT}::TestEveryStrategy::test_a_killed_run_ends_in_the_same_wei
 PROBE = f"{FULL}::test_a_probe_changes_the_head_and_nothing_else_to_the_last_bit"
 L2SP_GRADIENT = f"{FULL}::test_l2sp_pulls_towards_the_pretrained_point_with_the_gradient_of_the_formula"
 WRITTEN_OUT = f"{FULL}::test_fit_equals_the_loop_written_out"
+FREEZING, CACHE = "strategies/test_freezing.py", "test_cache.py"
 THE_LOSS = f"{STRATEGY}::test_the_loss_follows_from_the_labels_and_is_a_sum"
 
 BUGS = [
@@ -308,6 +309,100 @@ BUGS = [
         "Each phase is pulled to where the last one ended, not to the pretrained point.",
         (f"{FULL}::test_l2sp_keeps_its_start_in_a_later_phase",),
     ),
+    # ---- freezing
+    Bug(
+        "require_grad for requires_grad", "FreezeFirst", "strategies/freezing.py",
+        "model.stages[: self.k].requires_grad_(False)", "model.stages[: self.k].require_grad = False",
+        "An attribute is set that PyTorch never reads: nothing is frozen.",
+        (f"{FREEZING}::test_the_first_k_stages_stand_still_and_the_rest_learns",
+         f"{FREEZING}::test_trained_parameters_of_lite0_by_the_formula"),
+    ),
+    Bug(
+        "frozen stages left in train mode", "FreezeFirst", "strategies/freezing.py",
+        "        model.stages[: self.k].eval()\n", "        pass\n",
+        "BatchNorm's statistics follow the batches although no weight moves.",
+        (f"{FREEZING}::test_the_first_k_stages_stand_still_and_the_rest_learns",
+         f"{FREEZING}::test_its_two_ends_are_full_fine_tuning_and_a_linear_probe"),
+    ),
+    Bug(
+        "one stage too many frozen", "FreezeFirst", "strategies/freezing.py",
+        "model.stages[: self.k].requires_grad_(False)", "model.stages[: self.k + 1].requires_grad_(False)",
+        "k = 0 freezes the first stage.",
+        (f"{FREEZING}::test_its_two_ends_are_full_fine_tuning_and_a_linear_probe",),
+    ),
+    Bug(
+        "the head frozen too", "TuneOnly", "strategies/freezing.py",
+        "        for i, stage in enumerate(model.stages):\n            if i not in self._chosen(model):\n"
+        "                stage.requires_grad_(False)\n",
+        "        model.requires_grad_(False)\n        for i in self._chosen(model):\n"
+        "            model.stages[i].requires_grad_(True)\n",
+        "A random head stands still between the features and the labels.",
+        (f"{FREEZING}::test_tune_only_trains_the_chosen_stages_and_the_head",),
+    ),
+    Bug(
+        "the last stage cannot be counted from the end", "TuneOnly", "strategies/freezing.py",
+        "return {i % n for i in self.stages}", "return set(self.stages)",
+        "TuneOnly([-1]) trains nothing but the head.",
+        (f"{FREEZING}::test_tune_only_trains_the_chosen_stages_and_the_head",),
+    ),
+    Bug(
+        "stages wake from the input", "GradualUnfreezing", "strategies/freezing.py",
+        "p.requires_grad_(i >= asleep and", "p.requires_grad_(i < len(model.stages) - asleep and",
+        "The first stage learns first, and everything else stays frozen beneath a moving beginning.",
+        (f"{FREEZING}::test_stages_wake_one_after_the_other",),
+    ),
+    Bug(
+        "wakes what another part froze", "GradualUnfreezing", "strategies/freezing.py",
+        'i >= asleep and self.learns[f"stages.{i}.{name}"])', "i >= asleep)",
+        "The base under an adapter is trained.",
+        (f"{FREEZING}::test_gradual_unfreezing_does_not_wake_what_another_part_froze",),
+    ),
+    Bug(
+        "BatchNorm left in train mode", "BiasOnly", "strategies/freezing.py",
+        "            if _is_norm(module):\n                module.eval()\n", "            pass\n",
+        "Statistics move although only biases should.",
+        (f"{FREEZING}::test_biases_only_leaves_weights_and_statistics_alone",),
+    ),
+    Bug(
+        "every weight called weight is a normalisation's", "NormOnly", "strategies/freezing.py",
+        "return _train_only(model, lambda module, name: _is_norm(module))",
+        'return _train_only(model, lambda module, name: name == "weight")',
+        "The convolutions are trained too.",
+        (f"{FREEZING}::test_norms_only_trains_scale_and_shift_of_normalisations",),
+    ),
+    # ---- what frozen stages give, computed once
+    Bug(
+        "stale after a change of weights", "cache", "cache.py",
+        "t.data_ptr(), t._version)", "t.data_ptr())",
+        "Activations of the old weights are served for the new ones.",
+        (f"{CACHE}::test_a_changed_weight_empties_it",),
+    ),
+    Bug(
+        "found by number instead of content", "cache", "cache.py",
+        "    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]",
+        '    return [bytes([int(i)]) for i in batch["index"]]',
+        "An augmented picture gets the features of the plain one.",
+        (f"{CACHE}::test_changed_pictures_are_other_examples",),
+    ),
+    Bug(
+        "train mode counts as frozen", "cache", "cache.py",
+        "for p in stage.parameters()) or any(m.training for m in stage.modules()):", "for p in stage.parameters()):",
+        "With BatchNorm in train mode the features differ from batch to batch; one of them is kept.",
+        (f"{CACHE}::test_a_stage_counts_as_frozen_only_in_evaluation_mode",),
+    ),
+    Bug(
+        "one model's activations used by another", "cache", "models/base.py",
+        "if owner is not self:", "if owner is None:",
+        "A teacher goes on from what the student's stages gave.",
+        (f"{CACHE}::test_what_is_kept_for_one_model_is_not_used_by_another",),
+    ),
+    Bug(
+        "the activations of another sentence", "cache", "cache.py",
+        "h = pad_sequence(rows, batch_first=True)  # (B, T, D)",
+        "h = pad_sequence(rows[::-1], batch_first=True)  # (B, T, D)",
+        "Each sentence gets the activations of another one.",
+        (f"{CACHE}::test_the_three_models_learn_the_same_with_it[sentiment/tweets-minilm-options1-4-8]",),
+    ),
     # ---- models
     Bug(
         "not divided by the standard deviation", "models", "models/image.py",
@@ -321,7 +416,19 @@ BUGS = [
         "A sentence's feature depends on how long the others in its batch are.",
         ("test_models.py::test_padding_does_not_change_a_row[minilm]",),
     ),
+    Bug(
+        "the depthwise gradient of neighbours swapped", "models", "models/depthwise.py",
+        "out=out[i * size + j])", "out=out[j * size + i])",
+        "Every filter learns the mirror image of what it should.",
+        ("test_depthwise.py::test_outputs_and_gradients_are_pytorchs", ),
+    ),
     # ---- tasks
+    Bug(
+        "one noise for all pictures", "tasks", "tasks/corruptions.py",
+        "torch.Generator().manual_seed(int(i))", "torch.Generator().manual_seed(0)",
+        "A network can learn the noise and subtract it.",
+        ("test_corruptions.py::test_a_cell_has_its_own_noise_whatever_else_is_loaded",),
+    ),
     Bug(
         "a solar module on both sides of a split", "tasks", "tasks/elpv.py",
         "rows = assign(module, defective,", "rows = assign(np.arange(len(p)), defective,",

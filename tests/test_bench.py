@@ -1,0 +1,220 @@
+"""The benchmark's arithmetic, its resuming and its files; without the frameworks that it compares."""
+
+import re
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from torch import nn
+
+from bench import cases, other, peers, report
+from bench.cases import BF16, CASES, OURS, PEERS
+from bench.work import Net
+from test_setup import PINS
+
+ROOT = Path(__file__).resolve().parent.parent
+ORIGIN = {
+    "versions": {"torch": "2.1", "transformers": "5.1", "lightning": "2.5", "fastai": "2.8"},
+    "device": "cpu", "threads": 2, "date": "2026-01-01", "gflops": {"float32": 90.0, "bfloat16": 300.0},
+}  # fmt: skip
+
+
+def row(case="head", table="plain", number=0, who=OURS, seconds=1.0, score=0.7, fraction=1.0) -> dict:
+    return {
+        "case": case, "table": table, "round": number, "who": who, "fraction": fraction, "examples": 100, "steps": 4,
+        "seconds": seconds, "metric": "balanced_accuracy", "score": score, "provenance": ORIGIN,
+    }  # fmt: skip
+
+
+def block(case="head", table="plain", number=0, times=20.0, fraction=1.0, **more) -> list[dict]:
+    """Ours in 1 + number seconds, everyone else in `times` as many."""
+    ours = 1.0 + number
+    seconds = {OURS: ours, **dict.fromkeys(PEERS, times * ours), **{who: t * ours for who, t in more.items()}}
+    return [row(case, table, number, who, s, fraction=fraction) for who, s in seconds.items()]
+
+
+# -- ratios, spread, goals -----------------------------------------------------------------------------------
+def test_a_ratio_is_of_the_same_round_and_the_median_is_quoted_with_its_range():
+    rows = block(number=0, times=20) + block(number=1, times=30) + block(number=2, times=22)
+    ours, found = report.compared(rows, "head", "plain")
+    assert [one["seconds"] for one in ours] == [1, 2, 3]
+    assert found["fastai"].ratios == [20, 30, 22] and found["fastai"].ratio == 22
+    assert report.spread(found["fastai"].ratios) == "22.00 (20.00 to 30.00)"
+    assert report.spread([1.5]) == "1.50"
+
+
+@pytest.mark.parametrize(("times", "fastai", "wanted"), [(20, 20, []), (20, 19.9, ["fastai"]), (1, 30, [*PEERS[:2]])])
+def test_a_goal_is_met_against_each_peer_or_not(times, fastai, wanted):
+    found = report.compared(block(times=times, fastai=fastai), "head", "plain")[1]
+    assert report.failed("head", "plain", found) == wanted
+    line = next(
+        line for line in report.speed(block(times=times, fastai=fastai), "plain").splitlines() if "20 ep" in line
+    )
+    assert line.endswith("| yes |") == (not wanted) and all(who in line.split("|")[-2] for who in wanted)
+
+
+def test_trainer_with_bf16_has_a_goal_of_its_own():
+    rows = block("text", times=3.1, **{BF16: 2.1})
+    assert report.failed("text", "plain", report.compared(rows, "text", "plain")[1]) == []
+    assert BF16 in cases.competitors("text", "plain", True) and BF16 not in cases.competitors("text", "plain", False)
+    assert BF16 not in cases.competitors("text", "tuned", True) + cases.competitors("head", "plain", True)
+
+
+def test_every_case_has_a_goal_in_both_tables_and_never_less_than_as_fast():
+    assert all(set(case.goals) == set(cases.TABLES) and min(case.goals.values()) >= 1 for case in CASES.values())
+
+
+def test_the_two_tables_do_not_mix():
+    page = report.render(block(table="plain", times=40) + block(table="tuned", times=1.2))
+    plain, tuned = page.split("## Table b")
+    assert "40.00" in plain and "1.20" not in plain
+    assert "1.20" in tuned and "40.00" not in tuned and "no: Trainer 1.20" in tuned
+
+
+def test_only_complete_blocks_of_the_largest_share_count():
+    rows = block(number=0) + block(number=1)[:-1] + block(number=0, times=5, fraction=0.1)
+    ours, found = report.compared(rows, "head", "plain")
+    assert len(ours) == 1 and found["Trainer"].ratios == [20]
+
+
+def test_a_score_is_compared_by_pairs_and_noise_is_no_difference():
+    rows = []
+    for number, noise in enumerate((0.0, 0.01, -0.01)):
+        rows += [row(number=number, score=0.7 + 0.1 * number)]
+        rows += [row(number=number, who="Trainer", score=0.7 + 0.1 * number + noise)]
+        rows += [row(number=number, who="Lightning", score=0.75 + 0.1 * number + noise / 10)]
+        rows += [row(number=number, who="fastai", score=0.6 + 0.1 * number + noise / 10)]
+    found = report.compared(rows, "head", "plain")[1]
+    assert {who: one.better for who, one in found.items()} == {"Trainer": False, "Lightning": True, "fastai": False}
+    assert report.score(found["Lightning"]).startswith("0.850 (+0.050 ± 0.00")
+    assert "no: Lightning higher" in report.quality(rows, "plain")
+    assert "one round only" in report.quality(block(), "plain")
+
+
+# -- resuming ------------------------------------------------------------------------------------------------
+def test_what_is_there_is_skipped_and_a_block_that_was_interrupted_is_measured_as_a_whole():
+    rows = block("head", number=0) + block("half", number=0)[:2] + block("head", number=1, fraction=0.5)
+    todo = cases.missing(rows, ["half", "head"], ["plain"], rounds=2, fraction=1.0, has_bf16=True)
+    assert todo == [("half", "plain", 0), ("half", "plain", 1), ("head", "plain", 1)]
+    assert cases.missing(block("text"), ["text"], ["plain"], 1, 1.0, has_bf16=True) == [("text", "plain", 0)]
+    assert cases.missing(block("text"), ["text"], ["plain"], 1, 1.0, has_bf16=False) == []
+
+
+def test_of_a_block_that_was_measured_twice_the_later_rows_count():
+    found = cases.blocks(block(times=3) + block(times=9))
+    assert found["head", "plain", 0, 1.0]["fastai"]["seconds"] == 9
+
+
+def test_a_line_that_a_killed_process_left_unfinished_is_no_row(tmp_path):
+    file = tmp_path / "results.jsonl"
+    assert cases.read(file) == []
+    cases.append({"a": 1}, file)
+    file.write_text(file.read_text() + '{"a": 2, "b')
+    cases.append({"a": 3}, file)
+    assert cases.read(file) == [{"a": 1}, {"a": 3}]
+
+
+def test_the_benchmark_goes_on_where_it_was_and_takes_turns(tmp_path, monkeypatch, capsys):
+    measured = []
+
+    def measure(who, case, table, number, fraction):
+        if len(measured) == 6:
+            raise KeyboardInterrupt
+        measured.append((number, who))
+        return row(case, table, number, who, fraction=fraction)
+
+    monkeypatch.setattr(peers, "measure", measure)
+    monkeypatch.setattr(peers, "prepare", lambda *work: SimpleNamespace(start=None))
+    monkeypatch.setattr(peers, "where", lambda model: ORIGIN)
+    asked = ["--results", str(tmp_path / "results.jsonl"), "--cases", "head", "--only", "tuned", "--rounds", "2"]
+    with pytest.raises(KeyboardInterrupt):
+        peers.main(asked)
+    assert measured == [(0, who) for who in (OURS, *PEERS)] + [(1, "Trainer"), (1, "Lightning")]
+    measured.clear()
+    peers.main(asked)
+    assert measured == [(1, who) for who in (*PEERS, OURS)]
+    measured.clear()
+    peers.main(asked)
+    assert measured == [] and "has been measured" in capsys.readouterr().out
+
+
+def test_rows_of_another_machine_are_not_continued(tmp_path, monkeypatch):
+    monkeypatch.setattr(peers, "prepare", lambda *work: SimpleNamespace(start=None))
+    monkeypatch.setattr(peers, "where", lambda model: ORIGIN | {"threads": 8})
+    cases.append(row(), tmp_path / "results.jsonl")
+    with pytest.raises(SystemExit, match="another machine"):
+        peers.main(["--results", str(tmp_path / "results.jsonl")])
+
+
+# -- the page and the files ----------------------------------------------------------------------------------
+def test_the_page_shows_what_was_measured():
+    page = report.PAGE.read_text(encoding="utf-8")
+    assert report.updated(page, cases.read()) == page, "call bench/report.py: docs/benchmarks.md is out of date"
+    new = report.updated(page, block() + [other.row("import ftlib", 0.25, "s", 0.5)])
+    assert new.split(report.BEGIN)[0] == page.split(report.BEGIN)[0]
+    assert new.split(report.END)[1] == page.split(report.END)[1]
+    assert "| import ftlib | 0.25 s | at most 0.5 s | yes |" in new
+    with pytest.raises(ValueError, match="lost the comments"):
+        report.updated("a page", [])
+
+
+def test_the_small_measurements_work_on_few_runs(monkeypatch):
+    monkeypatch.setattr(other, "RECORDS", 160)
+    monkeypatch.setattr(other, "ROUNDS", 1)
+    found = other.tables()
+    assert [one["goal"] for one in found] == [None, 1, 1] and all(one["value"] < 1 for one in found)
+    assert 0 < other.import_seconds("ftlib") < 10
+
+
+def test_make_lists_the_benchmark_and_clean_removes_its_environment():
+    makefile = (ROOT / "Makefile").read_text()
+    assert "bench" in re.search(r"^\.PHONY: (.*)$", makefile, re.M)[1].split()
+    assert re.search(r"^clean:.*\n\trm -rf .*\.venv-bench\b", makefile, re.M)
+    assert ".venv-bench/" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_the_frameworks_are_pinned_and_are_not_the_kits():
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
+    pinned = [Requirement(text) for text in groups["bench"]]
+    names = {canonicalize_name(one.name) for one in pinned}
+    assert {"lightning", "fastai"} <= names and not names & set(PINS)
+    assert all(re.fullmatch(r"==[\w.]+", str(one.specifier)) for one in pinned)
+
+
+# -- the network as the peers get it -------------------------------------------------------------------------
+class Staged(nn.Module):
+    """Three stages with BatchNorm."""
+
+    def __init__(self):
+        super().__init__()
+        self.stages = nn.ModuleList(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)) for _ in range(3))
+        self.head = nn.Linear(4, 2)
+
+    def forward_to(self, k, batch):
+        h = batch["x"]
+        for stage in self.stages[:k]:
+            h = stage(h)
+        return h
+
+    def forward_from(self, k, h, batch):
+        for stage in self.stages[k:]:
+            h = stage(h)
+        return self.head(h)
+
+
+@pytest.mark.parametrize("tuned", [False, True])
+def test_frozen_stages_of_tuned_peers_stand_still_whatever_a_trainer_calls(tuned):
+    work, model = SimpleNamespace(case=SimpleNamespace(frozen=2), text=True), Staged()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    net = Net(work, model, tuned)
+    net.eval()
+    net.train()
+    net({"x": torch.randn(8, 4)}).sum().backward()
+    moved = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    learns = {name.split(".")[1] for name, p in model.stages.named_parameters(prefix="stages") if p.grad is not None}
+    assert learns == {"2"} and model.head.weight.grad is not None
+    assert {name.split(".")[1] for name in moved} == ({"2"} if tuned else {"0", "1", "2"})  # BatchNorm's statistics
