@@ -1,13 +1,15 @@
-"""Corrupted pictures: five kinds at five strengths, made by torchvision, the same for each picture every time.
+"""Corrupted pictures: five kinds at five strengths, made by torchvision and Pillow, the same for each picture every time.
 
 "elpv+noise4" is ELPV with noise of strength 4 in all of its splits: the task and its labels are the same, what the
 camera gives differs. The idea, not the code or the strengths, is that of Hendrycks & Dietterich, "Benchmarking Neural
 Network Robustness to Common Corruptions and Perturbations", ICLR 2019 (arXiv:1903.12261).
 """
 
+import io
 from collections.abc import Callable
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
@@ -42,7 +44,14 @@ def _blur(pixels: Tensor, deviation: float) -> Tensor:
 
 
 def _jpeg(pixels: Tensor, quality: int) -> Tensor:
-    return torch.stack([F.jpeg(picture, quality) for picture in pixels])
+    return torch.stack([_saved(picture, quality) for picture in pixels])
+
+
+def _saved(picture: Tensor, quality: int) -> Tensor:
+    """One picture (C, S, S), written as JPEG and read again; by Pillow, since torchvision's codec is on its way out."""
+    with io.BytesIO() as file:
+        F.to_pil_image(picture).save(file, "JPEG", quality=quality)
+        return F.pil_to_tensor(Image.open(file))
 
 
 _WAYS: dict[str, Callable] = {

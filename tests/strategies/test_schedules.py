@@ -230,9 +230,9 @@ def test_a_combination_has_one_schedule():
 # ---- the range test: a loss that falls fastest at a rate of 1e-3 and is back at its start just above 0.1
 
 
-def a_curve(steps=100, noise=0.0):
-    rates = scales(RangeTest(1e-4), steps)
-    dice = torch.Generator().manual_seed(0)
+def a_curve(noise=0.0, seed=0):
+    rates = scales(RangeTest(1e-4), 100)
+    dice = torch.Generator().manual_seed(seed)
 
     def loss(rate):
         x = math.log10(rate)
@@ -241,10 +241,13 @@ def a_curve(steps=100, noise=0.0):
     return [loss(rate) + noise * torch.randn((), generator=dice).item() for rate in rates], rates
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.03])
-def test_a_range_test_finds_the_steepest_fall_and_the_explosion(noise):
-    found = range_test(*a_curve(noise=noise))
-    assert abs(math.log10(found["steepest"] / 1e-3)) < 0.25
+NOISY = [(0.06, seed) for seed in range(10)]  # 0.06 is most of what the curve falls in its steepest step
+
+
+@pytest.mark.parametrize(("noise", "seed"), [(0.0, 0), *NOISY])
+def test_a_range_test_finds_the_steepest_fall_and_the_explosion(noise, seed):
+    found = range_test(*a_curve(noise, seed))
+    assert abs(math.log10(found["steepest"] / 1e-3)) < 0.3
     assert abs(math.log10(found["explodes"] / 10**-0.94)) < 0.2
     assert found["tenth"] == found["explodes"] / 10
 
