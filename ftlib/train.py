@@ -124,8 +124,9 @@ def fit(
             row["lr"] = max((group["lr"] for group in optimizer.param_groups), default=0.0)
             optimizer.step()
             optimizer.zero_grad()
-            for buffer in model.buffers() if world > 1 else ():
-                broadcast(buffer)
+            for module in model.modules() if world > 1 else ():
+                for buffer in module.buffers(recurse=False) if module.training else ():  # no other moves
+                    broadcast(buffer)
         history.append({**row, "seconds": dict(clock.seconds), "memory": memory_in_use(device)})
         bar.update()
         if validate and ((step + 1) % every == 0 or step + 1 == steps):

@@ -156,7 +156,7 @@ plots.losses(history, "A linear probe, 20 steps")
 # | lesson | changes | you will be able to |
 # |---|---|---|
 # | [01 Full fine-tuning](01_full.ipynb) | nothing | tell what pretraining is worth, and when a linear probe is enough |
-# | 02 Freezing layers | model | choose which layers to train, and measure what that saves |
+# | [02 Freezing layers](02_freezing.ipynb) | model | choose which layers to train, and measure what that saves |
 # | 03 Incremental learning | batches, loss | learn new classes without forgetting the old ones |
 # | 04 LoRA and adapters | model | train few parameters, up to a language model |
 # | 05 Multi-task learning | batches, loss | let tasks share a network, and see when they conflict |

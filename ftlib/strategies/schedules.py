@@ -2,25 +2,24 @@
 
     lr(step) = peak · scale(p),   p = (step + ½) / steps,   scale is pure: the same p always gives the same number
 
-    shape          scale, after a warmup over the share w             area under it              from
-    constant       1                                                  1 − w/2                    what `fit` does, warmed up
-    step decay     × factor at each of some shares                    a sum over the steps       He et al., 1512.03385
-    linear decay   1 − q                                              1/2                        Defazio et al., 2310.07831
-    cosine         (1 + cos πq) / 2                                   1/2                        Loshchilov & Hutter, below
-    restarts       one such cosine a cycle, each cycle longer         1/2                        SGDR, 1608.03983
-    WSD            1, then 1 − √r (or 1 − r) in the last share c      1 − w/2 − 2c/3 (or c/2)    Hägele et al., 2405.18392
-    inverse sqrt   √(w / p)                                           2√w − 3w/2                 Vaswani et al., 1706.03762
-    one cycle      half a wave up from 1/25, half a wave down to ~0   ≈ 1/2                      Smith & Topin, 1708.07120
-    range test     from `low` to 1 by the same factor every step      (1 − low) / ln(1/low)      Smith, 1506.01186
+    shape         scale                               area                   from
+    constant      1                                   1 − w/2                what `fit` does, warmed up
+    step decay    × 0.1 at half and three quarters    a sum over the steps   He et al., CVPR 2016, 1512.03385
+    linear decay  1 − q                               1/2                    Defazio et al., 2023, 2310.07831
+    cosine        (1 + cos πq) / 2                    1/2                    Loshchilov & Hutter, ICLR 2017, 1608.03983
+    restarts      a cosine a cycle, each one longer   1/2                    the same (SGDR)
+    WSD           1; 1 − √r over the last share c     1 − w/2 − 2c/3         Hägele et al., NeurIPS 2024, 2405.18392
+    inverse sqrt  √(w/p)                              2√w − 3w/2             Vaswani et al., NeurIPS 2017, 1706.03762
+    one cycle     half a wave up, half a wave down    ≈ 1/2                  Smith & Topin, 2018, 1708.07120
+    range test    × the same factor every step        (1 − low) / ln(1/low)  Smith, WACV 2017, 1506.01186
 
-In order of age: range test, WACV 2017; step decay, CVPR 2016; SGDR, ICLR 2017; inverse sqrt, NeurIPS 2017; one cycle,
-2018; linear decay, 2023; WSD, named by Hu et al. (2404.06395), NeurIPS 2024. q runs from 0 to 1 after the warmup, r in
-the cooldown. The warmup is linear from 0 (Goyal et al., 2017, 1706.02677). Each step asks in its own middle, so the
-first of k warmup steps has 1/(2k) of the peak, not 0. The area is the mean scale of a run; peak · area is how far the
-steps could carry it. Two shapes at the same peak differ in it, so tune the peak of each before you compare shapes.
+w is the share of the steps that warm up, linearly from 0 (Goyal et al., 2017, 1706.02677); q runs from 0 to 1 after
+the warmup, r in the cooldown. Each step asks in its own middle, so the first of k warmup steps has 1/(2k) of the peak
+and not 0. The area is the mean scale of a run; peak · area is how far the steps could carry it. Two shapes at the same
+peak differ in it, so tune the peak of each before you compare shapes.
 
 Costs: nothing a step. But a shape that falls to 0 must know the number of steps before it starts; constant and inverse
-sqrt need not, and WSD not before its cooldown. The peak matters more than the shape.
+sqrt need not, and WSD (named by Hu et al., 2024, 2404.06395) not before its cooldown.
 
 Not here: lowering the rate once validation stands still (torch's ReduceLROnPlateau). It follows what has happened, not
 how far the run has come, so it is no function of p: nobody could draw it before the run, and each seed would get other
@@ -168,9 +167,9 @@ class Restarts(Warmed):
 
 @dataclass
 class WarmupStableDecay(Warmed):
-    """WSD: warmup, then constant, then a short cooldown to 0. The steps before the cooldown serve runs of any length."""
+    """WSD: warmup, constant, and a short cooldown to 0. What comes before the cooldown serves runs of any length."""
 
-    cooldown: float = 0.2  # share of all steps, at the end
+    cooldown: float = 0.2  # share of all steps, at the end; the value in the authors' own code example
     form: str = "1-sqrt"  # or "linear"; the paper finds 1 − √r, which falls fast and then flattens, the better one
 
     def __post_init__(self):
@@ -210,7 +209,7 @@ class OneCycle(Strategy):
 
     def __post_init__(self):
         if not 0 < self.rise < 1:
-            raise ValueError(f"rise is a share of the steps in (0, 1), but it is {self.rise}: for none take Cosine(0.0)")
+            raise ValueError(f"rise is a share of the steps in (0, 1), but it is {self.rise}: for none take Cosine(0)")
         if not (self.div_factor >= 1 and self.final_div_factor >= 1):
             raise ValueError(
                 f"div_factor and final_div_factor must be at least 1, but they are {self.div_factor} and "
@@ -246,7 +245,7 @@ def range_test(losses: list[float], rates: list[float], window: int = 5) -> dict
     """
     if len(losses) != len(rates) or len(losses) <= window:
         raise ValueError(
-            f"a range test needs a rate for each loss and more than {window} of them, but there are {len(losses)} losses "
+            f"a range test needs a rate for each loss and over {window} of them, but there are {len(losses)} losses "
             f"and {len(rates)} rates: take both from one history"
         )
     losses, half = [x if math.isfinite(x) else math.inf for x in losses], window // 2
