@@ -1,8 +1,8 @@
 """DataFrame → figure. Pure functions; every figure carries a text alternative and can be seen without a browser.
 
-Colours are Okabe and Ito's, which colour-blind readers can tell apart, and never stand alone: each arm has its own
-marker and dash too. A figure shows itself as a live plotly figure, as a PNG where nothing can run (a viewer on the
-web), with its text alternative below.
+Colours are Okabe and Ito's and two of Tol's, which colour-blind readers can tell apart, and never stand alone: each arm
+has its own marker and dash too, up to ten of them. A figure shows itself as a live plotly figure, as a PNG where
+nothing can run (a viewer on the web), with its text alternative below.
 """
 
 import base64
@@ -18,12 +18,14 @@ from PIL import Image
 
 from ftlib.compare import interval, table
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
-MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon")
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442",
+           "#777777", "#882255")  # fmt: skip
+MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon",
+           "triangle-down", "pentagon")  # fmt: skip
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash", "dot", "dashdot")
 _MATPLOTLIB = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "cross": "P", "x": "X", "star": "*",
-               "hexagon": "h", "solid": "-", "dash": "--", "dot": ":", "dashdot": "-.", "longdash": (0, (8, 3)),
-               "longdashdot": (0, (8, 3, 2, 3))}  # fmt: skip
+               "hexagon": "h", "triangle-down": "v", "pentagon": "p", "solid": "-", "dash": "--", "dot": ":",
+               "dashdot": "-.", "longdash": (0, (8, 3)), "longdashdot": (0, (8, 3, 2, 3))}  # fmt: skip
 
 
 class Shown:

@@ -25,6 +25,9 @@ FIGURES = {
     "curves": lambda: plots.curves(POINTS, "accuracy"),
     "scores": lambda: plots.scores(runs(), METRIC),
     "differences": lambda: plots.differences(runs(), METRIC, "a"),
+    "sweep over depth": lambda: plots.sweep(
+        pd.concat([runs().assign(k=0), runs(seed=1).assign(k=5)]), METRIC, by="k", log=False
+    ),
     "sweep": lambda: plots.sweep(pd.concat([runs().assign(n=50), runs(seed=1).assign(n=200)]), METRIC),
     "points": lambda: plots.points(
         pd.DataFrame({"x": [0.1, 0.2], "y": [0.3, 0.1]}, ["cells", "digits"]), "x", "y", "Two tasks", "probe", "gain"
@@ -92,3 +95,9 @@ def test_a_mean_ends_where_the_first_seed_has_stopped():
 
 def test_pictures_are_the_same_twice():
     assert FIGURES["curves"]().png() == FIGURES["curves"]().png()
+
+
+def test_ten_arms_can_be_told_apart_without_colour():
+    looks = list(zip(plots.COLOURS, plots.MARKERS, strict=True))
+    assert len(set(plots.MARKERS)) == len(set(plots.COLOURS)) == len(looks) == len(plots.DASHES) == 10
+    assert set(plots.MARKERS) | set(plots.DASHES) <= set(plots._MATPLOTLIB)
