@@ -18,7 +18,7 @@ from test_setup import PINS
 
 ROOT = Path(__file__).resolve().parent.parent
 ORIGIN = {
-    "versions": {"torch": "2.1", "transformers": "5.1", "lightning": "2.5", "fastai": "2.8"},
+    "versions": {"torch": "2.1", "transformers": "5.1", "pytorch-lightning": "2.6", "fastai": "2.8"},
     "device": "cpu", "threads": 2, "date": "2026-01-01", "gflops": {"float32": 90.0, "bfloat16": 300.0},
 }  # fmt: skip
 
@@ -181,7 +181,7 @@ def test_the_frameworks_are_pinned_and_are_not_the_kits():
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
     pinned = [Requirement(text) for text in groups["bench"]]
     names = {canonicalize_name(one.name) for one in pinned}
-    assert {"lightning", "fastai"} <= names and not names & set(PINS)
+    assert {"pytorch-lightning", "fastai"} <= names and not names & set(PINS)
     assert all(re.fullmatch(r"==[\w.]+", str(one.specifier)) for one in pinned)
 
 

@@ -97,7 +97,7 @@ class Warmed(Strategy):
     """What all shapes with a warmup share: its length."""
 
     # Share of the steps, as short as helps: RoBERTa was fine-tuned with 0.06, BERT with 0.1. The default is the same in
-    # all shapes, so that any two of them differ in their shape alone. Less than half a step, 0.5 / steps, does nothing.
+    # all shapes, so that any two of them differ in their shape alone. Below half a step, 0.5 / steps, it warms none.
     warmup: float = 0.05
 
     def __post_init__(self):

@@ -1,4 +1,4 @@
-"""Corrupted pictures: five kinds at five strengths, made by torchvision and Pillow, the same for each picture every time.
+"""Corrupted pictures: five kinds at five strengths, by torchvision and Pillow, the same for each picture every time.
 
 "elpv+noise4" is ELPV with noise of strength 4 in all of its splits: the task and its labels are the same, what the
 camera gives differs. The idea, not the code or the strengths, is that of Hendrycks & Dietterich, "Benchmarking Neural
