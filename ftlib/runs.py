@@ -104,9 +104,14 @@ def _loader(spec: Spec, task, model, name: str, **more):
     return source.loader(split, tokenizer=model.tokenizer, seed=spec.seed, **more)
 
 
-def _phases(spec: Spec, task, model, verbose: bool = False, most: int | None = None) -> Iterator[list[dict]]:
-    """Train the model phase by phase and give each one's history; with `most`, stop after so many steps."""
-    memory, done = {}, 0
+def _phases(
+    spec: Spec, task, model, verbose: bool = False, most: int | None = None, memory: dict | None = None
+) -> Iterator[list[dict]]:
+    """Train the model phase by phase and give each one's history; with `most`, stop after so many steps.
+
+    memory: {strategy's class: what it has learned}, which is filled, and read by later phases.
+    """
+    memory, done = {} if memory is None else memory, 0
 
     def validate(model):
         return evaluate(model, _loader(spec, task, model, "validation", batch_size=64))
@@ -142,8 +147,8 @@ def _phases(spec: Spec, task, model, verbose: bool = False, most: int | None = N
 def _execute(spec: Spec, verbose: bool) -> dict:
     _commit()  # asked before the run: the files may change during it
     task, model = _start(spec)
-    seconds, curve, losses, peak, done = Counter(), [], [], 0, 0
-    for history in _phases(spec, task, model, verbose):
+    seconds, curve, losses, peak, done, memory = Counter(), [], [], 0, 0, {}
+    for history in _phases(spec, task, model, verbose, memory=memory):
         for row in history:
             seconds.update(row["seconds"])
             peak = max(peak, row["memory"])
@@ -163,6 +168,7 @@ def _execute(spec: Spec, verbose: bool) -> dict:
         "spec": asdict(spec),
         "scores": scores,
         "curve": curve,
+        "measured": {f"{k}.{name}": v for k, state in memory.items() for name, v in state.items() if type(v) is float},
         "first_losses": losses[:KEEP_LOSSES],
         "steps": done,
         "parameters": {"trainable": trainable, "total": total, "bytes": 4 * trainable},
@@ -215,7 +221,8 @@ def load_runs(*sources: str | Path) -> pd.DataFrame:
 
 def frame(records: Iterable[dict]) -> pd.DataFrame:
     """One row a run: id, arm, task, model, seed, purpose, grid, lr (of the last phase), steps, the task's options by
-    name, then "test.accuracy" and the like for each split and metric, "seconds.forward", "parameters.trainable"."""
+    name, then "test.accuracy" and the like for each split and metric, "seconds.forward", "parameters.trainable", and
+    what strategies have measured, "Waypoints.barrier"."""
     rows = []
     for r in records:
         spec = r["spec"]
@@ -225,7 +232,7 @@ def frame(records: Iterable[dict]) -> pd.DataFrame:
             row |= {f"{group}.{k}": v for k, v in r[group].items()}
         for split, scores in r["scores"].items():
             row |= {f"{split}.{k}": v for k, v in scores.items()}
-        rows.append({**row, "memory": r["memory"]})
+        rows.append({**row, **r.get("measured", {}), "memory": r["memory"]})
     return pd.DataFrame(rows)
 
 

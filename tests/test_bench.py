@@ -14,6 +14,7 @@ from torch import nn
 from bench import cases, other, peers, report
 from bench.cases import BF16, CASES, OURS, PEERS
 from bench.work import Net
+from ftlib.models.depthwise import Depthwise, quicken
 from test_setup import PINS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -218,3 +219,10 @@ def test_frozen_stages_of_tuned_peers_stand_still_whatever_a_trainer_calls(tuned
     learns = {name.split(".")[1] for name, p in model.stages.named_parameters(prefix="stages") if p.grad is not None}
     assert learns == {"2"} and model.head.weight.grad is not None
     assert {name.split(".")[1] for name in moved} == ({"2"} if tuned else {"0", "1", "2"})  # BatchNorm's statistics
+
+
+def test_peers_have_pytorchs_own_convolutions():
+    work, model = SimpleNamespace(case=SimpleNamespace(frozen=0), text=False), Staged()
+    model.stages[0] = quicken(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False)))
+    assert type(model.stages[0][0]) is Depthwise
+    assert type(Net(work, model, tuned=True).model.stages[0][0]) is nn.Conv2d

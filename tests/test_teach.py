@@ -370,6 +370,63 @@ def test_rule_further_is_the_growth_of_a_gap_on_corrupted_tasks():
     assert (d.mean, d.seeds) == (pytest.approx(0.2), 6)  # (0.2 + 0.4) / 2 - 0.1
 
 
+def at_rates(scores: dict, task="t") -> list[dict]:
+    """Runs of {shape: {rate: (score on validation, on test)}}, six seeds, as arms "shape@rate"."""
+    rows = []
+    for shape, rates in scores.items():
+        for rate, (validation, test) in rates.items():
+            for seed in range(6):
+                wobble = 0.001 * seed
+                row = run(f"{shape}@{rate}", seed, test + wobble, task=task,
+                          validation={"balanced_accuracy": validation + wobble})  # fmt: skip
+                row["spec"]["phases"] = [{"lr": rate}]
+                rows.append(row)
+    return rows
+
+
+GRID = {"linear": {0.1: (0.9, 0.8), 0.2: (0.7, 0.95)}, "constant": {0.1: (0.6, 0.9), 0.2: (0.8, 0.75)}}
+
+
+def test_rule_tuned_takes_each_shape_at_the_rate_that_validation_chose():
+    d = judging.tuned(frame(at_rates(GRID)), "test.balanced_accuracy", "linear", "constant")
+    assert (d.mean, d.seeds) == (pytest.approx(0.05), 6)  # 0.8 - 0.75, and not the best on test
+
+
+def test_rule_tuned_leaves_the_seed_that_is_judged_out_of_the_choice():
+    rows = at_rates({"linear": {0.1: (0.8, 0.8), 0.2: (0.79, 0.2)}, "constant": {0.1: (0.5, 0.5)}})
+    for row in rows:
+        if row["spec"]["arm"] == "linear@0.2" and row["spec"]["seed"] == 3:
+            row["scores"]["validation"]["balanced_accuracy"] = 1.0  # one lucky seed
+    own = judging.own_rates(frame(rows)).query("arm == 'linear'").set_index("seed").lr
+    assert own[3] == 0.1 and (own.drop(3) == 0.2).all()
+
+
+def test_rule_speed_compares_steps_until_both_are_as_good():
+    rows = at_rates(GRID)
+    for row in rows:
+        early = row["spec"]["arm"].startswith("linear")
+        row["curve"] = [{"step": 10, "balanced_accuracy": 0.8 if early else 0.1}]
+        row["curve"].append({"step": 40, "balanced_accuracy": 0.8})
+    runs = frame(rows)
+    runs["curve"] = [row["curve"] for row in rows]
+    assert judging.speed(runs, "validation.balanced_accuracy", "linear", "constant").mean == pytest.approx(-2.0)
+
+
+def test_rule_over_rates_is_the_mean_over_the_same_rates():
+    d = judging.over_rates(frame(at_rates(GRID)), "test.balanced_accuracy", "linear", "constant")
+    assert d.mean == pytest.approx((0.8 + 0.95) / 2 - (0.9 + 0.75) / 2)
+    uneven = frame(at_rates(GRID | {"constant": {0.1: (0.6, 0.9)}}))
+    with pytest.raises(ValueError, match="a mean over rates compares the same rates"):
+        judging.over_rates(uneven, "test.balanced_accuracy", "linear", "constant")
+
+
+def test_rule_regret_is_what_a_choice_made_elsewhere_loses():
+    here, there = GRID, {"linear": {0.1: (0.1, 0.1), 0.2: (0.2, 0.2)}, "constant": {0.1: (0.3, 0.3), 0.2: (0.9, 0.9)}}
+    runs = frame(at_rates(here, "here") + at_rates(there, "there"))
+    d = judging.regret(runs, "test.balanced_accuracy", "here", "there")
+    assert d.mean == pytest.approx(0.8 - 0.75)  # linear@0.1 was chosen here, constant@0.2 there
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_rule_rank_correlates_relatedness_with_gain(sign):
     rows = []

@@ -8,7 +8,7 @@ CATALOG = {
     **dict.fromkeys(["Full", "FromScratch", "LinearProbe", "LayerRates", "L2SP"], "full"),
     **dict.fromkeys(["FreezeFirst", "TuneOnly", "GradualUnfreezing", "BiasOnly", "NormOnly"], "freezing"),
     **dict.fromkeys(["Constant", "StepDecay", "LinearDecay", "Cosine", "Restarts", "WarmupStableDecay"], "schedules"),
-    **dict.fromkeys(["InverseSqrt", "OneCycle", "RangeTest"], "schedules"),
+    **dict.fromkeys(["InverseSqrt", "OneCycle", "RangeTest", "Waypoints"], "schedules"),
 }
 
 

@@ -30,7 +30,11 @@ Momentum is not cycled, as it is in some recipes of one cycle: AdamW's β₁ sta
 import math
 from dataclasses import dataclass, field
 
-from ftlib.strategy import Strategy
+import torch
+from accelerate.utils import send_to_device
+from torch import Tensor, nn
+
+from ftlib.strategy import Strategy, count_targets, target_loss
 
 
 def warm_up(p: float, share: float) -> float:
@@ -233,6 +237,59 @@ class RangeTest(Strategy):
 
     def lr_scale(self, progress: float) -> float:
         return exponential(progress, self.low)
+
+
+@dataclass
+class Waypoints(Strategy):
+    """Changes nothing. At the end it walks in a straight line from the weights at one moment of the run to the last.
+
+    barrier = max over 0 < α < 1 of L((1−α)·θ_at + α·θ_end) − ((1−α)·L(θ_at) + α·L(θ_end)), L the training loss
+    (Frankle et al., ICML 2020, 1912.05671). At most 0: one valley. Above: a hill stood between them. BatchNorm's
+    statistics are counted anew at every point, since the mean of two networks' statistics fits neither.
+    """
+
+    at: float = 3 / 7  # share of the steps; the end of the second of Restarts' three cycles
+    points: int = 5  # between the two ends
+
+    def __post_init__(self):
+        if not 0 < self.at < 1:
+            raise ValueError(f"at is a share of the steps in (0, 1), but it is {self.at}: 0.5 is half-way")
+        self.kept: dict[str, Tensor] = {}
+        self.barrier = 0.0
+
+    def before_step(self, model: nn.Module, progress: float) -> None:
+        if progress >= self.at and not self.kept:  # the weights before the first step of the next cycle
+            self.kept = {name: p.detach().clone() for name, p in model.named_parameters()}
+
+    def finish(self, model: nn.Module, loaders: dict) -> None:
+        if not self.kept:  # a run that was stopped before
+            return
+        end = {name: value.clone() for name, value in model.state_dict().items()}
+        shares = torch.linspace(0, 1, self.points + 2).tolist()
+        losses = [self._loss_at(model, end, share, loaders["train"]) for share in shares]
+        model.load_state_dict(end)
+        rises = [loss - (1 - s) * losses[0] - s * losses[-1] for s, loss in zip(shares, losses, strict=True)]
+        self.barrier = max(rises[1:-1])
+
+    @torch.no_grad()
+    def _loss_at(self, model: nn.Module, end: dict, share: float, loader) -> float:
+        device = next(model.parameters()).device
+        for name, p in model.named_parameters():
+            p.copy_(torch.lerp(self.kept[name].to(device), end[name], share))
+        norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        momenta = [m.momentum for m in norms]
+        for m in norms:
+            m.reset_running_stats()
+            m.momentum = None  # the plain mean over batches
+            m.train()
+        batches = [send_to_device(batch, device) for batch in loader]
+        for batch in batches:
+            model(batch)
+        for m, momentum in zip(norms, momenta, strict=True):
+            m.momentum = momentum
+        model.eval()
+        total = sum(target_loss(model(b), b["labels"]).item() for b in batches)
+        return total / sum(count_targets(b["labels"]) for b in batches)
 
 
 def range_test(losses: list[float], rates: list[float], window: int = 5) -> dict[str, float | None]:

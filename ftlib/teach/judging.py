@@ -20,6 +20,7 @@ from ftlib.runs import frame, load_records
 from ftlib.teach.text import Text
 
 NEAR = 0.95  # "as good": this share of the best score
+CHOSEN_BY = "validation.balanced_accuracy"  # what a rate is chosen by where all of them were measured
 MEANING = {
     "supported": "the whole interval lies beyond the margin, on the side that the sentence names.",
     "contradicted": "the whole interval lies beyond the margin, on the other side.",
@@ -197,8 +198,62 @@ def rank(runs: pd.DataFrame, metric: str, arm: str, baseline: str, related: str 
     return Paired(arm, baseline, metric, runs.seed.nunique(), middle, float(low), float(high), float(p), float(seen))
 
 
-RULES = {"difference": paired, "over_all": over_all, "slope": slope, "cost": cost, "rank": rank, "ratio": ratio,
-         "further": further}  # fmt: skip
+def own_rates(runs: pd.DataFrame) -> pd.DataFrame:
+    """One run a shape and seed: at the rate that is best on validation on the *other* seeds; arms are named by shape.
+
+    All rates were measured on all seeds. Leaving out the seed that is judged keeps its noise out of the choice.
+    """
+    runs, kept = runs.assign(arm=runs.arm.str.partition("@")[0]), []
+    for _, shape in runs.groupby("arm"):
+        for seed, at_seed in shape.groupby("seed"):
+            means = shape[shape.seed != seed].groupby("lr")[CHOSEN_BY].mean()
+            kept.append(at_seed[at_seed.lr == means.idxmax()])
+    return pd.concat(kept)
+
+
+def tuned(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
+    """arm − baseline, each at its own rate."""
+    return paired(own_rates(runs), metric, arm, baseline)
+
+
+def speed(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
+    """log2 of the ratio of steps until both are as good, each at its own rate: 95 % of the lower of two best scores."""
+    name, ratios, runs = metric.removeprefix("validation."), {}, own_rates(runs)
+    for seed, pair in runs[runs.arm.isin([arm, baseline])].groupby("seed"):
+        curves = pair.set_index("arm").curve
+        target = NEAR * min(max(at[name] for at in curve) for curve in curves)
+        steps = curves.map(lambda curve, target=target: next(at["step"] for at in curve if at[name] >= target))
+        ratios[seed] = np.log2(steps[arm] / steps[baseline])
+    return _of(pd.Series(ratios), metric, arm, baseline)
+
+
+def over_rates(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
+    """arm − baseline in the mean over all rates of the grid: how well a shape does when nobody tuned its rate."""
+    shapes = runs.assign(arm=runs.arm.str.partition("@")[0])
+    rates = {name: sorted(set(shapes[shapes.arm == name].lr)) for name in (arm, baseline)}
+    if rates[arm] != rates[baseline]:
+        raise ValueError(f"a mean over rates compares the same rates, but there are {rates}: record what is missing")
+    return paired(shapes.groupby(["arm", "seed"], as_index=False)[metric].mean(), metric, arm, baseline)
+
+
+def regret(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
+    """On the task `arm`: the choice of shape and rate made there − the choice made on the task `baseline`.
+
+    The choice: the highest mean on validation among what was measured on both tasks; on `arm` itself without the seed
+    that is judged, on `baseline` over all seeds.
+    """
+    wide = runs.pivot(index=["task", "seed"], columns="arm", values=[CHOSEN_BY, metric])
+    both = [c for c in wide[metric] if wide[metric][c].notna().all()]
+    chosen, score = wide[CHOSEN_BY][both], wide[metric][both].loc[arm]
+    brought = chosen.loc[baseline].mean().idxmax()
+    lost = {s: score.loc[s, chosen.loc[arm].drop(s).mean().idxmax()] - score.loc[s, brought] for s in score.index}
+    return _of(pd.Series(lost), metric, f"chosen on {arm}", f"chosen on {baseline}")
+
+
+RULES = {
+    "difference": paired, "over_all": over_all, "slope": slope, "cost": cost, "rank": rank, "ratio": ratio,
+    "further": further, "tuned": tuned, "speed": speed, "over_rates": over_rates, "regret": regret,
+}  # fmt: skip
 
 
 def _of(values: pd.Series, metric: str, arm: str, baseline: str) -> Paired:

@@ -533,6 +533,19 @@ BUGS = [
         "The rate that is suggested is the one at which training breaks.",
         (RANGE,),
     ),
+    Bug(
+        "left on the way", "Waypoints", "strategies/schedules.py",
+        "        model.load_state_dict(end)\n        rises", "        rises",
+        "The model keeps statistics that were counted anew for the measurement.",
+        (f"{SCHEDULES}::test_watching_changes_nothing",),
+    ),
+    Bug(
+        "the barrier above nothing", "Waypoints", "strategies/schedules.py",
+        "[loss - (1 - s) * losses[0] - s * losses[-1] for", "[loss for",
+        "Every loss counts as a hill.",
+        (f"{SCHEDULES}::test_the_barrier_is_the_highest_rise_above_the_straight_line_between_the_ends",
+         f"{SCHEDULES}::test_a_linear_probe_has_no_hill_on_its_way_since_its_loss_is_convex"),
+    ),
     # ---- models
     Bug(
         "not divided by the standard deviation", "models", "models/image.py",

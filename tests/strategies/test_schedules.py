@@ -29,7 +29,7 @@ from transformers import (
     get_wsd_schedule,
 )
 
-from ftlib.strategies.full import Full, LayerRates
+from ftlib.strategies.full import Full, LayerRates, LinearProbe
 from ftlib.strategies.schedules import (
     Constant,
     Cosine,
@@ -40,6 +40,7 @@ from ftlib.strategies.schedules import (
     Restarts,
     StepDecay,
     WarmupStableDecay,
+    Waypoints,
     range_test,
     scales,
 )
@@ -308,3 +309,49 @@ def test_a_range_test_of_a_real_run():
 def test_bad_knobs_are_one_sentence(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+# Waypoints
+
+
+def walked(strategy, at=0.5, steps=20, lr=1e-2):
+    """(weights at the end, barrier) of a run that is watched."""
+    watch = Waypoints(at=at)
+    model, _ = fit(net(), data(), combine(strategy, watch), steps=steps, lr=lr, verbose=False)
+    return weights(model), watch.barrier
+
+
+def test_watching_changes_nothing():
+    plain, _ = fit(net(), data(), Cosine(), steps=20, lr=1e-2, verbose=False)
+    assert same(walked(Cosine())[0], weights(plain))
+
+
+def test_a_linear_probe_has_no_hill_on_its_way_since_its_loss_is_convex():
+    assert walked(LinearProbe(), lr=0.5)[1] <= 1e-6
+
+
+def test_the_barrier_is_the_highest_rise_above_the_straight_line_between_the_ends():
+    model, watch = net(bn=False), Waypoints(points=3)
+    start = {name: p.detach().clone() for name, p in model.named_parameters()}
+    with torch.no_grad():
+        for p in model.parameters():
+            p.mul_(-1)  # the mirror image: half-way all weights are 0, and the loss is log 3
+    watch.kept = start
+    watch.finish(model, {"train": data()})
+
+    def loss(share):
+        twin = net(bn=False)
+        twin.load_state_dict({name: (1 - 2 * share) * p for name, p in start.items()})
+        logits, labels = zip(*[(twin.eval()(batch), batch["labels"]) for batch in data()])
+        return nn.functional.cross_entropy(torch.cat(logits), torch.cat(labels)).item()
+
+    rises = [loss(a) - (1 - a) * loss(0) - a * loss(1) for a in (0.25, 0.5, 0.75)]
+    assert watch.barrier == pytest.approx(max(rises), abs=1e-5)
+
+
+def test_a_run_that_ended_before_the_waypoint_has_no_barrier():
+    watch = Waypoints(at=0.9)
+    watch.finish(net(), {"train": data()})
+    assert watch.barrier == 0.0
+    with pytest.raises(ValueError, match=r"at is a share of the steps in \(0, 1\), but it is 1.5"):
+        Waypoints(at=1.5)
