@@ -1,6 +1,6 @@
 # The kit's commands; `make` alone lists them. Where there is no make, setup_env.py says what to call instead.
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test notebooks record release clean
+.PHONY: help setup lab test notebooks record release bench clean
 
 # The first of these that runs and is 3.11, 3.12 or 3.13. `make lab PYTHON=/path/to/python` takes another.
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
@@ -9,6 +9,7 @@ PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; d
 SETUP = $(or $(PYTHON),$(error No Python 3.11, 3.12 or 3.13 found: install one, or say PYTHON=/path/to/python)) setup_env.py
 
 VENV_PYTHON = $(firstword $(wildcard .venv/bin/python .venv/Scripts/python.exe) .venv/bin/python)
+BENCH_PYTHON = $(subst .venv/,.venv-bench/,$(VENV_PYTHON))
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -31,6 +32,10 @@ record: ## run what is missing of the recorded grids (GRID=01_full: only that on
 release: ## write student, teacher and nbgrader copies into build/release (LESSON_ARGS=01_full: only that lesson)
 	@$(SETUP) setup && $(VENV_PYTHON) lessons/release.py $(LESSON_ARGS)
 
+bench: ## measure fit beside other frameworks: hours on a quiet computer, or minutes (BENCH_ARGS="--fraction 0.1")
+	@$(SETUP) setup && $(VENV_PYTHON) bench/environment.py && $(BENCH_PYTHON) -m bench.peers $(BENCH_ARGS) \
+		&& $(VENV_PYTHON) -m bench.other && $(VENV_PYTHON) -m bench.report
+
 clean: ## remove the environment and everything else that the set-up and the tests made here
-	rm -rf .venv build ftlib.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv .venv-bench build ftlib.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

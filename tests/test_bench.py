@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -51,7 +52,7 @@ def test_a_ratio_is_of_the_same_round_and_the_median_is_quoted_with_its_range():
 @pytest.mark.parametrize(("times", "fastai", "wanted"), [(20, 20, []), (20, 19.9, ["fastai"]), (1, 30, [*PEERS[:2]])])
 def test_a_goal_is_met_against_each_peer_or_not(times, fastai, wanted):
     found = report.compared(block(times=times, fastai=fastai), "head", "plain")[1]
-    assert report.failed("head", "plain", found) == wanted
+    assert list(report.failed("head", "plain", found)) == wanted
     line = next(
         line for line in report.speed(block(times=times, fastai=fastai), "plain").splitlines() if "20 ep" in line
     )
@@ -60,7 +61,8 @@ def test_a_goal_is_met_against_each_peer_or_not(times, fastai, wanted):
 
 def test_trainer_with_bf16_has_a_goal_of_its_own():
     rows = block("text", times=3.1, **{BF16: 2.1})
-    assert report.failed("text", "plain", report.compared(rows, "text", "plain")[1]) == []
+    assert report.failed("text", "plain", report.compared(rows, "text", "plain")[1]) == {}
+    assert "| Trainer, bf16 |" in report.speed(rows, "plain") and BF16 not in report.speed(block("text"), "plain")
     assert BF16 in cases.competitors("text", "plain", True) and BF16 not in cases.competitors("text", "plain", False)
     assert BF16 not in cases.competitors("text", "tuned", True) + cases.competitors("head", "plain", True)
 
@@ -93,6 +95,10 @@ def test_a_score_is_compared_by_pairs_and_noise_is_no_difference():
     assert {who: one.better for who, one in found.items()} == {"Trainer": False, "Lightning": True, "fastai": False}
     assert report.score(found["Lightning"]).startswith("0.850 (+0.050 ± 0.00")
     assert "no: Lightning higher" in report.quality(rows, "plain")
+    assert report.failed("head", "plain", found)["Lightning"] == "1.00"  # too slow already
+    assert report.failed("head", "plain", {"Lightning": replace(found["Lightning"], ratios=[30])}) == {
+        "Lightning": "scores higher"
+    }
     assert "one round only" in report.quality(block(), "plain")
 
 

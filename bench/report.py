@@ -1,0 +1,178 @@
+"""bench/results.jsonl → the measured part of docs/benchmarks.md.
+
+    .venv/bin/python -m bench.report
+
+A ratio is a peer's seconds divided by ours of the same round: the median over the rounds, and from where to where they
+reach. A goal is met by a median. Scores are compared seed by seed; "equal" is what a 95 % interval cannot tell apart.
+"""
+
+import statistics
+from dataclasses import dataclass
+
+from bench.cases import BF16, CASES, OURS, PEERS, RESULTS, ROOT, TABLES, blocks, competitors, goal, read
+from ftlib.compare import interval
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- measured: bench/report.py writes from here -->", "<!-- to here -->"
+COLUMNS = (PEERS[0], BF16, *PEERS[1:])
+
+
+@dataclass
+class Compared:
+    """One competitor in one case of one table, over the rounds."""
+
+    ratios: list[float]  # its seconds / ours
+    scores: list[float]
+    ours: list[float]  # our scores
+
+    @property
+    def ratio(self) -> float:
+        return statistics.median(self.ratios)
+
+    @property
+    def difference(self) -> tuple[float, float, float]:
+        """(mean, low, high) of its score minus ours, paired by seed."""
+        return interval([a - b for a, b in zip(self.scores, self.ours)])
+
+    @property
+    def better(self) -> bool:
+        """Whether it ends in a higher score than ours, beyond noise: then its seconds bought something."""
+        return len(self.scores) > 1 and self.difference[1] > 0
+
+
+def compared(rows: list[dict], case: str, table: str) -> tuple[list[dict], dict[str, Compared]]:
+    """(our rows, {who: Compared}) of the complete blocks, on the largest share of the data that was measured."""
+    found = {key: block for key, block in blocks(rows).items() if key[:2] == (case, table)}
+    found = {k: block for k, block in found.items() if set(competitors(case, table, False)) <= set(block)}
+    most = max((key[-1] for key in found), default=0)
+    whole = [block for key, block in sorted(found.items()) if key[-1] == most]
+    out = {}
+    for who in COLUMNS:
+        if used := [block for block in whole if who in block]:
+            out[who] = Compared(
+                [block[who]["seconds"] / block[OURS]["seconds"] for block in used],
+                [block[who]["score"] for block in used],
+                [block[OURS]["score"] for block in used],
+            )
+    return [block[OURS] for block in whole], out
+
+
+def failed(case: str, table: str, peers: dict[str, Compared]) -> dict[str, str]:
+    """{whom the goal was not reached against: why}. Being fast is worth nothing at a lower score."""
+    slow = {who: f"{one.ratio:.2f}" for who, one in peers.items() if one.ratio < goal(case, table, who)}
+    return {who: "scores higher" for who, one in peers.items() if one.better} | slow
+
+
+def columns(rows: list[dict], table: str) -> list[str]:
+    """Whoever was measured in a table, in their order."""
+    seen = {who for case in CASES for who in compared(rows, case, table)[1]}
+    return [who for who in COLUMNS if who in seen]
+
+
+def spread(values: list[float], form: str = ".2f") -> str:
+    """1.85 (1.80 to 1.92)"""
+    middle = f"{statistics.median(values):{form}}"
+    return middle if len(values) < 2 else f"{middle} ({min(values):{form}} to {max(values):{form}})"
+
+
+def lines(head: list[str], body: list[list[str]]) -> str:
+    """A Markdown table."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *body])
+
+
+def speed(rows: list[dict], table: str) -> str:
+    """The table of ratios."""
+    body, shown = [], columns(rows, table)
+    for case, about in CASES.items():
+        ours, peers = compared(rows, case, table)
+        if not ours:
+            continue
+        cells = [spread(peers[who].ratios) if who in peers else "–" for who in shown]
+        wanted = f"{about.goals[table]:g}" + (f", bf16 {goal(case, table, BF16):g}" if BF16 in peers else "")
+        why = ", ".join(" ".join(pair) for pair in failed(case, table, peers).items())
+        seconds = spread([row["seconds"] for row in ours], ".1f")
+        body.append([about.title, seconds, *cells, f"at least {wanted}", f"no: {why}" if why else "yes"])
+    return lines(["work", "ours, s", *shown, "goal", "met"], body)
+
+
+def quality(rows: list[dict], table: str) -> str:
+    """The table of scores."""
+    body, shown = [], columns(rows, table)
+    for case, about in CASES.items():
+        ours, peers = compared(rows, case, table)
+        if not ours:
+            continue
+        cells = [score(peers[who]) if who in peers else "–" for who in shown]
+        higher = [who for who, one in peers.items() if one.better]
+        verdict = "one round only" if len(ours) < 2 else f"no: {', '.join(higher)} higher" if higher else "yes"
+        mean = statistics.mean(row["score"] for row in ours)
+        body.append([about.title, ours[0]["metric"].replace("_", " "), f"{mean:.3f}", *cells, verdict])
+    return lines(["work", "score", "ours", *shown, "ours as good, within noise"], body)
+
+
+def score(one: Compared) -> str:
+    """0.712 (+0.003 ± 0.020): the mean, and its difference from ours with half the 95 % interval."""
+    mean, low, high = one.difference
+    about = f"{mean:+.3f}" if len(one.scores) < 2 else f"{mean:+.3f} ± {(high - low) / 2:.3f}"
+    return f"{statistics.mean(one.scores):.3f} ({about})"
+
+
+def others(rows: list[dict]) -> str:
+    """The table of the small measurements; of the same one made twice, the later."""
+    body = []
+    for row in {row["measure"]: row for row in rows if "measure" in row}.values():
+        limit = row["goal"]
+        met = "–" if limit is None else "yes" if row["value"] <= limit else "no"
+        wanted = "–" if limit is None else f"at most {limit:g} {row['unit']}"
+        body.append([row["measure"], f"{row['value']:.3g} {row['unit']}", wanted, met])
+    return lines(["measurement", "value", "goal", "met"], body)
+
+
+def origin(rows: list[dict], table: str) -> str:
+    """Where the numbers of a table come from, in a sentence or two."""
+    used = [row for case in CASES for row in compared(rows, case, table)[0]]
+    made = [row["provenance"] for row in used]
+    if not made:
+        return "Not measured yet."
+    versions = made[-1]["versions"]
+    named = ", ".join(f"{name} {versions[name]}" for name in ("torch", "transformers", "pytorch-lightning", "fastai"))
+    peaks = ", ".join(
+        f"{spread(sorted({m['gflops'][name] for m in made}), '.3g')} GFLOP/s in {name}" for name in made[-1]["gflops"]
+    )
+    shares = " and ".join(f"{100 * share:g} %" for share in sorted({row["fraction"] for row in used}))
+    dates = " to ".join(sorted({min(m["date"] for m in made), max(m["date"] for m in made)}))
+    return (
+        f"{made[-1]['device']}, threads: {made[-1]['threads']}, matrix products {peaks}; {named}; rounds: "
+        f"{len({row['round'] for row in used})}, examples: {shares}; {dates}."
+    )
+
+
+def render(rows: list[dict]) -> str:
+    """Everything that was measured, as Markdown."""
+    parts = []
+    for letter, (table, title) in zip("ab", TABLES.items()):
+        parts += [f"## Table {letter}: {title}", origin(rows, table)]
+        if any(compared(rows, case, table)[0] for case in CASES):
+            parts += [speed(rows, table), quality(rows, table)]
+    parts += ["## Other measurements"]
+    parts += [others(rows) if any("measure" in row for row in rows) else "Not measured yet."]
+    return "\n\n".join(parts)
+
+
+def updated(page: str, rows: list[dict]) -> str:
+    """The page with its measured part made anew."""
+    before, _, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"{PAGE} has lost the comments between which the tables stand: {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n\n{render(rows)}\n\n{END}{after}"
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.write_text(updated(PAGE.read_text(encoding="utf-8"), read(RESULTS)), encoding="utf-8")
+    print(f"{PAGE.relative_to(ROOT)} is up to date.")
+
+
+if __name__ == "__main__":
+    main()
