@@ -33,7 +33,7 @@ def frozen_stages(model: nn.Module) -> int:
 
 
 class PrefixCache:
-    """Called with a training batch, it adds batch["prefix"] = (model, k, h), from which `Model.features` goes on."""
+    """Called with a training batch, it adds batch["prefix"] = (stages, k, h), from which `Model.features` goes on."""
 
     def __init__(self, model: nn.Module, strategy: Strategy, loaders: dict, say=print):
         """loaders: as `fit` has them, to know how many examples there are. say: where it reports what it does."""
@@ -63,7 +63,7 @@ class PrefixCache:
                 return batch
         else:
             h = together([self.rows[key] for key in keys], batch)
-        return {**batch, "prefix": (self.model, k, h)}
+        return {**batch, "prefix": (self.model.stages, k, h)}
 
     def _keep(self, k: int, keys: list[bytes], h: Tensor, batch: dict) -> bool:
         """Store what is new; False, and no cache from then on, where it can do no good."""

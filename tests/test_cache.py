@@ -171,6 +171,6 @@ def test_what_is_kept_for_one_model_is_not_used_by_another():
     student, teacher, batch = tiny().eval(), tiny().eval(), next(iter(Pictures()))
     with torch.no_grad():
         student.stages[0][0].weight.zero_()
-        kept = {**batch, "prefix": (student, 1, student.forward_to(1, batch))}
+        kept = {**batch, "prefix": (student.stages, 1, student.forward_to(1, batch))}
         assert torch.equal(teacher(kept), teacher(batch))
         assert torch.equal(student(kept), student(batch)) and not torch.equal(student(kept), teacher(kept))

@@ -63,10 +63,10 @@ class Model(nn.Module):
     def features(self, batch: dict) -> Tensor:
         """What the head reads: (B, D), or (B, T, D) for a language model.
 
-        Where batch["prefix"] = (model, k, h) of this very model, the first k stages are not run again (see cache).
+        Where batch["prefix"] = (stages, k, h) of these very stages, the first k are not run again (see ftlib.cache).
         """
         owner, k, h = batch.get("prefix", (None, 0, None))
-        if owner is not self:
+        if owner is not self.stages:
             k, h = 0, self.inputs(batch)
         return self.pool(self.run(h, batch, k, len(self.stages)), batch)
 

@@ -400,7 +400,7 @@ BUGS = [
     ),
     Bug(
         "one model's activations used by another", "cache", "models/base.py",
-        "if owner is not self:", "if owner is None:",
+        "if owner is not self.stages:", "if owner is None:",
         "A teacher goes on from what the student's stages gave.",
         (f"{CACHE}::test_what_is_kept_for_one_model_is_not_used_by_another",),
     ),
