@@ -1,6 +1,7 @@
 """The exercises of 02_freezing: change a budget, implement freezing and unfreezing, investigate recorded runs."""
 
 from functools import partial
+from numbers import Real
 
 import pandas as pd
 import torch
@@ -23,14 +24,17 @@ READ_OFF = 0.06  # points: the board shows three decimals of a score
 def budget(answer) -> str:
     """The smallest k for which weights, gradients and AdamW's means of Lite0 stay within the budget."""
     k = answer() if callable(answer) else answer
-    if not isinstance(k, int) or not 0 <= k <= len(STAGES):
+    if k is None:
+        return "Your function gave None: did you `return` the number?"
+    if not isinstance(k, Real) or k != int(k) or not 0 <= k <= len(STAGES):
         return f"k is a whole number of stages, 0 to {len(STAGES)}, but you gave {k!r}."
+    k = int(k)
     right = next(i for i in range(len(STAGES) + 1) if training_bytes(i) <= BUDGET)
     if k == right:
         return ""
     need = f"With k = {k} the training needs {training_bytes(k) / 1e6:.1f} MB"
     if training_bytes(k) > BUDGET:
-        return f"{need}, more than {BUDGET / 1e6:.0f} MB. Freeze more stages: which of them has the most parameters?"
+        return f"{need}, more than {BUDGET / 1e6:.0f} MB. It freezes stages 0 to {k - 1}: freeze more of them."
     return f"{need}: that fits, but so does a smaller k, which leaves more to be trained. Which stage may learn too?"
 
 
@@ -50,19 +54,24 @@ def freeze(function) -> str:
         hint = _flags(model, k) or _modes(model, k) or _kept(model, k)
         if hint:
             return hint
+    function(model, 1)  # after the call with k = 2
+    if _flags(model, 1) or _modes(model, 1):
+        return ("After a call with k = 2 and one with k = 1, the second stage should learn again: set every stage to "
+                "what it should be, with requires_grad_(True) and train() where it learns.")  # fmt: skip
     return ""
 
 
 def _flags(model: nn.Module, k: int) -> str:
     learns = [all(p.requires_grad for p in stage.parameters()) for stage in model.stages]
     if not all(p.requires_grad for p in model.head.parameters()):
-        return "The head is frozen too: it is fresh and must learn, or nothing does."
+        return "The head is frozen too: it is fresh and random, so it must learn."
     if all(learns):
-        typo = any("require_grad" in vars(part) or "requires_grad" in vars(part) for part in model.modules())
+        names = {"require_grad", "requires_grad", "requires_grad_"}
+        typo = any(names & set(vars(part)) for part in model.modules())
         typo = typo or any("require_grad" in vars(p) for p in model.parameters())
-        more = " You set an attribute that PyTorch never reads." if typo else ""
+        more = " You set an attribute that PyTorch never reads: call stage.requires_grad_(False)." if typo else ""
         return (
-            f"Nothing is frozen: every weight still asks for a gradient.{more} Call requires_grad_(False) on a stage."
+            f"Nothing is frozen for k = {k}: every weight still asks for a gradient.{more} Which stages do you reach?"
         )
     wanted = [i >= k for i in range(len(learns))]
     if learns != wanted:
@@ -119,8 +128,9 @@ def _net() -> _Net:
 
 def awake(function) -> str:
     """`function(progress, stages, share)` says how many last stages learn."""
-    if function(0.01, 6, 0.5) != 0:
-        return "At the beginning only the head learns: for progress 0.01 the answer is 0."
+    if (got := function(0.01, 6, 0.5)) != 0:
+        return ("At the beginning only the head learns: for progress 0.01 the answer is 0, and yours is "
+                f"{got!r}. Count the stages that learn, not those that sleep.")  # fmt: skip
     if (end := function(0.99, 6, 0.5)) != 6:
         return f"Near the end all 6 stages learn, and no more than there are: yours gives {end} for progress 0.99."
     if (late := function(0.51, 6, 0.5)) != 6:
@@ -153,9 +163,12 @@ def cheapest(function) -> str:
         return ("The arm with the fewest parameters has a mean near full's, but its interval reaches far below the "
                 "margin: we cannot say that it is good enough. Look at the lower end of the interval.")  # fmt: skip
     if got == "many":
-        return "That arm scores best, but it is not the cheapest that is good enough: sort by trained parameters."
+        return ("That arm scores best, but it is not the cheapest that is good enough. Do you go by trained parameters, and "
+                "is it −margin with which you compare the lower end?")  # fmt: skip
     if got == "full":
         return "A cheaper arm is within the margin of full: its whole interval lies above −margin."
+    if isinstance(got, str) and ": " in got:
+        return f"Your code stopped with {got}."
     if got != "some":
         return f"Return the name of an arm, here 'some', not {got!r}."
     if (got := ask(_runs({"full": (9000, [0.0] * 6), "few": (10, poor)}))) != "full":
@@ -191,15 +204,20 @@ def _runs(arms: dict) -> pd.DataFrame:
 
 def board(points) -> str:
     """By how many hundredths of macro-F1 training the top is ahead of training the bottom on the reviews."""
-    points, ahead = float(points() if callable(points) else points), {}
+    points, ahead = points() if callable(points) else points, {}
+    if isinstance(points, tuple):
+        return "Write the number with a point: 3.5."
+    points = float(points)
     for task in ("sentiment/amazon", "elpv"):
-        for metric in ("test.macro_f1", "test.accuracy"):
+        for metric in ("test.macro_f1", "test.accuracy", "test.balanced_accuracy"):
             ahead[task, metric] = 100 * paired(_recorded().query("task == @task"), metric, "top", "bottom").mean
     right = ahead["sentiment/amazon", "test.macro_f1"]
     if abs(points - right) < READ_OFF:
         return ""
     if abs(100 * points - right) < READ_OFF:
         return "The difference is right, but in points it is a hundred times as much: 0.01 of macro-F1 is one point."
+    if abs(100 * points + right) < READ_OFF:
+        return "That is what the board says: turn the sign round, and take it times 100."
     if abs(points + right) < READ_OFF:
         return "The size is right, the sign is not: the board says bottom − top, the task asks for top − bottom."
     for (task, metric), value in ahead.items():
