@@ -2,10 +2,12 @@
 
     logits = forward_from(k, h, batch),   h = forward_to(k, batch)   kept for each example, as long as nothing changes
 
-It is used where it is right, by what is seen at each step and not by what a strategy promises: stages count as frozen
-while none of their weights is trained and all of their modules are in evaluation mode (else BatchNorm moves, dropout
-draws). An example is found by the digest of its input, so changed data are another example; a changed weight or buffer
-empties the cache (PyTorch counts the writes to a tensor; only those through `.data` escape it).
+It is used where it is right, by what is seen at each step and not by what a strategy promises. Stages count as frozen
+while none of their weights is trained, nor one outside of stages and head (a prompt, say, that feeds them), and all of
+their modules are in evaluation mode (else BatchNorm moves, dropout draws). An example is found by the digest of its
+input, so changed data are another example; a written weight or buffer empties the cache; and h is used only by the
+model, and for the tensors, that it was made of. What it cannot see: weights written through `.data`, and settings that
+are no tensors, such as an adapter that is switched off.
 
 It saves the forward pass through the prefix from the second epoch on; freezing alone saves the backward pass.
 
@@ -21,11 +23,15 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ftlib.strategy import Strategy, owners
 
+READ = ("pixels", "input_ids", "attention_mask")  # what stages read of a batch
 SHARE = 0.25  # of the free memory: the rest is for training
 
 
 def frozen_stages(model: nn.Module) -> int:
     """How many first stages stand still at this moment: no weight trained, every module in evaluation mode."""
+    known = {*model.stages.parameters(), *model.head.parameters()}
+    if any(p.requires_grad and p not in known for p in model.parameters()):
+        return 0  # it may change what the stages see
     for k, stage in enumerate(model.stages):
         if any(p.requires_grad for p in stage.parameters()) or any(m.training for m in stage.modules()):
             return k
@@ -33,49 +39,59 @@ def frozen_stages(model: nn.Module) -> int:
 
 
 class PrefixCache:
-    """Called with a training batch, it adds batch["prefix"] = (stages, k, h), from which `Model.features` goes on."""
+    """Called with a training batch, it adds batch["prefix"], from which `Model.features` goes on.
+
+    It holds (stages, k, h, [(name, tensor, version)] of what h was made of). Batches need "pixels", or "input_ids"
+    padded on the right; others pass through as they are.
+    """
 
     def __init__(self, model: nn.Module, strategy: Strategy, loaders: dict, say=print):
         """loaders: as `fit` has them, to know how many examples there are. say: where it reports what it does."""
-        self.model, self.say = model, say
+        self.model, self.say, self.said = model, say, set()
         sizes = [len(getattr(loader, "dataset", ())) for loader in loaders.values()]
-        self.most = sum(sizes) if all(sizes) else None  # examples that there can be; None: not known
-        self.rows: dict[bytes, Tensor] = {}  # digest of the input -> h of one example
-        self.state, self.tensors, self.bytes, self.said = None, [], 0, set()
+        self.most = sum(sizes) if sizes and all(sizes) else None  # examples that there can be; None: not known
         self.on = hasattr(model, "forward_to") and not getattr(model, "whole", False)
         if self.on and owners(strategy, "transform"):
             self.on = False  # the same example would be another one each time
+        self._empty()
+
+    def _empty(self, state: tuple | None = None, tensors: list | None = None) -> None:
+        """Forget every example; from now on it is about these tensors (kept alive: no other gets the same id)."""
+        self.state, self.tensors, self.bytes = state, tensors, 0
+        self.rows: dict[bytes, Tensor] = {}  # digest of the input -> h of one example
 
     @torch.no_grad()
     def __call__(self, batch: dict) -> dict:
         """The batch with the output of the frozen stages, or as it is where there is nothing to save."""
         k = frozen_stages(self.model) if self.on else 0
-        if k == 0:
+        keys = digests(batch) if k else []
+        if not keys:
+            self._empty()
             return batch
         tensors = [t for stage in self.model.stages[:k] for t in (*stage.parameters(), *stage.buffers())]
         if (state := (k, *((id(t), t.data_ptr(), t._version) for t in tensors))) != self.state:
-            self.state, self.tensors, self.bytes = state, tensors, 0  # kept alive: no other tensor gets its id
-            self.rows.clear()
-        keys = digests(batch)
-        if not all(key in self.rows for key in keys):
+            self._empty(state, tensors)
+        if all(key in self.rows for key in keys):
+            h = together([self.rows[key] for key in keys], batch)
+        else:
             h = self.model.forward_to(k, batch)
             if not self._keep(k, keys, h, batch):
                 return batch
-        else:
-            h = together([self.rows[key] for key in keys], batch)
-        return {**batch, "prefix": (self.model.stages, k, h)}
+        made_of = [(name, batch[name], batch[name]._version) for name in READ if name in batch]
+        return {**batch, "prefix": (self.model.stages, k, h, made_of)}
 
     def _keep(self, k: int, keys: list[bytes], h: Tensor, batch: dict) -> bool:
         """Store what is new; False, and no cache from then on, where it can do no good."""
         if self.most is not None and len(self.rows) >= self.most:
             return self._off("the examples change from one epoch to the next, as under augmentation")
         new = {key: row for key, row in zip(keys, apart(h, batch)) if key not in self.rows}
-        size = sum(row.numel() * row.element_size() for row in new.values())
-        expected = size / max(len(new), 1) * (self.most or len(self.rows) + len(new))
-        if max(expected, self.bytes + size) > SHARE * free_memory(h.device):
+        size = self.bytes + sum(row.numel() * row.element_size() for row in new.values())
+        count = len(self.rows) + len(new)
+        expected = size / count * max(self.most or 0, count)
+        if expected > SHARE * (free_memory(h.device) + self.bytes):
             return self._off(f"{expected / 1e6:,.0f} MB would be more than a quarter of the free memory")
         self.rows |= new
-        self.bytes += size
+        self.bytes = size
         if k not in self.said:
             self.said.add(k)
             of = f"{self.most:,} examples, {expected / 1e6:,.1f} MB" if self.most else "each example seen"
@@ -83,19 +99,31 @@ class PrefixCache:
         return True
 
     def _off(self, why: str) -> bool:
-        self.on, self.state, self.bytes = False, None, 0
-        self.rows.clear()
+        self.on = False
+        self._empty()
         self.say(f"frozen stages are computed anew at each step: {why}")
         return False
 
 
 def digests(batch: dict) -> list[bytes]:
-    """One digest an example: of its pixels, or of its tokens without the pads."""
+    """One digest an example: of its pixels, or of its tokens without the pads. Empty where there is neither, or where
+    pads stand on the left."""
     if "pixels" in batch:
-        rows = batch["pixels"].cpu().contiguous().numpy()
+        rows = batch["pixels"].detach().cpu().contiguous()
+    elif "input_ids" in batch:
+        mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"]))
+        if (mask[:, 1:] > mask[:, :-1]).any():
+            return []
+        rows = [ids[:n].contiguous() for ids, n in zip(batch["input_ids"].cpu(), lengths(batch))]
     else:
-        rows = [ids[:n] for ids, n in zip(batch["input_ids"].cpu().numpy(), lengths(batch))]
-    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
+        return []
+    return [_digest(row) for row in rows]
+
+
+def _digest(row: Tensor) -> bytes:
+    found = hashlib.blake2b(f"{row.dtype} {tuple(row.shape)}".encode(), digest_size=16)
+    found.update(row.view(torch.uint8).numpy())  # as bytes, whatever the number format
+    return found.digest()
 
 
 def apart(h: Tensor, batch: dict) -> list[Tensor]:

@@ -6,6 +6,7 @@ covers the sampling of the data too. Choices are made on validation; the test sp
 
 import hashlib
 import json
+import math
 import os
 import platform
 import subprocess
@@ -168,7 +169,7 @@ def _execute(spec: Spec, verbose: bool) -> dict:
         "spec": asdict(spec),
         "scores": scores,
         "curve": curve,
-        "measured": {f"{k}.{name}": v for k, state in memory.items() for name, v in state.items() if type(v) is float},
+        "measured": {f"{k}.{name}": v for k, state in memory.items() for name, v in state.items() if _is_number(v)},
         "first_losses": losses[:KEEP_LOSSES],
         "steps": done,
         "parameters": {"trainable": trainable, "total": total, "bytes": 4 * trainable},
@@ -176,6 +177,11 @@ def _execute(spec: Spec, verbose: bool) -> dict:
         "memory": peak,
         "provenance": provenance(model),
     }
+
+
+def _is_number(value) -> bool:
+    """Whether a strategy has measured it: a float that stands for something."""
+    return type(value) is float and math.isfinite(value)
 
 
 def provenance(model: torch.nn.Module) -> dict:

@@ -51,7 +51,8 @@ def fit(
     many validations without a lower "nll"; the weights of the lowest come back. cache: what frozen first stages give is
     computed once an example, which changes the result by rounding at most (see ftlib.cache). With `checkpoint` (a file)
     the state is written every `save_every` steps: killed at any moment and called again with the same arguments, `fit`
-    ends in the same weights. Raises FloatingPointError on a non-finite loss, MemoryError if a batch does not fit.
+    ends in the same weights (up to rounding where frozen stages are kept). Raises FloatingPointError on a non-finite
+    loss, MemoryError if a batch does not fit.
     """
     if steps < 0 or accumulate < 1 or lr < 0:
         raise ValueError(f"fit needs steps >= 0, accumulate >= 1, lr >= 0, but got {steps}, {accumulate}, {lr}")
@@ -116,9 +117,7 @@ def fit(
             at = drawn[-1][0]
             window = [_with_n(batch) for _, items in drawn[me::world] for batch in items]
             window = [strategy.transform(to_device(batch, device)) for batch in window]
-        with clock("forward"), autocast(model, dtype):
-            window = [prefix(batch) for batch in window]
-        row = {"step": step, **_backward(accelerator, model, strategy, window, step, dtype, clock)}
+        row = {"step": step, **_backward(accelerator, model, strategy, window, step, dtype, clock, prefix)}
         with clock("optimizer"):
             row["grad_norm"] = nn.utils.clip_grad_norm_(model.parameters(), max_norm).item()
             row["lr"] = max((group["lr"] for group in optimizer.param_groups), default=0.0)
@@ -147,7 +146,7 @@ def fit(
     return model, history
 
 
-def _backward(accelerator, model, strategy, window, step, dtype, clock) -> dict:
+def _backward(accelerator, model, strategy, window, step, dtype, clock, prefix) -> dict:
     """Fill .grad with the gradient of Σ terms / n + penalty; n counts the whole window on all processes.
 
     Returns {"loss": the sum of the terms, "terms": {name: value}, "penalty": value}.
@@ -160,6 +159,7 @@ def _backward(accelerator, model, strategy, window, step, dtype, clock) -> dict:
     values, grads = Counter(), {term: {} for term in sorted(n)}
     for batch in window:
         with clear_memory_error(batch), clock("forward"), autocast(model, dtype):
+            batch = prefix(batch)
             terms = {term: total / max(n[term], 1) for term, total in strategy.loss(model, batch).items()}
             penalty = torch.as_tensor(strategy.penalty(model, batch)) / len(everywhere)
         for name, value in {**terms, "penalty": penalty}.items():

@@ -103,16 +103,18 @@ def test_it_gives_what_computing_anew_gives_and_runs_a_frozen_stage_once_an_exam
 )
 def test_the_three_models_learn_the_same_with_it(task, model, options, k, batch_size):
     """Dropout in the stages that learn, texts padded to another length in each pass, batches drawn anew."""
-    task, ends, said = tasks.load(task, seed=0, **options), [], []
+    task, ends, said, calls = tasks.load(task, seed=0, **options), [], [], {False: 0, True: 0}
     for on in (False, True):
         torch.manual_seed(0)
         learner = models.load(model, task)
+        learner.stages[0].register_forward_hook(lambda *args, on=on: calls.update({on: calls[on] + 1}))
         loader = task.loader("train", tokenizer=learner.tokenizer, batch_size=batch_size, shuffle=True)
         learner, history = fit(
             learner, loader, FreezeFirst(k), steps=8, lr=1e-4, cache=on, precision="float32", verbose=False
         )
         said.append([row["loss"] for row in history])
         ends.append(torch.cat([p.detach().flatten() for p in learner.stages[k:].parameters()]))
+    assert calls == {False: 8, True: 3}  # three batches are an epoch
     torch.testing.assert_close(said[1], said[0], rtol=1e-4, atol=1e-5)
     assert (ends[1] - ends[0]).abs().mean() < 1e-3 * 8 * 1e-4  # of the eight steps of 1e-4 that AdamW took
 
@@ -135,7 +137,9 @@ def test_augmentation_switches_it_off():
 
 
 def test_stages_that_wake_are_no_longer_kept():
-    assert_equal(*both(lambda: GradualUnfreezing(0.8), steps=15))
+    uncached, cached = both(lambda: GradualUnfreezing(0.8), steps=15)
+    assert_equal(uncached, cached)
+    assert 12 <= cached[2] < uncached[2]
 
 
 def test_little_memory_switches_it_off_and_it_says_so(monkeypatch, capsys):
@@ -166,11 +170,89 @@ def test_a_stage_counts_as_frozen_only_in_evaluation_mode():
     assert cache.frozen_stages(model) == 1
 
 
+def test_it_goes_with_accumulation_and_a_resumed_run_ends_alike(tmp_path):
+    def go(**more):
+        return fit(tiny(), Pictures(), FreezeFirst(1), lr=1e-2, accumulate=2, verbose=False, **{"steps": 8, **more})[0]
+
+    torch.testing.assert_close(weights(go()), weights(go(cache=False)), rtol=1e-4, atol=1e-6)
+
+    def broken(model):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go(checkpoint=tmp_path / "c", save_every=2, validate=broken, every=5)
+    torch.testing.assert_close(
+        weights(go(checkpoint=tmp_path / "c", save_every=2)), weights(go()), rtol=1e-4, atol=1e-6
+    )
+
+
+@dataclass
+class Cyclic(Strategy):
+    """Stage 0 stands still, learns, and stands still again."""
+
+    def before_step(self, model, progress):
+        still = not 0.3 < progress < 0.6
+        model.stages[0].requires_grad_(not still).train(not still)
+
+
+def test_a_stage_that_learned_in_between_is_not_the_one_that_was_kept():
+    assert_equal(*both(Cyclic, steps=20))
+
+
+@dataclass
+class OtherPictures(Strategy):
+    """Its loss shows the model other pictures than the batch holds, and then some in which the pixels were written."""
+
+    def loss(self, model, batch):
+        darker = model({**batch, "pixels": batch["pixels"] * 0.5})
+        batch["pixels"].mul_(0.7)
+        return {"loss": nn.functional.cross_entropy(darker + model(batch), batch["labels"], reduction="sum")}
+
+
+def test_what_is_kept_is_not_used_for_other_pictures():
+    assert_equal(*both(lambda: combine(FreezeFirst(1), OtherPictures())))
+
+
+class Prompted(Tiny):
+    """A picture that is learned is added to each one."""
+
+    def inputs(self, batch):
+        return batch["pixels"] + self.prompt
+
+
+def test_a_weight_that_feeds_the_stages_from_outside_keeps_them_from_being_kept():
+    def make():
+        model = tiny()
+        model.__class__, model.prompt = Prompted, nn.Parameter(torch.zeros(1, 8, 8))
+        return model
+
+    uncached, cached = both(LinearProbe, make=make)
+    assert_equal(uncached, cached)
+    assert cached[1]["prompt"].abs().sum() > 0
+
+
+@pytest.mark.parametrize("change", ["no inputs that it knows", "pads on the left"])
+def test_a_batch_that_it_cannot_tell_apart_passes_through(change):
+    model = tiny().eval()
+    model.stages.requires_grad_(False)
+    ids, mask = torch.arange(6).view(2, 3), torch.tensor([[1, 1, 1], [0, 1, 1]])
+    batch = {"x": torch.ones(2)} if change.startswith("no") else {"input_ids": ids, "attention_mask": mask}
+    assert cache.PrefixCache(model, Strategy(), {})(batch) is batch
+
+
+def test_pictures_in_bfloat16_and_of_another_shape_are_told_apart():
+    pixels = torch.zeros(1, 1, 4, 4, dtype=torch.bfloat16)
+    keys = [cache.digests({"pixels": p})[0] for p in (pixels, pixels.view(1, 1, 2, 8), pixels.half())]
+    assert len(set(keys)) == 3
+
+
 def test_what_is_kept_for_one_model_is_not_used_by_another():
     """A teacher that sees the batch of its student, for example."""
     student, teacher, batch = tiny().eval(), tiny().eval(), next(iter(Pictures()))
+    student.stages.requires_grad_(False)
     with torch.no_grad():
         student.stages[0][0].weight.zero_()
-        kept = {**batch, "prefix": (student.stages, 1, student.forward_to(1, batch))}
+        kept = cache.PrefixCache(student, Strategy(), {})(batch)
+        assert kept["prefix"][1] == 2
         assert torch.equal(teacher(kept), teacher(batch))
         assert torch.equal(student(kept), student(batch)) and not torch.equal(student(kept), teacher(kept))

@@ -51,11 +51,23 @@ def test_a_frozen_depthwise_weight_gets_no_gradient_and_passes_one_on():
     assert conv.weight.grad is None and x.grad.abs().sum() > 0
 
 
+def test_a_gradient_of_the_gradient_is_pytorchs():
+    torch.manual_seed(0)
+    plain = nn.Conv2d(3, 3, 3, padding=1, groups=3, bias=False)
+    ends = []
+    for conv in (plain, quicken(nn.Sequential(copy.deepcopy(plain)))[0]):
+        x = torch.ones(2, 3, 2, 2, requires_grad=True)
+        (g,) = torch.autograd.grad(conv(x).pow(2).sum(), [conv.weight], create_graph=True)
+        ends.append(torch.autograd.grad(g.pow(2).sum(), [x])[0])
+    torch.testing.assert_close(ends[1], ends[0])
+
+
 def test_only_plain_depthwise_convolutions_of_stride_one_are_replaced():
     convs = nn.Sequential(
         nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1, groups=2), nn.Conv2d(4, 4, 3, 2, 1, groups=4),
         nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 8, 3, padding=1, groups=4), nn.Conv2d(4, 4, 3, padding=1, groups=4),
         nn.Conv2d(4, 4, 3, padding="same", groups=4, bias=False), nn.Conv2d(1, 1, 3, padding=1, bias=False),
+        nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False, padding_mode="reflect"),
     )  # fmt: skip
     assert not [c for c in quicken(convs) if type(c) is not nn.Conv2d]  # of the sixth, the bias is the reason
 

@@ -330,7 +330,7 @@ MISTAKES = [
     ("02_freezing/awake", share_ignored, "After `share` of the training everything learns"),
     ("02_freezing/awake", wrong_pieces, "is cut into 7 equal parts"),
     ("02_freezing/cheapest", by_the_mean, "Look at the lower end of the interval"),
-    ("02_freezing/cheapest", the_best, "it is not the cheapest that is good enough"),
+    ("02_freezing/cheapest", the_best, "it is not the cheapest that will do"),
     ("02_freezing/cheapest", never_cheaper, "A cheaper arm is within the margin of full"),
     ("02_freezing/cheapest", must_be_inside, "An arm that is better than full is good enough"),
     ("02_freezing/cheapest", nothing_left, "the answer is 'full', not None"),

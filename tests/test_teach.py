@@ -482,7 +482,9 @@ def test_a_claim_file_is_complete(file):
     for part in [said] + [{**said, **more} for more in said.get("also", [])]:
         assert part["by"] in judging.RULES and part["direction"] in ("higher", "lower")
         assert part["margin"] >= 0 and set(part["contrast"]) == {"arm", "baseline"}
-        assert (part["by"] in ("rank", "further")) == isinstance(part["metric"], str)  # rules over several tasks
+        assert (part["by"] in ("rank", "further", "regret")) == isinstance(
+            part["metric"], str
+        )  # rules over several tasks
         frame([run("full", 0, 0.5)]).query(part["filter"])
     assert f"{said['margin']:g}" in said["rule"]
 

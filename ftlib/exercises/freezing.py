@@ -163,8 +163,8 @@ def cheapest(function) -> str:
         return ("The arm with the fewest parameters has a mean near full's, but its interval reaches far below the "
                 "margin: we cannot say that it is good enough. Look at the lower end of the interval.")  # fmt: skip
     if got == "many":
-        return ("That arm scores best, but it is not the cheapest that is good enough. Do you go by trained parameters, and "
-                "is it −margin with which you compare the lower end?")  # fmt: skip
+        return ("That arm scores best, but it is not the cheapest that will do. Do you go by trained parameters, "
+                "and do you compare the lower end with −margin?")  # fmt: skip
     if got == "full":
         return "A cheaper arm is within the margin of full: its whole interval lies above −margin."
     if isinstance(got, str) and ": " in got:

@@ -63,10 +63,12 @@ class Model(nn.Module):
     def features(self, batch: dict) -> Tensor:
         """What the head reads: (B, D), or (B, T, D) for a language model.
 
-        Where batch["prefix"] = (stages, k, h) of these very stages, the first k are not run again (see ftlib.cache).
+        Where batch["prefix"] = (stages, k, h, made_of) is of these very stages and of what the batch still holds, the
+        first k are not run again (see ftlib.cache).
         """
-        owner, k, h = batch.get("prefix", (None, 0, None))
-        if owner is not self.stages:
+        owner, k, h, made_of = batch.get("prefix", (None, 0, None, ()))
+        same = all(batch.get(name) is t and t._version == v and not t.requires_grad for name, t, v in made_of)
+        if owner is not self.stages or not same:
             k, h = 0, self.inputs(batch)
         return self.pool(self.run(h, batch, k, len(self.stages)), batch)
 

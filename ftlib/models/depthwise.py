@@ -11,17 +11,16 @@ Letters: B examples, C channels, H x W positions, K the side of a filter.
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 SMALL = 16  # positions, H · W: from 5 x 5 on, oneDNN is as fast
-SLOW = not torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+SLOW = torch.backends.cpu.get_cpu_capability() == "AVX2"  # where it was measured; with AVX-512 oneDNN is fast
 
 
 class Depthwise(nn.Conv2d):
     """A depthwise nn.Conv2d of stride 1 that keeps its size; the same but for how its weight gradient is computed."""
 
     def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        plain = x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu")
+        plain = x.ndim != 4 or x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu")
         if plain or not SLOW or x.shape[-2] * x.shape[-1] > SMALL or not torch.is_grad_enabled():
             return super()._conv_forward(x, weight, bias)
         return _Depthwise.apply(x, weight, self.padding)  # (B, C, H, W)
@@ -32,17 +31,18 @@ class _Depthwise(torch.autograd.Function):
     def forward(ctx, x: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.padding = padding
-        return F.conv2d(x, weight, None, 1, padding, 1, x.shape[1])
+        return F.conv2d(x, weight, None, 1, padding, 1, len(weight))
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, g: Tensor):
         x, weight = ctx.saved_tensors
         dx = dw = None
         if ctx.needs_input_grad[0]:
-            dx = torch.nn.grad.conv2d_input(x.shape, weight, g, 1, ctx.padding, 1, x.shape[1])
+            dx = nn.grad.conv2d_input(x.shape, weight, g, 1, ctx.padding, 1, len(weight))
         if ctx.needs_input_grad[1]:
-            dw = weight_gradient(x, g, weight.shape[-1], ctx.padding)
+            twice = torch.is_grad_enabled()  # a gradient of this gradient will be asked for: PyTorch's own has one
+            args = (x, weight.shape, g, 1, ctx.padding, 1, len(weight))
+            dw = nn.grad.conv2d_weight(*args) if twice else weight_gradient(x, g, weight.shape[-1], ctx.padding)
         return dx, dw, None
 
 
@@ -61,8 +61,8 @@ def quicken(net: nn.Module) -> nn.Module:
     """Let the network's plain depthwise convolutions of stride 1 be `Depthwise`: its tensors stay what they are."""
     for module in net.modules():
         if type(module) is nn.Conv2d and module.groups == module.in_channels == module.out_channels > 1:
-            keeps = all(k == 2 * p + 1 for k, p in zip(module.kernel_size, module.padding) if not isinstance(p, str))
-            square = module.kernel_size[0] == module.kernel_size[1] and module.padding != "same"
+            keeps = module.padding == tuple(k // 2 for k in module.kernel_size) and module.kernel_size[0] % 2
+            square = module.kernel_size[0] == module.kernel_size[1] and module.padding_mode == "zeros"
             if keeps and square and module.stride == module.dilation == (1, 1) and module.bias is None:
                 module.__class__ = Depthwise
     return net

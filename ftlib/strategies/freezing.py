@@ -17,9 +17,10 @@ beginning gives an example can be kept (ftlib.cache). Freezing the end saves nei
 from dataclasses import dataclass, field
 
 import torch
+from accelerate.utils import send_to_device
 from torch import nn
 
-from ftlib.strategy import Strategy, target_loss
+from ftlib.strategy import Strategy, count_targets, target_loss
 
 
 @dataclass
@@ -68,7 +69,7 @@ class TuneOnly(Strategy):
 class GradualUnfreezing(Strategy):
     """The head learns alone at first; then the stages wake one after the other, the last one first."""
 
-    share: float = 0.5  # of the training, after which everything learns; ULMFiT wakes one an epoch
+    share: float = 0.5  # of the training, cut into one part more than there are stages; ULMFiT wakes one an epoch
     role = "freezing"
 
     def __post_init__(self):
@@ -76,17 +77,21 @@ class GradualUnfreezing(Strategy):
             raise ValueError(f"share must lie in (0, 1], but it is {self.share}: for 0 use Full()")
         self.learns: dict[str, bool] = {}  # what is trained at all: another part of a combination may freeze some
 
+    def prepare(self, model: nn.Module) -> nn.Module:
+        self.learns = {}  # another phase, or another model, begins anew
+        return model
+
     def awake(self, progress: float, stages: int) -> int:
         """How many last stages learn: 0 at first, one more after each equal part of `share`, in the end all."""
         return min(int(progress / self.share * (stages + 1)), stages)
 
     def before_step(self, model: nn.Module, progress: float) -> None:
         if not self.learns:
-            self.learns = {name: p.requires_grad for name, p in model.named_parameters()}
+            self.learns = {name: p.requires_grad for name, p in model.stages.named_parameters()}
         asleep = len(model.stages) - self.awake(progress, len(model.stages))
         for i, stage in enumerate(model.stages):
             for name, p in stage.named_parameters():
-                p.requires_grad_(i >= asleep and self.learns[f"stages.{i}.{name}"])
+                p.requires_grad_(i >= asleep and self.learns[f"{i}.{name}"])
             if i < asleep:
                 stage.eval()
 
@@ -98,7 +103,7 @@ class BiasOnly(Strategy):
     role = "freezing"
 
     def prepare(self, model: nn.Module) -> nn.Module:
-        return _train_only(model, lambda module, name: name == "bias")
+        return _train_only(model, lambda module, name: name.endswith("bias"))
 
     def before_step(self, model: nn.Module, progress: float) -> None:
         for module in model.stages.modules():
@@ -126,28 +131,38 @@ def _train_only(model: nn.Module, wanted) -> nn.Module:
 
 
 def _is_norm(module: nn.Module) -> bool:
-    """BatchNorm, LayerNorm, GroupNorm, RMSNorm and their like, by the name of their class."""
-    return "Norm" in type(module).__name__
+    """BatchNorm, LayerNorm, GroupNorm, RMSNorm and their like, by the name of their class; no block that holds one."""
+    return "Norm" in type(module).__name__ and not any(p for child in module.children() for p in [*child.parameters()])
 
 
 def relative_gradient_norms(model: nn.Module, batches) -> list[float]:
     """‖gradient‖ / ‖weights‖ of each stage, mean over the batches: the larger, the more a stage is asked to change.
 
-    Lee et al. (2023) choose what to tune by it, and set layer-wise rates in proportion. The model is not changed.
+    Lee et al. (2023) choose what to tune by it, and set layer-wise rates in proportion. Weights, flags and modes are
+    left as they were. Raises ValueError without a batch.
     """
-    flags = [p.requires_grad for p in model.parameters()]
-    model.requires_grad_(True).eval()
-    sums, count = torch.zeros(len(model.stages)), 0
-    for batch in batches:
-        loss = target_loss(model(batch), batch["labels"]) / len(batch["labels"])
-        for i, stage in enumerate(model.stages):
-            weights = list(stage.parameters())
-            grads = torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
-            length = torch.cat([g.flatten() for g in grads if g is not None]).norm()
-            sums[i] += (length / torch.cat([w.detach().flatten() for w in weights]).norm()).cpu()
-        count += 1
-    for p, flag in zip(model.parameters(), flags, strict=True):
-        p.requires_grad_(flag)
-    if not count:
+    batches, device = list(batches), next(model.parameters()).device
+    if not batches:
         raise ValueError("relative gradient norms need at least one batch, but there was none")
-    return (sums / count).tolist()
+    flags, modes = [p.requires_grad for p in model.parameters()], [m.training for m in model.modules()]
+    model.requires_grad_(True).eval()
+    weights, sums = [[*stage.parameters()] for stage in model.stages], torch.zeros(len(model.stages))
+    try:
+        for batch in batches:
+            batch = send_to_device(batch, device)
+            loss = target_loss(model(batch), batch["labels"]) / count_targets(batch["labels"])
+            each = iter(torch.autograd.grad(loss, list(model.stages.parameters()), allow_unused=True))
+            for i, own in enumerate(weights):
+                grads = [next(each) for _ in own]
+                sums[i] += (_length([g for g in grads if g is not None]) / _length(own).clamp(min=1e-12)).cpu()
+    finally:
+        for p, flag in zip(model.parameters(), flags, strict=True):
+            p.requires_grad_(flag)
+        for module, mode in zip(model.modules(), modes, strict=True):
+            module.training = mode
+    return (sums / len(batches)).tolist()
+
+
+def _length(tensors: list) -> torch.Tensor:
+    """The length of all of them as one vector; 0 for none."""
+    return torch.cat([t.detach().flatten() for t in tensors]).norm() if tensors else torch.zeros(())

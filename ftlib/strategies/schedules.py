@@ -248,14 +248,18 @@ class Waypoints(Strategy):
     statistics are counted anew at every point, since the mean of two networks' statistics fits neither.
     """
 
-    at: float = 3 / 7  # share of the steps; the end of the second of Restarts' three cycles
+    at: float = 3 / 7  # share of the steps; without a warmup the end of the second of Restarts' three cycles
     points: int = 5  # between the two ends
 
     def __post_init__(self):
         if not 0 < self.at < 1:
             raise ValueError(f"at is a share of the steps in (0, 1), but it is {self.at}: 0.5 is half-way")
         self.kept: dict[str, Tensor] = {}
-        self.barrier = 0.0
+        self.barrier = math.nan
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        self.kept, self.barrier = {}, math.nan  # a later phase is a walk of its own
+        return model
 
     def before_step(self, model: nn.Module, progress: float) -> None:
         if progress >= self.at and not self.kept:  # the weights before the first step of the next cycle

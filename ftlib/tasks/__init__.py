@@ -36,7 +36,7 @@ def load(name: str, *, seed: int = 0, n: int | None = None, shuffled: bool = Fal
     family's file. "elpv+noise3" is a task whose pictures are corrupted, see `corruptions`. Raises a ValueError on a
     name, option or n that does not exist, and an assets.AssetError where the data has not been fetched.
     """
-    plain, _, corruption = name.partition("+")
+    plain, plus, corruption = name.partition("+")
     if plain not in names():
         raise ValueError(f"there is no task {plain!r}: choose one of {', '.join(names())}")
     family, _, domain = plain.partition("/")
@@ -45,7 +45,7 @@ def load(name: str, *, seed: int = 0, n: int | None = None, shuffled: bool = Fal
         can = ", ".join(known) or "none"
         raise ValueError(f"{family} has no option {', '.join(unknown)}: its options are {can}")
     task = CATALOG[family].load(domain or None, seed=seed, n=n, **options)
-    if corruption:
+    if plus:
         if task.kind != "image":
             raise ValueError(f"{plain} has no pictures to corrupt: leave out the part from + on")
         for name_of, part in task.splits.items():

@@ -29,6 +29,8 @@ def corrupt(pixels: Tensor, index: Tensor, name: str) -> Tensor:
     like; ValueError on any other."""
     if name not in NAMES:
         raise ValueError(f"there is no corruption {name!r}: choose {', '.join(STRENGTHS)} and a strength, 1 to 5")
+    if min(pixels.shape[-2:]) < 16:
+        raise ValueError(f"pictures to be corrupted need 16 pixels a side, but these have {tuple(pixels.shape[-2:])}")
     kind, knob = name[:-1], STRENGTHS[name[:-1]][int(name[-1]) - 1]
     return _noise(pixels, index, knob) if kind == "noise" else _WAYS[kind](pixels, knob)
 

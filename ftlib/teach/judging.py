@@ -242,6 +242,7 @@ def regret(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
     The choice: the highest mean on validation among what was measured on both tasks; on `arm` itself without the seed
     that is judged, on `baseline` over all seeds.
     """
+    runs = runs[runs.task.isin([arm, baseline])]
     wide = runs.pivot(index=["task", "seed"], columns="arm", values=[CHOSEN_BY, metric])
     both = [c for c in wide[metric] if wide[metric][c].notna().all()]
     chosen, score = wide[CHOSEN_BY][both], wide[metric][both].loc[arm]

@@ -361,7 +361,7 @@ BUGS = [
     ),
     Bug(
         "wakes what another part froze", "GradualUnfreezing", "strategies/freezing.py",
-        'i >= asleep and self.learns[f"stages.{i}.{name}"])', "i >= asleep)",
+        'i >= asleep and self.learns[f"{i}.{name}"])', "i >= asleep)",
         "The base under an adapter is trained.",
         (f"{FREEZING}::test_gradual_unfreezing_does_not_wake_what_another_part_froze",),
     ),
@@ -387,10 +387,21 @@ BUGS = [
     ),
     Bug(
         "found by number instead of content", "cache", "cache.py",
-        "    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]",
-        '    return [bytes([int(i)]) for i in batch["index"]]',
+        "    return [_digest(row) for row in rows]", '    return [bytes([int(i)]) for i in batch["index"]]',
         "An augmented picture gets the features of the plain one.",
         (f"{CACHE}::test_changed_pictures_are_other_examples",),
+    ),
+    Bug(
+        "used for pictures that it was not made of", "cache", "models/base.py",
+        "if owner is not self.stages or not same:", "if owner is not self.stages:",
+        "A loss that shows the model another picture gets the answer for the first one.",
+        (f"{CACHE}::test_what_is_kept_is_not_used_for_other_pictures",),
+    ),
+    Bug(
+        "a prompt that never learns", "cache", "cache.py",
+        "if any(p.requires_grad and p not in known for p in model.parameters()):", "if False:",
+        "What feeds the stages from outside is computed without a gradient.",
+        (f"{CACHE}::test_a_weight_that_feeds_the_stages_from_outside_keeps_them_from_being_kept",),
     ),
     Bug(
         "train mode counts as frozen", "cache", "cache.py",
@@ -400,7 +411,7 @@ BUGS = [
     ),
     Bug(
         "one model's activations used by another", "cache", "models/base.py",
-        "if owner is not self.stages:", "if owner is None:",
+        "if owner is not self.stages or not same:", "if owner is None or not same:",
         "A teacher goes on from what the student's stages gave.",
         (f"{CACHE}::test_what_is_kept_for_one_model_is_not_used_by_another",),
     ),
@@ -562,7 +573,7 @@ BUGS = [
     Bug(
         "the depthwise gradient of neighbours swapped", "models", "models/depthwise.py",
         "out=out[i * size + j])", "out=out[j * size + i])",
-        "Every filter learns the mirror image of what it should.",
+        "Every filter learns the transpose of what it should.",
         ("test_depthwise.py::test_outputs_and_gradients_are_pytorchs", ),
     ),
     # ---- tasks

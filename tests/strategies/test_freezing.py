@@ -77,6 +77,16 @@ def test_gradual_unfreezing_does_not_wake_what_another_part_froze():
     assert not {n for n in moved(combine(GradualUnfreezing(0.5), FreezeFirst(1))) if n.startswith("stages.0")}
 
 
+def test_a_later_phase_and_another_model_wake_anew():
+    strategy = GradualUnfreezing(0.5)
+    fit(net(), data(), combine(strategy, FreezeFirst(1)), steps=4, lr=1e-2, verbose=False)
+    assert not strategy.learns["0.0.weight"]
+    model = net()
+    before = weights(model)
+    fit(model, data(), strategy, steps=12, lr=1e-2, verbose=False)  # with what it remembers
+    assert changed(before, weights(model)) == set(before)
+
+
 def test_trained_parameters_of_lite0_by_the_formula():
     task = tasks.load("digits/optical", n=20, size=32)
     stages, head = [928, 896, 13_968, 39_712, 198_480, 446_784, 1_652_640, 605_440, 412_160], 1280 * 10 + 10
@@ -93,6 +103,7 @@ def test_relative_gradient_norms_are_gradient_over_weights_and_change_nothing():
     before, batches = weights(model), list(data())[:2]
     got = relative_gradient_norms(model, batches)
     assert same(before, weights(model)) and not any(p.requires_grad for p in model.stages.parameters())
+    assert model.training
     want = torch.zeros(2)
     for batch in batches:
         twin = net().eval()
