@@ -12,6 +12,8 @@ soon as it is there, so a benchmark that was killed goes on; bench/report.py mak
 import argparse
 import gc
 import importlib
+import random
+import subprocess
 import time
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
@@ -82,16 +84,18 @@ def measure(who: str, case: str, table: str, number: int, fraction: float) -> di
 
 
 def where(model: torch.nn.Module) -> dict:
-    """Versions, device, threads, commit, date, and what the machine can do at most."""
+    """Versions, device, threads, commit, the library's code, date, and what the machine can do at most."""
     found = provenance(model)
     found["versions"] |= {name: version(name) for name in ("pytorch-lightning", "fastai")}
     found["device"] += f", {torch.backends.cpu.get_cpu_capability()}" if device().type == "cpu" else ""
+    code = subprocess.run(["git", "rev-parse", "--short", "HEAD:ftlib"], capture_output=True, text=True, cwd=ROOT)
+    found["code"] = code.stdout.strip()
     return found | {"gflops": {name: round(peak(getattr(torch, name)), 1) for name in ("float32", "bfloat16")}}
 
 
 def same_machine(a: dict, b: dict) -> bool:
-    """Whether rows with these origins may stand in one table."""
-    return all(a[key] == b[key] for key in ("versions", "device", "threads"))
+    """Whether rows with these origins may stand in one table: same versions, machine, threads and library."""
+    return all(a.get(key) == b.get(key) for key in ("versions", "device", "threads", "code"))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -112,12 +116,11 @@ def main(arguments: list[str] | None = None) -> None:
         return
     here = where(prepare(todo[0][0], 0, 0.0).start)
     if any(not same_machine(row["provenance"], here) for row in rows if "case" in row):
-        raise SystemExit(f"{asked.results} is of other versions or another machine: move it away, and call again.")
+        raise SystemExit(f"{asked.results} is of other versions, another library or machine: move it away, and call again.")
     print(f"{here['device']}, {here['threads']} threads, matrix products: {here['gflops']} GFLOP/s", flush=True)
     for case, table, number in todo:
         who = competitors(case, table, has_bf16)
-        turn = number % len(who)  # nobody is always the first, or always after the same one
-        for name in who[turn:] + who[:turn]:
+        for name in random.Random(number).sample(who, len(who)):  # nobody is always first, or after the same one
             row = measure(name, case, table, number, asked.fraction)
             append(row | {"provenance": here}, asked.results)
             print(f"{case:7}{table:6} round {number}  {name:14}{row['seconds']:8.2f} s  {row['score']:.3f}", flush=True)
