@@ -116,7 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
         return
     here = where(prepare(todo[0][0], 0, 0.0).start)
     if any(not same_machine(row["provenance"], here) for row in rows if "case" in row):
-        raise SystemExit(f"{asked.results} is of other versions, another library or machine: move it away, and call again.")
+        raise SystemExit(f"{asked.results} is of other code, other versions or another machine: move it away.")
     print(f"{here['device']}, {here['threads']} threads, matrix products: {here['gflops']} GFLOP/s", flush=True)
     for case, table, number in todo:
         who = competitors(case, table, has_bf16)
