@@ -6,6 +6,7 @@ could say. Each panel also shows itself where no kernel runs, as words and, if i
 
 from ftlib.widgets.board import Board, board
 from ftlib.widgets.panel import Panel
+from ftlib.widgets.playground import Playground, playground
 from ftlib.widgets.questions import predict, quiz
 
-__all__ = ["Board", "Panel", "board", "predict", "quiz"]
+__all__ = ["Board", "Panel", "Playground", "board", "playground", "predict", "quiz"]
