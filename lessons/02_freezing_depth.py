@@ -113,8 +113,8 @@ for name in ("elpv", "elpv+noise3", "elpv+contrast5"):
     rows.append(torch.cat(list(cells), dim=1))
 plots.image(
     torch.cat(rows).numpy(),
-    "Three rows of the same eight solar cells: as they are; with noise, in which fine cracks can hardly be seen; and nearly "
-    "uniform grey, with 15 % of the contrast.",
+    "Three rows of the same eight solar cells: as they are; with noise, in which fine cracks "
+    "can hardly be seen; and nearly uniform grey, with 15 % of the contrast.",
 )
 
 # %% tags=["nbval-check-output"]
