@@ -253,6 +253,17 @@ def everything_in_eval(model, k):
     model.eval()
 
 
+def asleep_for_good(model, k):
+    for stage in model.stages[:k]:
+        stage.requires_grad_(False).eval()
+
+
+def a_method_overwritten(model, k):
+    for stage in model.stages[:k]:
+        stage.requires_grad_ = False
+        stage.eval()
+
+
 def frozen_after_a_reset(model, k):
     for stage in model.stages[:k]:
         stage.requires_grad_(False).eval()
@@ -318,14 +329,19 @@ MISTAKES = [
     ("02_freezing/budget", 5, "With k = 5 the training needs 50.9 MB, more than 30 MB"),
     ("02_freezing/budget", lambda: 9, "that fits, but so does a smaller k"),
     ("02_freezing/budget", 12, "k is a whole number of stages, 0 to 9"),
+    ("02_freezing/budget", 6.5, "k is a whole number of stages, 0 to 9"),
+    ("02_freezing/budget", lambda: None, "did you `return` the number?"),
     ("02_freezing/freeze", typo, "You set an attribute that PyTorch never reads"),
     ("02_freezing/freeze", lambda model, k: None, "Nothing is frozen"),
+    ("02_freezing/freeze", asleep_for_good, "the second stage should learn again"),
+    ("02_freezing/freeze", a_method_overwritten, "You set an attribute that PyTorch never reads"),
     ("02_freezing/freeze", train_mode, "BatchNorm's statistics move with every batch"),
     ("02_freezing/freeze", head_too, "The head is frozen too"),
     ("02_freezing/freeze", one_more, "For k = 1 the stages [0] should stand still, but you froze [0, 1]"),
     ("02_freezing/freeze", everything_in_eval, "only the frozen ones belong there"),
     ("02_freezing/freeze", frozen_after_a_reset, "frozen means bit-identical"),
     ("02_freezing/awake", from_the_start, "At the beginning only the head learns"),
+    ("02_freezing/awake", lambda p, stages, share: stages - int(p / share * (stages + 1)), "not those that sleep"),
     ("02_freezing/awake", beyond_the_last, "no more than there are: yours gives 13"),
     ("02_freezing/awake", share_ignored, "After `share` of the training everything learns"),
     ("02_freezing/awake", wrong_pieces, "is cut into 7 equal parts"),
@@ -334,6 +350,8 @@ MISTAKES = [
     ("02_freezing/cheapest", never_cheaper, "A cheaper arm is within the margin of full"),
     ("02_freezing/cheapest", must_be_inside, "An arm that is better than full is good enough"),
     ("02_freezing/cheapest", nothing_left, "the answer is 'full', not None"),
+    ("02_freezing/board", (3, 5), "Write the number with a point"),
+    ("02_freezing/board", lambda: -top_on_the_board() / 100, "turn the sign round, and take it times 100"),
     ("02_freezing/board", 55.0, "Choose Task sentiment/amazon and Measure macro-F1"),
     ("02_freezing/board", lambda: -top_on_the_board(), "the sign is not"),
     ("02_freezing/board", lambda: top_on_the_board() / 100, "a hundred times as much"),
