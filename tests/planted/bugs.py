@@ -319,7 +319,7 @@ BUGS = [
     ),
     # ---- freezing
     Bug(
-        "require_grad for requires_grad", "FreezeFirst", "strategies/freezing.py",
+        "require_grad for requires_grad in freezing", "FreezeFirst", "strategies/freezing.py",
         "model.stages[: self.k].requires_grad_(False)", "model.stages[: self.k].require_grad = False",
         "An attribute is set that PyTorch never reads: nothing is frozen.",
         (f"{FREEZING}::test_the_first_k_stages_stand_still_and_the_rest_learns",
@@ -366,7 +366,7 @@ BUGS = [
         (f"{FREEZING}::test_gradual_unfreezing_does_not_wake_what_another_part_froze",),
     ),
     Bug(
-        "BatchNorm left in train mode", "BiasOnly", "strategies/freezing.py",
+        "statistics that move while biases learn", "BiasOnly", "strategies/freezing.py",
         "            if _is_norm(module):\n                module.eval()\n", "            pass\n",
         "Statistics move although only biases should.",
         (f"{FREEZING}::test_biases_only_leaves_weights_and_statistics_alone",),
