@@ -114,7 +114,7 @@ ends.round(3)
 # *Far* can mean many things: other labels, other objects, other cameras. We change only the last: the same solar cells, with
 # noise, or with 15 % of their contrast. (Five kinds at five strengths: `ftlib.load_task("elpv+blur2")` and so on.) Two
 # cautions: a loss of contrast is undone by BatchNorm's averages alone, which the probe keeps frozen; and noise makes the task
-# harder for every arm, not only farther.
+# harder for every arm, not only farther. Images: Deitsch et al., CC BY-NC-SA 4.0.
 
 # %%
 rows = []

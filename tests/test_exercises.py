@@ -264,10 +264,14 @@ def a_method_overwritten(model, k):
         stage.eval()
 
 
+def moving(stage, x, y):
+    stage[0].weight.data.add_(0.1)
+
+
 def frozen_after_a_reset(model, k):
     for stage in model.stages[:k]:
         stage.requires_grad_(False).eval()
-        stage.register_forward_hook(lambda module, x, y: module[0].weight.data.add_(0.1))
+        stage.register_forward_hook(moving)
 
 
 def from_the_start(progress, stages, share):
@@ -330,7 +334,7 @@ MISTAKES = [
     ("02_freezing/budget", lambda: 9, "that fits, but so does a smaller k"),
     ("02_freezing/budget", 12, "k is a whole number of stages, 0 to 9"),
     ("02_freezing/budget", 6.5, "k is a whole number of stages, 0 to 9"),
-    ("02_freezing/budget", lambda: None, "did you `return` the number?"),
+    ("02_freezing/budget", lambda: None, "did you return the number?"),
     ("02_freezing/freeze", typo, "You set an attribute that PyTorch never reads"),
     ("02_freezing/freeze", lambda model, k: None, "Nothing is frozen"),
     ("02_freezing/freeze", asleep_for_good, "the second stage should learn again"),
@@ -343,7 +347,7 @@ MISTAKES = [
     ("02_freezing/awake", from_the_start, "At the beginning only the head learns"),
     ("02_freezing/awake", lambda p, stages, share: stages - int(p / share * (stages + 1)), "not those that sleep"),
     ("02_freezing/awake", beyond_the_last, "no more than there are: yours gives 13"),
-    ("02_freezing/awake", share_ignored, "After `share` of the training everything learns"),
+    ("02_freezing/awake", share_ignored, "of the training everything learns: with share 0.5"),
     ("02_freezing/awake", wrong_pieces, "is cut into 7 equal parts"),
     ("02_freezing/cheapest", by_the_mean, "Look at the lower end of the interval"),
     ("02_freezing/cheapest", the_best, "it is not the cheapest that will do"),
