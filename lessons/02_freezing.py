@@ -130,7 +130,7 @@ widgets.predict("02_freezing", "no-eval")
 
 # %%
 def drift(evaluation_mode: bool) -> float:
-    """How far the features of 64 images move, as a share of their length; only the head learns."""
+    """How far the features of 64 images move, as a share of their length: the head learns."""
     torch.manual_seed(0)
     model = ftlib.load_model("efficientnet-lite0", task)
     fixed = next(iter(task.loader("validation", batch_size=64)))
