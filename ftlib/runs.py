@@ -201,10 +201,16 @@ def provenance(model: torch.nn.Module) -> dict:
 
 @cache
 def _commit() -> str:
-    """The commit of the code that runs: asked once, since the files may change while a long recording goes on."""
-    git = ["git", "describe", "--always", "--dirty"]
-    found = subprocess.run(git, capture_output=True, text=True, cwd=Path(__file__).parent)
-    return found.stdout.strip() or "not in a git checkout"
+    """The commit of the code that runs: asked once, since the files may change while a long recording goes on.
+
+    "-dirty" says that the library differs from it; the results that are being recorded are no part of the library.
+    """
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no", ".")
+    return git("describe", "--always") + ("-dirty" if changed else "") or "not in a git checkout"
 
 
 def load_records(*sources: str | Path) -> list[dict]:

@@ -10,12 +10,12 @@ from torch import nn
 
 from ftlib import record
 from ftlib.compare import paired
+from ftlib.exercises._reading import points_read
 from ftlib.runs import load_runs
 
 # Parameters of Lite0's nine stages and of its two-class head, as lesson 02 prints them.
 STAGES, HEAD = (928, 896, 13_968, 39_712, 198_480, 446_784, 1_652_640, 605_440, 412_160), 2_562
 BUDGET, TRAINED, KEPT = 30e6, 16, 4  # bytes in all; of a trained parameter (with gradient and two means); of a frozen
-READ_OFF = 0.06  # points: the board shows three decimals of a score
 
 
 # Change: the smallest k within a budget of memory.
@@ -204,29 +204,17 @@ def _runs(arms: dict) -> pd.DataFrame:
 
 def board(points) -> str:
     """By how many hundredths of macro-F1 training the top is ahead of training the bottom on the reviews."""
-    points, ahead = points() if callable(points) else points, {}
-    if isinstance(points, tuple):
-        return "Write the number with a point: 3.5."
-    points = float(points)
+    runs, others = _recorded(), {}
     for task in ("sentiment/amazon", "elpv"):
-        for metric in ("test.macro_f1", "test.accuracy", "test.balanced_accuracy"):
-            ahead[task, metric] = 100 * paired(_recorded().query("task == @task"), metric, "top", "bottom").mean
-    right = ahead["sentiment/amazon", "test.macro_f1"]
-    if abs(points - right) < READ_OFF:
-        return ""
-    if abs(100 * points - right) < READ_OFF:
-        return "The difference is right, but in points it is a hundred times as much: 0.01 of macro-F1 is one point."
-    if abs(100 * points + right) < READ_OFF:
-        return "That is what the board says: turn the sign round, and take it times 100."
-    if abs(points + right) < READ_OFF:
-        return "The size is right, the sign is not: the board says bottom − top, the task asks for top − bottom."
-    for (task, metric), value in ahead.items():
-        if abs(points - value) < READ_OFF:
-            return f"That is {metric.removeprefix('test.')} on {task}: choose sentiment/amazon and macro-F1."
-    return (
+        for metric in ("macro_f1", "accuracy", "balanced_accuracy"):
+            value = 100 * paired(runs[runs.task == task], f"test.{metric}", "top", "bottom").mean
+            others[f"That is {metric} on {task}: choose sentiment/amazon and macro-F1."] = value
+    right, *_ = others.values()
+    return points_read(
+        points, right, others, ("top", "bottom"),
         "Choose Task sentiment/amazon and Measure macro-F1, and read the words below the figure: the difference of "
-        "bottom against top stands there. Times 100, it is in points."
-    )
+        "bottom against top stands there. Times 100, it is in points.",
+    )  # fmt: skip
 
 
 def _recorded() -> pd.DataFrame:

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from ftlib import models, record, tasks
 from ftlib.compare import paired
+from ftlib.exercises._reading import points_read
 from ftlib.runs import load_runs
 
 GOAL, MOST_STEPS = 0.55, 40  # nats on validation; guessing by the class shares gives 0.64
-READ_OFF = 0.06  # points: the board shows three decimals of a score
 CLOSE = {"rtol": 1e-6, "atol": 1e-9}  # everything small is computed in float64
 
 
@@ -242,24 +242,17 @@ def _runs(differences: dict[int, list[float]]) -> pd.DataFrame:
 
 def board(points) -> str:
     """By how many hundredths of macro-F1 full is ahead of the probe on the reviews with 800 examples."""
-    points, ahead = float(points() if callable(points) else points), {}
-    for task, metric in (("sentiment/amazon", "test.macro_f1"), ("elpv", "test.macro_f1")):
-        for n, runs in _recorded().query("task == @task").groupby("n"):
-            ahead[task, n] = 100 * paired(runs, metric, "full", "probe").mean
-    right = ahead["sentiment/amazon", 800]
-    if abs(points - right) < READ_OFF:
-        return ""
-    if abs(100 * points - right) < READ_OFF:
-        return "The difference is right, but in points it is a hundred times as much: 0.01 of macro-F1 is one point."
-    if abs(points + right) < READ_OFF:
-        return "The size is right, the sign is not: the board says probe − full, the task asks for full − probe."
-    for (task, n), value in ahead.items():
-        if abs(points - value) < READ_OFF:
-            return f"That is the difference on {task} with {n:g} examples: choose the Amazon reviews, and 800."
-    return (
+    others = {}
+    for task in ("sentiment/amazon", "elpv"):
+        for n, runs in sorted(_recorded().query("task == @task").groupby("n"), reverse=True):
+            hint = f"That is the difference on {task} with {n:g} examples: choose the Amazon reviews, and 800."
+            others[hint] = 100 * paired(runs, "test.macro_f1", "full", "probe").mean
+    right, *_ = others.values()
+    return points_read(
+        points, right, others, ("full", "probe"),
         "Choose Task sentiment/amazon, Training examples 800, Measure macro-F1, and read the words below the figure: "
-        "the probe's difference against full stands there. Times 100, it is in points."
-    )
+        "the probe's difference against full stands there. Times 100, it is in points.",
+    )  # fmt: skip
 
 
 def _recorded() -> pd.DataFrame:
