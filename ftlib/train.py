@@ -52,7 +52,7 @@ def fit(
     computed once an example, which changes the result by rounding at most (see ftlib.cache). With `checkpoint` (a file)
     the state is written every `save_every` steps: killed at any moment and called again with the same arguments, `fit`
     ends in the same weights (up to rounding where frozen stages are kept). Raises FloatingPointError on a non-finite
-    loss, MemoryError if a batch does not fit.
+    loss, with the `history` so far, and MemoryError if a batch does not fit.
     """
     if steps < 0 or accumulate < 1 or lr < 0:
         raise ValueError(f"fit needs steps >= 0, accumulate >= 1, lr >= 0, but got {steps}, {accumulate}, {lr}")
@@ -117,7 +117,11 @@ def fit(
             at = drawn[-1][0]
             window = [_with_n(batch) for _, items in drawn[me::world] for batch in items]
             window = [strategy.transform(to_device(batch, device)) for batch in window]
-        row = {"step": step, **_backward(accelerator, model, strategy, window, step, dtype, clock, prefix)}
+        try:
+            row = {"step": step, **_backward(accelerator, model, strategy, window, step, dtype, clock, prefix)}
+        except FloatingPointError as error:
+            error.history = history  # so that a range test that broke can still be read
+            raise
         with clock("optimizer"):
             row["grad_norm"] = nn.utils.clip_grad_norm_(model.parameters(), max_norm).item()
             row["lr"] = max((group["lr"] for group in optimizer.param_groups), default=0.0)

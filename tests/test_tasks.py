@@ -171,6 +171,16 @@ def test_smaller_subsets_are_nested_and_stratified(name):
     torch.testing.assert_close(here, there, atol=0.03, rtol=0)
 
 
+def test_a_part_of_what_is_held_out_is_stratified_and_training_stays_as_it_was():
+    few, whole = (tasks.load("sentiment/amazon", seed=2, n=50, held_out=k) for k in (60, None))
+    assert indices(few, "train") == indices(whole, "train")
+    for split in ("validation", "test"):
+        assert len(few.splits[split]) == 60 and set(indices(few, split)) < set(indices(whole, split))
+        shares = [task.splits[split].labels.float().mean().item() for task in (few, whole)]
+        assert abs(shares[0] - shares[1]) <= 1 / 60
+    assert len(tasks.load("sentiment/amazon", seed=2, held_out=10**6).splits["test"]) == len(whole.splits["test"])
+
+
 def test_any_first_part_of_an_even_order_is_stratified():
     strata = np.repeat([0, 1, 2], [70, 20, 10])
     order = strata[even_order(strata, np.random.default_rng(0))]
@@ -342,6 +352,7 @@ MISTAKES = [
     (("digits/mnist", {"size": 0}), "at least 8 pixels, not 0"),
     (("digits/optical", {"n": 5000}), "n=5000 .* choose 1 to 1146"),
     (("digits/optical", {"n": 0}), "n=0 .* choose 1 to 1146"),
+    (("digits/optical", {"held_out": 0}), "held_out=0 .* choose 1 or more"),
 ]
 
 

@@ -182,8 +182,9 @@ def test_a_loss_that_is_not_finite_names_the_step_and_the_examples():
     rows[37]["x"] = rows[37]["x"] * float("nan")
     with pytest.raises(
         FloatingPointError, match=r"step 2: the loss is nan on the examples \[32, 33, .*, 47\]: try a tenth"
-    ):
+    ) as caught:
         train(net(), DataLoader(rows, batch_size=16), steps=9)
+    assert [row["step"] for row in caught.value.history] == [0, 1]  # what came before is not lost
 
 
 def test_a_batch_that_does_not_fit_in_memory_says_what_to_do():

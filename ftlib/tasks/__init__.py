@@ -10,6 +10,7 @@ import torch
 
 from ftlib.tasks import digits, elpv, fashion, instructions, sentiment
 from ftlib.tasks.corruptions import corrupt
+from ftlib.tasks.splits import some_of
 from ftlib.tasks.task import IGNORED, SPLITS, Split, Task
 
 CATALOG = {  # family -> its module, which has DOMAINS and load(domain, seed, n, **options)
@@ -27,11 +28,14 @@ def names() -> list[str]:
     return [name for f, module in CATALOG.items() for name in (f, *(f"{f}/{d}" for d in module.DOMAINS))]
 
 
-def load(name: str, *, seed: int = 0, n: int | None = None, shuffled: bool = False, **options) -> Task:
+def load(
+    name: str, *, seed: int = 0, n: int | None = None, held_out: int | None = None, shuffled: bool = False, **options
+) -> Task:
     """A task by name: a family ("elpv", with all its domains) or one domain of it ("elpv/mono").
 
-    seed: fixes the splits and the subset. n: training examples, with the classes in their shares; validation
-    and test stay whole. shuffled: the training labels in random order, which nothing in the data can help to
+    seed: fixes the splits and the subset. n: training examples, with the classes in their shares. held_out: so many
+    of validation and of test at most, drawn in the same way, where a large model makes every example dear; by default
+    both stay whole. shuffled: the training labels in random order, which nothing in the data can help to
     fit (Zhang et al., ICLR 2017, 1611.03530: a test of what a model *can* fit). options: see `load` in the
     family's file. "elpv+noise3" is a task whose pictures are corrupted, see `corruptions`. Raises a ValueError on a
     name, option or n that does not exist, and an assets.AssetError where the data has not been fetched.
@@ -51,6 +55,12 @@ def load(name: str, *, seed: int = 0, n: int | None = None, shuffled: bool = Fal
         for name_of, part in task.splits.items():
             task.splits[name_of] = replace(part, inputs=corrupt(part.inputs, part.index, corruption))
         task.name = name
+    if held_out is not None:
+        if held_out < 1:
+            raise ValueError(f"held_out={held_out} examples were asked for: choose 1 or more, or leave it out")
+        for name_of in ("validation", "test"):
+            task.splits[name_of] = some_of(task.splits[name_of], held_out, seed)
+        task.options["held_out"] = held_out
     if shuffled:
         if task.kind == "lm":
             raise ValueError(f"{family} has answers instead of labels: shuffled=True needs a task with labels")

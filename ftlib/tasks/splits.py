@@ -69,6 +69,14 @@ def _unevenness(cut: np.ndarray, classes: np.ndarray) -> float:
     return max(abs(row[cut == k].mean() - row.mean()) for k in np.unique(cut) for row in here)
 
 
+def some_of(part: Split, n: int, seed: int) -> Split:
+    """At most n of the rows of a split, with the classes in their shares; the others do not exist any more."""
+    if n >= len(part):
+        return part
+    classes = part.labels.numpy() if not part.labels.is_floating_point() else np.zeros(len(part))
+    return part.take(np.sort(even_order(classes, np.random.default_rng([seed, SUBSET]))[:n]))
+
+
 def make_splits(
     whole: Split,
     rows: dict[str, np.ndarray],
