@@ -271,9 +271,9 @@ fig
 # %% [markdown]
 # ## 6. Peak or shape? (7 minutes)
 #
-# The experiment of this lesson: every shape at every peak, on the same six seeds. Digits: five shapes, four peaks over a factor
-# of 30, 40 steps. Solar cells (figure in depth): three shapes, three peaks, 30 steps. 200 examples, no warmup. **Predict
-# first:** from the worst to the best of four *peaks*, or from the worst to the best of five *shapes* (each at its own best peak):
+# The experiment of this lesson: every shape at every peak, on the same six seeds. Digits: five shapes, five peaks over a
+# factor of 100, 40 steps. Solar cells (figure in depth): three shapes, three peaks, 30 steps. 200 examples, no warmup. **Predict
+# first:** from the worst to the best of five *peaks*, or from the worst to the best of five *shapes* (each at its own best peak):
 # where is the larger difference?
 
 # %%
@@ -286,7 +286,7 @@ digits = grid.query("task == 'digits/optical'")
 plots.sweep(
     digits,
     "test.balanced_accuracy",
-    "Digits: five shapes at four peaks, six seeds",
+    "Digits: five shapes at five peaks, six seeds",
     "balanced accuracy on test",
     by="peak rate",
 )

@@ -1,5 +1,6 @@
 """Each checker passes the solution, is kind to the untouched stub, and gives each likely mistake the hint that fits."""
 
+import math
 import random
 import sys
 import time
@@ -14,8 +15,10 @@ import torch.nn.functional as F
 import ftlib
 from ftlib import record, teach
 from ftlib.compare import paired
+from ftlib.exercises.schedules import LOSSES, RATES
 from ftlib.runs import load_runs
 from ftlib.strategies.full import L2SP
+from ftlib.strategies.schedules import LinearDecay, OneCycle, range_test, scales
 from toy import net
 
 ROOT = Path(__file__).parent.parent
@@ -30,6 +33,7 @@ NAMES = [f"{lesson}/{name}" for lesson, module in sorted(MODULES.items()) for na
 READ_OFF = {
     "01_full/board": lambda: on_the_board(800),
     "02_freezing/board": lambda: top_on_the_board(),
+    "06_schedules/playground": lambda: between_two_peaks(),
 }  # answers that are read from a widget, and not code
 SECONDS = 5  # of this thread's own time; the wall clock of a busy computer says nothing
 
@@ -329,6 +333,141 @@ def top_on_the_board(metric="test.macro_f1", task="sentiment/amazon"):
     return round(100 * paired(runs, metric, "top", "bottom").mean, 1)
 
 
+# Of 06_schedules
+
+
+def wave(q):
+    return (1 + math.cos(math.pi * q)) / 2
+
+
+def from_zero(progress, rise, start):
+    return 1 - wave(progress / rise) if progress < rise else wave((progress - rise) / (1 - rise))
+
+
+def up(progress, rise, start):
+    return 1 - (1 - start) * wave(progress / rise)
+
+
+def one_wave_for_both(progress, rise, start):
+    return up(progress, rise, start) if progress < rise else wave(progress)
+
+
+def not_divided(progress, rise, start):
+    return up(progress, rise, start) if progress < rise else wave(progress - rise)
+
+
+def back_to_start(progress, rise, start):
+    down = start + (1 - start) * wave((progress - rise) / (1 - rise))
+    return up(progress, rise, start) if progress < rise else down
+
+
+def straight_up(progress, rise, start):
+    return start + (1 - start) * progress / rise if progress < rise else wave((progress - rise) / (1 - rise))
+
+
+def straight_down(progress, rise, start):
+    return up(progress, rise, start) if progress < rise else (1 - progress) / (1 - rise)
+
+
+def rise_ignored(progress, rise, start):
+    return up(progress, 0.3, start) if progress < 0.3 else wave((progress - 0.3) / 0.7)
+
+
+def smoothed(losses):
+    x = [loss if math.isfinite(loss) else math.inf for loss in losses]
+    near = [x[max(0, i - 1) : i + 2] for i in range(len(x))]
+    return [sum(some) / len(some) for some in near]
+
+
+def explosion(losses, first=None):
+    """The first step from the lowest loss on, or from `first` on, whose loss is above the first one."""
+    lowest = losses.index(min(losses)) if first is None else first
+    return next((i for i in range(lowest, len(losses)) if losses[i] > losses[0]), None)
+
+
+def the_exploding_step(losses, rates):
+    return rates[explosion(smoothed(losses))] / 10
+
+
+def no_tenth(losses, rates):
+    return rates[explosion(smoothed(losses)) - 1]
+
+
+def not_smoothed(losses, rates):
+    return rates[explosion(losses) - 1] / 10
+
+
+def from_the_first_step(losses, rates):
+    return rates[explosion(smoothed(losses), first=1) - 1] / 10
+
+
+def at_the_lowest(losses, rates):
+    return rates[losses.index(min(losses))] / 10
+
+
+def always_a_rate(losses, rates):
+    found = explosion(smoothed(losses))
+    return rates[(found or len(rates)) - 1] / 10
+
+
+def nan_is_not_above(losses, rates):
+    near = [losses[max(0, i - 1) : i + 2] for i in range(len(losses))]
+    plain = [sum(some) / len(some) for some in near]
+    found = explosion(plain)
+    return found and rates[found - 1] / 10
+
+
+def mean_by_peak(runs, shape, metric):
+    return runs[runs.arm.str.partition("@")[0] == shape].groupby("lr")[metric].mean()
+
+
+def holes_and_all(runs, shape, metric):
+    means = mean_by_peak(runs, shape, metric)
+    good = means.index[means >= means.max() - 0.01]
+    return good.min(), good.max()
+
+
+def by_the_first_letters(runs, shape, metric):
+    return solution("06_schedules/window")(runs.assign(arm=runs.arm.str[: len(shape)]), shape, metric)
+
+
+def by_the_best_run(runs, shape, metric):
+    best = runs.groupby(["arm", "lr"], as_index=False)[metric].max()
+    return solution("06_schedules/window")(best, shape, metric)
+
+
+def the_best_peak_alone(runs, shape, metric):
+    best = mean_by_peak(runs, shape, metric).idxmax()
+    return best, best
+
+
+def one_per_cent(runs, shape, metric):
+    means = mean_by_peak(runs, shape, metric)
+    rates, good = list(means.index), list(means >= 0.99 * means.max())
+    low = high = rates.index(means.idxmax())
+    while low > 0 and good[low - 1]:
+        low -= 1
+    while high + 1 < len(rates) and good[high + 1]:
+        high += 1
+    return rates[low], rates[high]
+
+
+def a_factor(runs, shape, metric):
+    low, high = solution("06_schedules/window")(runs, shape, metric)
+    return high / low
+
+
+def the_metric_ignored(runs, shape, metric):
+    return solution("06_schedules/window")(runs, shape, "validation.score")
+
+
+def between_two_peaks(shape="linear", column="test.balanced_accuracy"):
+    files = [record.DATA / "results" / f"{name}.jsonl" for name in ("06_schedules", "06_schedules_warmup")]
+    runs = load_runs(*files).query("task == 'digits/optical' and purpose == 'measure'")
+    high, low = (runs[runs.arm == f"{shape}@{lr:g}"][column].mean() for lr in (0.003, 0.03))
+    return round(100 * high, 1) - round(100 * low, 1)  # as it is read from three decimals
+
+
 MISTAKES = [
     ("02_freezing/budget", 5, "With k = 5 the training needs 50.9 MB, more than 30 MB"),
     ("02_freezing/budget", lambda: 9, "that fits, but so does a smaller k"),
@@ -360,6 +499,37 @@ MISTAKES = [
     ("02_freezing/board", lambda: -top_on_the_board(), "the sign is not"),
     ("02_freezing/board", lambda: top_on_the_board() / 100, "a hundred times as much"),
     ("02_freezing/board", lambda: top_on_the_board(task="elpv"), "choose sentiment/amazon and macro-F1"),
+    ("06_schedules/peak", 0.003, "At the same peak a straight line to 0 carries half as far"),
+    ("06_schedules/peak", lambda: 0.0015, "That is the wrong direction"),
+    ("06_schedules/peak", 0.006 / 0.9, "The warmup needs no correction"),
+    ("06_schedules/peak", 0.02, "With a peak of 0.02 the mean rate is 0.01, and it should be 0.003"),
+    ("06_schedules/peak", "0.006", "The peak is a positive number such as 0.001, but you gave '0.006'"),
+    ("06_schedules/one_cycle", from_zero, "It begins at `start`"),
+    ("06_schedules/one_cycle", one_wave_for_both, "take `rise` away from the progress and divide"),
+    ("06_schedules/one_cycle", not_divided, "At the end the scale is back at 0, but yours is 0.206"),
+    ("06_schedules/one_cycle", back_to_start, "At the end the scale is back at 0, but yours is 0.040"),
+    ("06_schedules/one_cycle", straight_up, "This goes up along a straight line"),
+    ("06_schedules/one_cycle", straight_down, "It goes down along a straight line"),
+    ("06_schedules/one_cycle", rise_ignored, "rise 0.5 and start 0.1 it is"),
+    ("06_schedules/range_rate", no_tenth, "a tenth of it is the safe one"),
+    ("06_schedules/range_rate", the_exploding_step, "the rate of the step before is to blame"),
+    ("06_schedules/range_rate", not_smoothed, "One bad batch was taken for the explosion"),
+    ("06_schedules/range_rate", from_the_first_step, "A rise before the lowest loss is noise"),
+    ("06_schedules/range_rate", at_the_lowest, "Go on from there until the loss is above its start"),
+    ("06_schedules/range_rate", always_a_rate, "the answer is None, not"),
+    ("06_schedules/range_rate", nan_is_not_above, "nan > 2.3 is False"),
+    ("06_schedules/range_rate", lambda losses, rates: None, "This loss explodes: return the safe rate"),
+    ("06_schedules/window", holes_and_all, "At 0.03 the mean is far too low, so the window ends before it"),
+    ("06_schedules/window", by_the_first_letters, "'linear-warm' begins with 'linear' too. Take the runs"),
+    ("06_schedules/window", by_the_best_run, "take the mean over the seeds first"),
+    ("06_schedules/window", the_best_peak_alone, "That is the best peak alone"),
+    ("06_schedules/window", one_per_cent, "a point is 0.01 of the score, not a hundredth of the best"),
+    ("06_schedules/window", a_factor, "Return two peaks, the lowest and the highest"),
+    ("06_schedules/window", the_metric_ignored, "The score to be looked at is named by `metric`"),
+    ("06_schedules/playground", 99.0, "Choose Task digits/optical, Shape linear"),
+    ("06_schedules/playground", lambda: -between_two_peaks(), "the sign is not"),
+    ("06_schedules/playground", lambda: between_two_peaks() / 100, "a hundred times as much"),
+    ("06_schedules/playground", lambda: between_two_peaks("constant"), "That is the difference of constant"),
     ("probe", lambda: {"lr": 1e-5, "steps": 40}, "The rate is too small"),
     ("probe", lambda: {"lr": 0.1, "steps": 40}, "The rate is too large"),
     ("probe", lambda: {"lr": 1e-3, "steps": 3}, "give it more of them"),
@@ -427,3 +597,25 @@ def test_the_penalty_asked_for_is_the_library_s():
             p.add_(0.1)
     by_hand = solution("01_full/l2sp")(model, strategy.start, 0.3, 0.05)
     torch.testing.assert_close(by_hand, strategy.penalty(model, {}))
+
+
+def test_the_shape_and_the_range_test_asked_for_are_the_librarys():
+    by_hand = solution("06_schedules/one_cycle")
+    ours = scales(OneCycle(rise=0.3, div_factor=25.0, final_div_factor=1e9), 40)
+    assert [by_hand((step + 0.5) / 40, 0.3, 0.04) for step in range(40)] == pytest.approx(ours, abs=1e-6)
+    safe = solution("06_schedules/range_rate")(LOSSES, RATES)
+    assert safe == pytest.approx(range_test(LOSSES, RATES, window=3)["tenth"])
+
+
+def test_the_peak_asked_for_keeps_the_area():
+    for warmup in (0.05, 0.1, 0.3):
+        area = sum(scales(LinearDecay(warmup), 400)) / 400
+        assert solution("06_schedules/peak")() * area == pytest.approx(0.003, rel=1e-3)
+
+
+def test_the_helper_that_is_given_is_the_one_the_mistakes_use():
+    cell = next(c for c in SOURCES["06_schedules"].cells if cells.tagged(c, "exercise") == "range_rate")
+    names = {}
+    exec(cell.source, names)  # our own lesson
+    losses = [2.0, 1.0, math.nan, 3.0, 0.5]
+    assert names["smooth"](losses) == smoothed(losses)

@@ -6,10 +6,10 @@ import pandas as pd
 
 from ftlib import record
 from ftlib.compare import interval
+from ftlib.exercises._reading import points_read
 from ftlib.runs import load_runs
 
 CONSTANT = 0.003  # the constant rate whose area a decay is to match
-READ_OFF = 0.11  # points: the words of the playground show two means with three decimals
 
 
 # Change: the peak that keeps the area.
@@ -168,23 +168,15 @@ def _runs(shapes: dict) -> pd.DataFrame:
 
 def playground(points) -> str:
     """By how many points of balanced accuracy linear decay from 0.003 is ahead of the same from 0.03, on the digits."""
-    points, runs = float(points() if callable(points) else points), _recorded()
-    ahead = {shape: _ahead(runs, shape) for shape in ("linear-warm", "constant", "cosine", "wsd", "one-cycle")}
-    right = _ahead(runs, "linear")
-    if abs(points - right) < READ_OFF:
-        return ""
-    if abs(100 * points - right) < READ_OFF:
-        return "The difference is right, but in points it is a hundred times as much: 0.01 of a score is one point."
-    if abs(points + right) < READ_OFF:
-        return "The size is right, the sign is not: the task asks for the score at 0.003 minus the score at 0.03."
-    for shape, value in ahead.items():
-        if abs(points - value) < READ_OFF:
-            asked = "choose Warmup none" if shape == "linear-warm" else "choose Shape linear"
-            return f"That is the difference of {shape.replace('-warm', ' with a warmup')}: {asked}."
-    return (
+    runs, others = _recorded(), {}
+    for shape in ("linear-warm", "constant", "cosine", "wsd", "one-cycle"):
+        asked = "choose Warmup none" if shape == "linear-warm" else "choose Shape linear"
+        others[f"That is the difference of {shape.replace('-warm', ' with a warmup')}: {asked}."] = _ahead(runs, shape)
+    return points_read(
+        points, _ahead(runs, "linear"), others, ("0.003", "0.03"),
         "Choose Task digits/optical, Shape linear, Warmup none and Steps 40, then Peak 0.003 and Peak 0.03, and take "
-        "the scores from the words below the figure. Their difference times 100 is in points."
-    )
+        "the scores from the words below the figure. Their difference times 100 is in points.",
+    )  # fmt: skip
 
 
 def _ahead(runs: pd.DataFrame, shape: str, task: str = "digits/optical") -> float:

@@ -17,6 +17,8 @@ LESSONS = [
     ("01_full_depth", Zoom("Seven tasks, means over six seeds"), {"marks"}),
     ("02_freezing", Dropdown("Measure", "accuracy"), {"titles", "marks"}),
     ("02_freezing_depth", Zoom("100 solar cells, six seeds"), {"marks"}),
+    ("06_schedules", Dropdown("Shape", "cosine"), {"titles", "marks"}),
+    ("06_schedules_depth", Zoom("100 digits, six seeds"), {"marks"}),
 ]
 
 
