@@ -74,7 +74,12 @@ def some_of(part: Split, n: int, seed: int) -> Split:
     if n >= len(part):
         return part
     classes = part.labels.numpy() if not part.labels.is_floating_point() else np.zeros(len(part))
-    return part.take(np.sort(even_order(classes, np.random.default_rng([seed, SUBSET]))[:n]))
+    return part.take(_evenly(classes, n, seed))
+
+
+def _evenly(strata: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """n of the rows, in their order; for one seed a smaller n is part of a larger one."""
+    return np.sort(even_order(strata, np.random.default_rng([seed, SUBSET]))[:n])
 
 
 def make_splits(
@@ -96,5 +101,5 @@ def make_splits(
     if n is not None:
         if not 1 <= n <= len(train):
             raise ValueError(f"n={n} training examples were asked for: choose 1 to {len(train)}")
-        train = train[np.sort(even_order(strata[train], np.random.default_rng([seed, SUBSET]))[:n])]
+        train = train[_evenly(strata[train], n, seed)]
     return {split: whole.take(train if split == "train" else rows[split]) for split in SPLITS}
