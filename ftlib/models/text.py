@@ -97,6 +97,11 @@ class Decoder(TextModel):
         turn = self.rotary(next(self.parameters()), positions)  # cos and sin, (1, T, D / heads) each
         return {"position_ids": positions, "position_embeddings": turn, self.cache_argument: cache}
 
+    def answer(self, features, batch):
+        if "labels" in batch:
+            features = features[batch["labels"] >= 0]  # (M, D): a label that is not counted is negative
+        return super().answer(features, batch)
+
     @torch.no_grad()
     def generate(self, prompts: list[str], max_new_tokens: int = 32) -> list[str]:
         """The most likely answer to each prompt, token by token; in the tokenizer's chat template."""

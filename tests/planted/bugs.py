@@ -94,7 +94,7 @@ BUGS = [
     ),
     Bug(
         "softmax before cross-entropy", "loop", "strategy.py",
-        "logits.movedim(-1, 1).float(), labels", "logits.movedim(-1, 1).float().softmax(1), labels",
+        'logits.float(), labels, reduction="sum", ignore', 'logits.float().softmax(1), labels, reduction="sum", ignore',
         "The loss takes probabilities for logits: it still falls, and gradients are small.",
         (THE_LOSS, WRITTEN_OUT),
     ),
