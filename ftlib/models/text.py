@@ -27,6 +27,8 @@ from ftlib.models.base import Model, same
 class TextModel(Model):
     """What both share: input_ids and attention_mask (1 a token, 0 a pad), (B, T), padded on the right."""
 
+    context: int  # tokens that the network can read
+
     def __init__(self, net, make, name, outputs=None, tokenizer=None):
         proved, cause = False, None
         try:
@@ -39,6 +41,19 @@ class TextModel(Model):
                 f"{name}: {type(net).__name__} cannot be cut into stages: use an encoder such as BERT, "
                 f"RoBERTa or DistilBERT, or a decoder such as Llama, Mistral or Qwen"
             ) from cause
+
+    def inputs(self, batch):
+        if (length := self.past(batch) + batch["input_ids"].shape[1]) > self.context:
+            raise ValueError(
+                f"{self.name} reads at most {self.context:,} tokens, but a row has {length:,}: shorten the text, or "
+                f"let the loader cut it with max_length"
+            )
+        return batch["input_ids"]  # (B, T)
+
+    def past(self, batch: dict) -> int:
+        """Tokens before those of the batch: their keys and values are in batch["cache"], which generation fills."""
+        cache = batch.get("cache")
+        return cache.layers[-1].get_seq_length() if cache is not None and cache.layers else 0
 
     @torch.no_grad()
     def _proved(self, net: nn.Module) -> bool:
@@ -59,6 +74,8 @@ class Encoder(TextModel):
     def split(self, net):
         body = net.transformer if hasattr(net, "transformer") else net.encoder
         layers = {f"layers.{i}": layer for i, layer in enumerate(body.layer)}
+        pad = net.embeddings.position_embeddings.padding_idx  # RoBERTa's: its first token stands behind it
+        self.context = net.config.max_position_embeddings - (0 if pad is None else pad + 1)
         return {"embeddings": net.embeddings, **layers}, nn.Identity(), net.config.hidden_size
 
     def extra(self, batch):
@@ -80,6 +97,7 @@ class Decoder(TextModel):
         self.rotary = body.rotary_emb  # the angles by which positions turn queries and keys; nothing to train
         layers = {f"layers.{i}": layer for i, layer in enumerate(body.layers)}
         last, layer = layers.popitem()
+        self.context = net.config.max_position_embeddings
         arguments = inspect.signature(layer.forward).parameters
         self.cache_argument = "cache" if "cache" in arguments else "past_key_values"  # the old name
         stages = {"embeddings": body.embed_tokens, **layers, last: Normed(layer, body.norm)}
@@ -88,11 +106,10 @@ class Decoder(TextModel):
     def inputs(self, batch):
         if "attention_mask" in batch and not batch["attention_mask"][:, 0].all():
             raise ValueError("a language model reads rows padded on the right, but one begins with a pad")
-        return batch["input_ids"]
+        return super().inputs(batch)
 
     def extra(self, batch):
-        cache, ids = batch.get("cache"), batch["input_ids"]
-        past = cache.get_seq_length() if cache is not None else 0
+        cache, ids, past = batch.get("cache"), batch["input_ids"], self.past(batch)
         positions = torch.arange(past, past + ids.shape[1], device=ids.device)[None]  # (1, T)
         turn = self.rotary(next(self.parameters()), positions)  # cos and sin, (1, T, D / heads) each
         return {"position_ids": positions, "position_embeddings": turn, self.cache_argument: cache}
@@ -113,7 +130,8 @@ class Decoder(TextModel):
                 text = self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
             new = self.tokenizer(text, return_tensors="pt", add_special_tokens=not chat).input_ids  # (1, T)
             new, cache, answer = new.to(next(self.parameters()).device), DynamicCache(), []
-            while len(answer) < max_new_tokens:
+            room = max(self.context - new.shape[1], 0) + 1  # the last token that fits is written, but not read
+            while len(answer) < min(max_new_tokens, room):
                 batch = {"input_ids": new, "cache": cache}  # keys and values of the tokens so far
                 new = self.answer(self.features(batch)[:, -1:], batch).argmax(-1)  # (1, 1)
                 if new.item() == self.tokenizer.eos_token_id:
