@@ -64,9 +64,11 @@ def regression(outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
 
 
 def token_counts(logits: Tensor, labels: Tensor) -> Counter:
-    """Sums over one batch of a language model, to be added up for `tokens`. logits (B, T, V), labels (B, T)."""
+    """Sums over one batch of a language model, to be added up for `tokens`. labels (B, T), logits (B, T, V) or,
+    of the M counted positions only, (M, V)."""
     counted = labels != IGNORED  # (B, T)
-    chosen, target = logits[counted].float(), labels[counted]  # (M, V), (M,)
+    chosen = (logits if logits.ndim == 2 else logits[counted]).float()  # (M, V)
+    target = labels[counted]  # (M,)
     right = torch.ones_like(counted)
     right[counted] = chosen.argmax(-1) == target
     return Counter(

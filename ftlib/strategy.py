@@ -37,8 +37,9 @@ IGNORED = -100  # a label that is not counted (PyTorch's own default for cross-e
 def target_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Sum, not mean, of the loss over the counted targets; the kind of loss follows from the labels.
 
-    Integers (B,) or (B, T): cross-entropy, `IGNORED` left out. Floats (B, K): cross-entropy with class probabilities.
-    Floats (B,): squared error of a one-column output (B, 1). Raises ValueError for a label outside 0..K-1.
+    Integers (B,) or (B, T): cross-entropy, `IGNORED` left out; logits (M, K) are those of the M counted labels alone.
+    Floats (B, K): cross-entropy with class probabilities. Floats (B,): squared error of a one-column output (B, 1).
+    Raises ValueError for a label outside 0..K-1.
     """
     if not labels.is_floating_point():
         counted = labels[labels != IGNORED]
@@ -47,7 +48,9 @@ def target_loss(logits: Tensor, labels: Tensor) -> Tensor:
                 f"labels must lie in 0..{logits.shape[-1] - 1}, one for each output of the head, but these reach from "
                 f"{counted.min()} to {counted.max()}: load the model with the task that made the labels"
             )
-        return F.cross_entropy(logits.movedim(-1, 1).float(), labels, reduction="sum", ignore_index=IGNORED)
+        if labels.ndim == 2:
+            logits, labels = logits if logits.ndim == 2 else logits[labels != IGNORED], counted  # (M, K), (M,)
+        return F.cross_entropy(logits.float(), labels, reduction="sum", ignore_index=IGNORED)
     if labels.ndim == 2:
         return F.cross_entropy(logits.float(), labels, reduction="sum")
     return F.mse_loss(logits.squeeze(-1).float(), labels, reduction="sum")

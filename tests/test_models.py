@@ -509,3 +509,27 @@ def test_batches_that_are_refused(loaded):
     batch = {key: value.flip(1) for key, value in batch_for(loaded("llama")).items()}  # padded on the left
     with pytest.raises(ValueError, match="padded on the right"):
         loaded("llama")(batch)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("name", "most"), [("llama", 64), ("qwen3", 64), ("bert", 512), ("roberta", 62)])
+def test_a_row_longer_than_the_context(loaded, name, most):
+    model = loaded(name)
+    ids = torch.full((1, most + 1), 5)
+    assert model.context == most
+    assert model({"input_ids": ids[:, 1:], "attention_mask": torch.ones(1, most)}).isfinite().all()
+    with pytest.raises(ValueError, match=f"reads at most {most} tokens, but a row has {most + 1}: shorten") as error:
+        model({"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+    said(error)
+
+
+def test_generation_ends_where_the_context_does(loaded):
+    model = copy.deepcopy(loaded("llama untied"))
+    with torch.no_grad():
+        model.head.weight[:4] = 0
+        model.head.weight[5:] = -model.head.weight[4]  # one of the two is positive: never the end of turn
+    for words, more in ((60, 5), (64, 1)):
+        assert len(model.generate([" ".join(["w7"] * words)], max_new_tokens=100)[0].split()) == more
+    with pytest.raises(ValueError, match="reads at most 64 tokens, but a row has 65: shorten the text") as error:
+        model.generate([" ".join(["w7"] * 65)])
+    said(error)

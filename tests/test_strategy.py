@@ -101,9 +101,21 @@ def test_the_loss_follows_from_the_labels_and_is_a_sum():
     hard, soft = (torch.tensor([0, 2, 1, -100]), torch.tensor([[1.0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 0.5, 0.5]]))
     by_hand = -logits.log_softmax(-1)[[0, 1, 2], [0, 2, 1]]
     torch.testing.assert_close(target_loss(logits, hard), by_hand.sum())
+    tokens = torch.tensor([[-100, 0], [2, -100], [1, -100], [-100, -100]])  # (B, T)
+    torch.testing.assert_close(target_loss(logits[:, None].repeat(1, 2, 1), tokens), by_hand.sum())  # (B, T, V)
+    torch.testing.assert_close(target_loss(logits[:3], tokens), by_hand.sum())  # (M, V)
     torch.testing.assert_close(target_loss(logits, soft), -(soft * logits.log_softmax(-1)).sum())
     torch.testing.assert_close(target_loss(logits[:, :1], torch.ones(4)), ((logits[:, 0] - 1) ** 2).sum())
     assert (count_targets(hard), count_targets(soft), count_targets(torch.ones(4))) == (3, 4, 4)
+
+
+def test_the_loss_of_tokens_is_exact_over_a_large_vocabulary():
+    """Not so where the classes are not the last dimension: there torch adds up 49,152 numbers one after the other."""
+    logits = 4 * torch.randn(2, 3, 49_152, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([[7, -100, 3], [-100, 5, 1]])
+    want = torch.nn.functional.cross_entropy(logits.double().flatten(0, 1), labels.flatten(), reduction="sum").item()
+    assert target_loss(logits, labels).item() == pytest.approx(want, rel=1e-6)
+    assert target_loss(logits[labels != -100], labels).item() == pytest.approx(want, rel=1e-6)
 
 
 @pytest.mark.parametrize("label", [3, -1])

@@ -376,6 +376,13 @@ def test_loaders_refuse_what_they_cannot_do(minilm, smollm2):
         chat.loader("train", tokenizer=minilm)
     with pytest.raises(ValueError, match=r"max_length=40 would cut answers off: use at least \d+"):
         chat.loader("train", tokenizer=smollm2, max_length=40)
+    part = chat.splits["test"]
+    part.inputs[3] = "on and on " * 4000
+    with pytest.raises(
+        ValueError, match=r"instructions/tweets, test, has 12,\d+ tokens, but .* at most 8,192"
+    ) as error:
+        chat.loader("test", tokenizer=smollm2, max_length=20_000)
+    assert "\n" not in str(error.value)
 
 
 LABELS = [

@@ -78,7 +78,10 @@ class Model(nn.Module):
         return head(features)
 
     def forward(self, batch: dict) -> Tensor:
-        """Logits (B, K); of a language model (B, T, V): [:, t] predicts the token after input_ids[:, t]."""
+        """Logits (B, K); of a language model (B, T, V): [:, t] predicts the token after input_ids[:, t].
+
+        Of a language model's batch with labels (M, V): those of its M counted positions, row after row.
+        """
         return self.answer(self.features(batch), batch)
 
     def stage(self, which: str | int) -> nn.Module:

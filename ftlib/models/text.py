@@ -5,6 +5,11 @@ pads left out. A decoder (Llama and its like) reads left to right and predicts a
 token. What the uncut network does between its layers (mask, positions, last normalisation) is written out
 here, and a small batch must give what the uncut network gives, or loading stops.
 
+Two things make a language model fast where a task asks every row the same and reads one word. What all rows
+begin with is run once a batch: a token looks only at those before it, so its h is the same in every row, and
+its gradient is the sum over the rows. And the head is run only where a label is counted: SmolLM2's, which is
+49,152 tokens wide, costs a fifth of a pass.
+
 Tied weights (Press and Wolf 2017, https://arxiv.org/abs/1608.05859): SmolLM2 uses one matrix (V, D) to
 embed tokens and to predict them: `stages[0].weight is head.weight`. Freezing stage 0 freezes the head,
 training the head moves the embeddings, and both together count once.
@@ -23,9 +28,13 @@ from transformers.utils import logging
 
 from ftlib.models.base import Model, same
 
+WORTH = 0.2  # of a batch's tokens must be spared: below that, a second call of every layer is not worth it
+
 
 class TextModel(Model):
     """What both share: input_ids and attention_mask (1 a token, 0 a pad), (B, T), padded on the right."""
+
+    context: int  # tokens that the network can read
 
     def __init__(self, net, make, name, outputs=None, tokenizer=None):
         proved, cause = False, None
@@ -40,10 +49,24 @@ class TextModel(Model):
                 f"RoBERTa or DistilBERT, or a decoder such as Llama, Mistral or Qwen"
             ) from cause
 
+    def inputs(self, batch):
+        if (length := self.past(batch) + batch["input_ids"].shape[1]) > self.context:
+            raise ValueError(
+                f"{self.name} reads at most {self.context:,} tokens, but a row has {length:,}: shorten the text, or "
+                f"let the loader cut it with max_length"
+            )
+        return batch["input_ids"]  # (B, T)
+
+    def past(self, batch: dict) -> int:
+        """Tokens before those of the batch: their keys and values are in batch["cache"], which generation fills."""
+        cache = batch.get("cache")
+        return cache.layers[-1].get_seq_length() if cache is not None and cache.layers else 0
+
     @torch.no_grad()
     def _proved(self, net: nn.Module) -> bool:
         """Whether the stages give what the network gives, on two rows of which one is padded."""
         ids = torch.arange(16).view(2, 8) * 7 % net.config.vocab_size  # (B, T), any tokens
+        ids[1, :4] = ids[0, :4]  # these a decoder shares
         mask = torch.tensor([[1] * 8, [1] * 5 + [0] * 3])
         batch, real = {"input_ids": ids, "attention_mask": mask}, mask.bool()
         h = self.run(ids, batch, 0, len(self.stages))  # (B, T, D)
@@ -59,6 +82,8 @@ class Encoder(TextModel):
     def split(self, net):
         body = net.transformer if hasattr(net, "transformer") else net.encoder
         layers = {f"layers.{i}": layer for i, layer in enumerate(body.layer)}
+        pad = net.embeddings.position_embeddings.padding_idx  # RoBERTa's: its first token stands behind it
+        self.context = net.config.max_position_embeddings - (0 if pad is None else pad + 1)
         return {"embeddings": net.embeddings, **layers}, nn.Identity(), net.config.hidden_size
 
     def extra(self, batch):
@@ -74,28 +99,74 @@ class Decoder(TextModel):
     """A language model. The causal mask is enough: pads stand on the right, where no token looks."""
 
     kind = "lm"
+    shares = True  # run what all rows begin with once a batch; False: in every row, with the same result
 
     def split(self, net):
         body = net.model
         self.rotary = body.rotary_emb  # the angles by which positions turn queries and keys; nothing to train
         layers = {f"layers.{i}": layer for i, layer in enumerate(body.layers)}
         last, layer = layers.popitem()
+        self.context = net.config.max_position_embeddings
         arguments = inspect.signature(layer.forward).parameters
         self.cache_argument = "cache" if "cache" in arguments else "past_key_values"  # the old name
         stages = {"embeddings": body.embed_tokens, **layers, last: Normed(layer, body.norm)}
         return stages, net.lm_head, net.config.hidden_size
 
+    def _proved(self, net):
+        self.shares = False
+        alone = super()._proved(net)
+        self.shares = True
+        return alone and super()._proved(net)
+
     def inputs(self, batch):
         if "attention_mask" in batch and not batch["attention_mask"][:, 0].all():
             raise ValueError("a language model reads rows padded on the right, but one begins with a pad")
-        return batch["input_ids"]
+        return super().inputs(batch)
 
     def extra(self, batch):
-        cache, ids = batch.get("cache"), batch["input_ids"]
-        past = cache.get_seq_length() if cache is not None else 0
-        positions = torch.arange(past, past + ids.shape[1], device=ids.device)[None]  # (1, T)
+        ids, past = batch["input_ids"], self.past(batch)
+        n, mask = ids.shape[1], None  # without a mask the network is causal, and one token sees all
+        if past and n > 1:
+            mask = torch.ones(1, 1, n, past + n, dtype=torch.bool, device=ids.device).tril(past)
+        positions = torch.arange(past, past + n, device=ids.device)[None]  # (1, T)
         turn = self.rotary(next(self.parameters()), positions)  # cos and sin, (1, T, D / heads) each
-        return {"position_ids": positions, "position_embeddings": turn, self.cache_argument: cache}
+        places = {"position_ids": positions, "position_embeddings": turn}
+        return {**places, "attention_mask": mask, self.cache_argument: batch.get("cache")}
+
+    def run(self, h, batch, start, stop):
+        """h through stages[start:stop]: first what all rows begin with, then each row from its keys and values on."""
+        given = start > 0  # h came from outside: gradients may be asked for every row of it
+        if start == 0 < stop:
+            h, start = self.stages[0](h), 1  # (B, T, D)
+        p = self.common(h, batch) if start < stop and not (given and h.requires_grad) else 0
+        if not p:
+            return super().run(h, batch, start, stop)
+        ids, cache = batch["input_ids"], DynamicCache()
+        first = super().run(h[:1, :p], {"input_ids": ids[:1, :p], "cache": cache}, start, stop)  # (1, P, D)
+        cache.batch_repeat_interleave(len(ids))
+        own = super().run(h[:, p:], {"input_ids": ids[:, p:], "cache": cache}, start, stop)  # (B, T - P, D)
+        return torch.cat([first.expand(len(ids), -1, -1), own], 1)
+
+    def common(self, h: Tensor, batch: dict) -> int:
+        """P, how many tokens all rows begin with; 0 where running them once is worth little or would not be the same.
+
+        They agree in their number and in h, up to rounding: h that was kept comes from other batches. Dropout draws
+        for every row anew, so with it nothing is shared.
+        """
+        (B, T), ids = batch["input_ids"].shape, batch["input_ids"]
+        if not self.shares or B == 1 or "cache" in batch or h.shape[:2] != (B, T):
+            return 0
+        if any(_draws(module) for module in self.stages.modules() if module.training):
+            return 0
+        with torch.no_grad():
+            near = (h - h[:1]).abs().amax(-1) <= 1e-4 * h[:1].abs().amax(-1)  # (B, T)
+            p = int(((ids == ids[:1]) & near).all(0).cumprod(0).sum().clamp(max=T - 1))
+        return p if p * (B - 1) > WORTH * B * T else 0
+
+    def answer(self, features, batch):
+        if "labels" in batch:
+            features = features[batch["labels"] >= 0]  # (M, D): a label that is not counted is negative
+        return super().answer(features, batch)
 
     @torch.no_grad()
     def generate(self, prompts: list[str], max_new_tokens: int = 32) -> list[str]:
@@ -108,7 +179,8 @@ class Decoder(TextModel):
                 text = self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
             new = self.tokenizer(text, return_tensors="pt", add_special_tokens=not chat).input_ids  # (1, T)
             new, cache, answer = new.to(next(self.parameters()).device), DynamicCache(), []
-            while len(answer) < max_new_tokens:
+            room = max(self.context - new.shape[1], 0) + 1  # the last token that fits is written, but not read
+            while len(answer) < min(max_new_tokens, room):
                 batch = {"input_ids": new, "cache": cache}  # keys and values of the tokens so far
                 new = self.answer(self.features(batch)[:, -1:], batch).argmax(-1)  # (1, 1)
                 if new.item() == self.tokenizer.eos_token_id:
@@ -116,6 +188,11 @@ class Decoder(TextModel):
                 answer.append(new.item())
             answers.append(self.tokenizer.decode(answer, skip_special_tokens=True).strip())
         return answers
+
+
+def _draws(module: nn.Module) -> bool:
+    """Whether it drops something at random."""
+    return bool((isinstance(module, nn.Dropout) and module.p) or getattr(module, "attention_dropout", 0))
 
 
 class Normed(nn.Module):

@@ -133,6 +133,11 @@ class Task:
         if key not in self.encoded:
             rows = (self.encode or encode_texts)(self.splits[split], tokenizer, max_length)
             lengths = torch.tensor([len(ids) for ids in rows["input_ids"]])
+            if (longest := int(lengths.max())) > (most := tokenizer.model_max_length):
+                raise ValueError(
+                    f"a text of {self.name}, {split}, has {longest:,} tokens, but the model of this tokenizer reads at "
+                    f"most {most:,}: shorten it, or cut it with max_length"
+                )
             fill = {"input_ids": tokenizer.pad_token_id or 0, "labels": IGNORED}
             tokens = {k: pad_sequence([torch.tensor(r) for r in rows[k]], True, fill[k]) for k in rows}
             tokens["attention_mask"] = (torch.arange(int(lengths.max())) < lengths[:, None]).long()

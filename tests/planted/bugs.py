@@ -25,7 +25,7 @@ KILLED = f"{CONTRACT}::TestEveryStrategy::test_a_killed_run_ends_in_the_same_wei
 PROBE = f"{FULL}::test_a_probe_changes_the_head_and_nothing_else_to_the_last_bit"
 L2SP_GRADIENT = f"{FULL}::test_l2sp_pulls_towards_the_pretrained_point_with_the_gradient_of_the_formula"
 WRITTEN_OUT = f"{FULL}::test_fit_equals_the_loop_written_out"
-FREEZING, CACHE = "strategies/test_freezing.py", "test_cache.py"
+FREEZING, CACHE, SHARED = "strategies/test_freezing.py", "test_cache.py", "test_shared_prefix.py"
 THE_LOSS = f"{STRATEGY}::test_the_loss_follows_from_the_labels_and_is_a_sum"
 SCHEDULES = "strategies/test_schedules.py"
 AS_TORCH = f"{SCHEDULES}::test_a_shape_is_torchs_own_without_and_with_a_warmup"
@@ -94,7 +94,7 @@ BUGS = [
     ),
     Bug(
         "softmax before cross-entropy", "loop", "strategy.py",
-        "logits.movedim(-1, 1).float(), labels", "logits.movedim(-1, 1).float().softmax(1), labels",
+        'logits.float(), labels, reduction="sum", ignore', 'logits.float().softmax(1), labels, reduction="sum", ignore',
         "The loss takes probabilities for logits: it still falls, and gradients are small.",
         (THE_LOSS, WRITTEN_OUT),
     ),
@@ -569,6 +569,36 @@ BUGS = [
         "return (h * mask).sum(1) / mask.sum(1).clamp(min=1)", "return h.mean(1)",
         "A sentence's feature depends on how long the others in its batch are.",
         ("test_models.py::test_padding_does_not_change_a_row[minilm]",),
+    ),
+    Bug(
+        "a row does not see all that comes before it", "models", "models/text.py",
+        ".tril(past)", ".tril()",
+        "Each row loses the end of the question, which it shares with the others, out of sight.",
+        (f"{SHARED}::test_logits_loss_and_gradients_are_those_of_the_uncut_network[ragged-llama]",),
+    ),
+    Bug(
+        "positions begin anew after what is shared", "models", "models/text.py",
+        "torch.arange(past, past + n,", "torch.arange(n,",
+        "A row's words stand at the places of the question's words.",
+        (f"{SHARED}::test_logits_loss_and_gradients_are_those_of_the_uncut_network[ragged-llama]",),
+    ),
+    Bug(
+        "what is shared gets no gradient", "models", "models/text.py",
+        "        first = super().run(", "        with torch.no_grad():\n            first = super().run(",
+        "The question is read as if it were frozen: the loss is right, and training is another one.",
+        (f"{SHARED}::test_lora_gets_the_same_gradients",),
+    ),
+    Bug(
+        "one draw of dropout for all rows", "models", "models/text.py",
+        "if any(_draws(module)", "if False and any(_draws(module)",
+        "What is shared is dropped in all rows alike: less noise in the rows' difference than was asked for.",
+        (f"{SHARED}::test_dropout_draws_for_every_row_anew",),
+    ),
+    Bug(
+        "shared by number alone", "models", "models/text.py",
+        "((ids == ids[:1]) & near)", "(ids == ids[:1])",
+        "A row whose activations were changed on the way gets those of the first row.",
+        (f"{SHARED}::test_rows_that_were_changed_on_the_way_are_not_the_same",),
     ),
     Bug(
         "the depthwise gradient of neighbours swapped", "models", "models/depthwise.py",
