@@ -100,7 +100,7 @@ BUGS = [
     ),
     Bug(
         "soft labels made hard", "loop", "strategy.py",
-        "F.cross_entropy(logits.float(), labels,", "F.cross_entropy(logits.float(), labels.argmax(-1),",
+        'logits.float(), labels, reduction="sum")', 'logits.float(), labels.argmax(-1), reduction="sum")',
         "Inputs are mixed and labels are not.",
         (THE_LOSS,),
     ),
