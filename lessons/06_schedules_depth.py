@@ -241,10 +241,18 @@ plots.sweep(
 )
 
 # %%
-lm.pivot_table("test.exact_match", ["arm", "seed"], "lr").round(3)
+seen = lm.pivot_table("test.exact_match", ["arm", "seed"], "lr").round(2)
+assert seen[1e-5].between(0.73, 0.85).all() and seen[1e-3].max() <= 0.75
+assert seen[1e-4].groupby("arm").agg(["min", "max"]).to_numpy().tolist() == [
+    [0.58, 0.84],
+    [0.77, 0.86],
+]
+seen
 
 # %% [markdown]
-# TEXT-LM
+# At 0.00001 every seed ends between 0.73 and 0.84. At 0.0001 it depends on the seed: 0.58 to 0.84 without a warmup, 0.77 to 0.86
+# with one. At 0.001 most runs know little more than which class is the larger. It looks like the picture of MiniLM, at peaks ten
+# times lower; three seeds cannot say more.
 
 # %% [markdown]
 # ## 6. Beside published results (4 minutes)
