@@ -25,7 +25,19 @@ _PUBLIC = {
     "reading": "compare:reading",
     "table": "compare:table",
 }
-_MODULES = {"assets", "compare", "doctor", "metrics", "models", "plots", "record", "runs", "strategies", "strategy"}
+_MODULES = {
+    "adapters",
+    "assets",
+    "compare",
+    "doctor",
+    "metrics",
+    "models",
+    "plots",
+    "record",
+    "runs",
+    "strategies",
+    "strategy",
+}
 _MODULES |= {"tasks", "teach", "train", "widgets"}
 __all__ = sorted([*_PUBLIC, *_MODULES])
 

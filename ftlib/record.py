@@ -4,8 +4,9 @@ A grid file is a list of comparisons: one task, one model, arms that get the sam
 chosen on validation, from the same number of candidates, on seeds that are not used afterwards. In a phase, "lr": null
 is the rate under search, and "lr": "probe" the rate that was chosen for the arm called probe; an arm whose "rates" name
 another arm is a variant that takes its rate and searches none; a single rate is given, not searched. "metric" is what
-rates are chosen by: a metric on validation, or "train.accuracy" where fitting is the question. Killed and started
-again, recording goes on where it was: what is recorded is skipped.
+rates are chosen by: a metric on validation, or "train.accuracy" where fitting is the question. "beside" names splits
+of other tasks ("sentiment/nyt:test") on which every measured run is scored too. Killed and started again, recording
+goes on where it was: what is recorded is skipped.
 
 With jobs=2 two processes of one thread each share the runs, which on two cores is faster than one process of two
 threads. Their seconds are then not comparable with those of one process: a grid that is about seconds says "jobs": 1.
@@ -144,6 +145,7 @@ def _spec(name, comparison, arm, rate, chosen, seed, purpose) -> Spec:
     phases = [{**phase, "lr": fill(phase["lr"])} for phase in comparison["arms"][arm]["phases"]]
     tuned_by = comparison["metric"].rpartition(".")[0] or "validation"
     splits = [tuned_by] if purpose == "tune" else sorted({tuned_by, "validation", "test"}, key=SPLITS.index)
+    splits += comparison.get("beside", []) if purpose == "measure" else []
     watched = purpose == "measure" or any(phase.get("fit", {}).get("patience") for phase in phases)
     return Spec(
         arm=arm, task=comparison["task"], model=comparison["model"], seed=seed, phases=phases, splits=splits,

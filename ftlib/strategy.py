@@ -195,7 +195,7 @@ class Combined(Strategy):
 def combine(*strategies: Strategy) -> Strategy:
     """Several strategies as one, the same in whatever order they are written.
 
-    Raises ValueError if two parts own a slot that only one may own (see MERGE), naming both.
+    Raises ValueError if two parts own a slot that only one may own (see MERGE), or inject, naming both.
     """
     parts = [part for whole in strategies for part in parts_of(whole)]
     whole = Combined(tuple(sorted(parts, key=lambda p: (ROLES.index(p.role), type(p).__name__, repr(p)))))
@@ -203,6 +203,8 @@ def combine(*strategies: Strategy) -> Strategy:
         if rule == "one" and len(owners(whole, slot)) > 1:
             both = " and ".join(map(repr, owners(whole, slot)))
             raise ValueError(f"{slot}() can have one owner, but {both} both set it: leave one of them out")
+    if len(both := [repr(part) for part in whole.parts if part.role == "injection"]) > 1:
+        raise ValueError(f"{' and '.join(both)} all put new weights inside a model: leave all but one out")
     return whole
 
 

@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "doctor": {"assets", "machine", "wheels"},
     "models": {"assets"},
     "tasks": {"assets"},
+    "adapters": {"strategies"},
     "runs": {"train", "models", "tasks", "metrics", "strategies", "strategy"},
     "record": {"runs", "tasks"},
     "compare": set(),
@@ -93,8 +94,10 @@ def test_a_file_can_be_read_in_one_sitting(file):
     assert code_lines(file) <= 250
 
 
-def test_the_library_stays_small():
-    assert sum(map(code_lines, FILES)) <= 4500
+def test_what_all_lessons_share_stays_small():
+    """Strategies and checkers are left out: a lesson adds a file of each, and each has its own limit above."""
+    own = {LIBRARY / "strategies", LIBRARY / "exercises"}
+    assert sum(code_lines(file) for file in FILES if not own & set(file.parents)) <= 3800
 
 
 def test_strategies_never_import_each_other():

@@ -11,7 +11,7 @@ import torch
 from ftlib import strategies
 from ftlib.strategy import ROLES, combine, to_json
 from ftlib.train import evaluate, fit
-from toy import changed, data, net, same, weights
+from toy import changed, data, encoder, net, same, sentences, weights
 
 NAMES = list(strategies.CATALOG)
 # What changes, as a pattern of names in the state dict; a strategy that is not here changes everything.
@@ -21,9 +21,28 @@ CHANGES = {
     "TuneOnly": r"stages\.0|head",
     "BiasOnly": r"head|.*\.bias",
     "NormOnly": r"head|stages\.0\.1\.",
+    "LoRA": r"head|.*\.lora_",
+    "IA3": r"head|.*\.ia3_",
+    "Adapter": r"head|.*\.(down|up)\.",
+    "Prompt": r"head|front",
+    "Prefix": r"head|front",
 }
 # Strategies that do not start at the pretrained function, on purpose.
-STARTS_ELSEWHERE = {"FromScratch"}
+STARTS_ELSEWHERE = {"FromScratch", "Prompt", "Prefix"}
+KNOBS = {"LoRA": {"r": 4}}  # where the defaults are too large for a toy
+READERS = {"Prompt", "Prefix"}  # what needs a text
+
+
+def make(name):
+    return strategies.get(name)(**KNOBS.get(name, {}))
+
+
+def toy(*names, **knobs):
+    return encoder() if READERS & set(names) else net(**knobs)
+
+
+def examples(*names, **knobs):
+    return sentences(**knobs) if READERS & set(names) else data(**knobs)
 
 
 def test_the_catalogue_is_not_empty_and_every_name_is_in_its_file():
@@ -33,33 +52,32 @@ def test_the_catalogue_is_not_empty_and_every_name_is_in_its_file():
 
 
 def train(name, model=None, seed=0, **more):
-    model = model or net(p=0.2)
-    return fit(model, data(shuffle=True), strategies.get(name)(), steps=12, lr=1e-2, seed=seed, verbose=False, **more)[
-        0
-    ]
+    model = model or toy(name, p=0.2)
+    more = {"steps": 12, "lr": 1e-2, "seed": seed, "verbose": False, **more}
+    return fit(model, examples(name, shuffle=True), make(name), **more)[0]
 
 
 @pytest.mark.parametrize("name", NAMES)
 class TestEveryStrategy:
     def test_learns_a_tiny_problem(self, name):
-        model, rows = fit(net(), data(), strategies.get(name)(), steps=150, lr=3e-2, verbose=False)
-        assert rows[-1]["loss"] < 0.8 * rows[0]["loss"] and evaluate(model, data())["accuracy"] > 0.6
+        model, rows = fit(toy(name), examples(name), make(name), steps=150, lr=3e-2, verbose=False)
+        assert rows[-1]["loss"] < 0.8 * rows[0]["loss"] and evaluate(model, examples(name))["accuracy"] > 0.6
 
     def test_changes_only_what_it_claims(self, name):
-        model = net(p=0.2)
+        model = make(name).prepare(toy(name, p=0.2))  # before training: what it injects has its names
         before = weights(model)
         after = weights(train(name, model))
         assert changed(before, after) == {k for k in before if re.match(CHANGES.get(name, ""), k)}
 
     def test_starts_at_the_pretrained_function(self, name):
-        model, batch = net().eval(), next(iter(data()))
+        model, batch = toy(name).eval(), next(iter(examples(name)))
         before = model(batch)
-        after = strategies.get(name)().prepare(model).eval()(batch)
+        after = make(name).prepare(model).eval()(batch)
         assert torch.equal(before, after) != (name in STARTS_ELSEWHERE)
 
     def test_preparing_twice_is_preparing_once(self, name):
-        strategy = strategies.get(name)()
-        model = strategy.prepare(net())
+        strategy = make(name)
+        model = strategy.prepare(toy(name))
         once, flags = weights(model), [p.requires_grad for p in model.parameters()]
         model = strategy.prepare(model)
         assert same(once, weights(model)) and flags == [p.requires_grad for p in model.parameters()]
@@ -77,19 +95,19 @@ class TestEveryStrategy:
         assert same(weights(train(name, checkpoint=tmp_path / "c", save_every=4)), weights(train(name)))
 
     def test_its_knobs_are_plain_json_and_its_state_is_not_a_knob(self, name):
-        strategy = strategies.get(name)()
+        strategy = make(name)
         assert strategy.role in ROLES
         again = strategies.build(json.loads(json.dumps(to_json(strategy))))
         assert again == strategy
-        fit(net(), data(), strategy, steps=1, lr=1e-2, verbose=False)
+        fit(toy(name), examples(name), strategy, steps=1, lr=1e-2, verbose=False)
         assert to_json(strategy) == to_json(again)
 
     def test_its_state_survives_a_file(self, name, tmp_path):
-        strategy = strategies.get(name)()
-        fit(net(), data(), strategy, steps=2, lr=1e-2, verbose=False)
+        strategy = make(name)
+        fit(toy(name), examples(name), strategy, steps=2, lr=1e-2, verbose=False)
         torch.save(strategy.state_dict(), tmp_path / "s")
         state = torch.load(tmp_path / "s", weights_only=True)
-        fresh = strategies.get(name)()
+        fresh = make(name)
         fresh.load_state_dict(state)
         torch.testing.assert_close(fresh.state_dict(), strategy.state_dict())
 
@@ -99,14 +117,14 @@ class TestEveryStrategy:
 
 @pytest.mark.parametrize(("a", "b"), list(itertools.combinations(NAMES, 2)))
 def test_any_two_combine_the_same_both_ways_or_refuse(a, b):
-    one, two = strategies.get(a)(), strategies.get(b)()
+    one, two = make(a), make(b)
     try:
         pair = combine(copy.deepcopy(one), copy.deepcopy(two))
     except ValueError as error:
         assert repr(one) in str(error) and repr(two) in str(error)
         return
     ends = [
-        weights(fit(net(), data(), whole, steps=3, lr=1e-2, verbose=False)[0])
+        weights(fit(toy(a, b), examples(a, b), whole, steps=3, lr=1e-2, verbose=False)[0])
         for whole in (pair, combine(copy.deepcopy(two), copy.deepcopy(one)))
     ]
     assert same(*ends)

@@ -195,6 +195,8 @@ def bound(source: str) -> set[str]:
             names.add(node.name)
             if isinstance(node, ast.FunctionDef):
                 names |= {argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)}
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            names.add(node.name)
         elif isinstance(node, ast.Lambda):
             names |= {argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)}
         elif isinstance(node, ast.Import | ast.ImportFrom):

@@ -88,6 +88,15 @@ def test_rates_may_be_chosen_by_what_fits_the_training_data(data, monkeypatch):
     assert specs[-1].splits == ["train", "validation", "test"] and specs[-1].phases[0].lr == 1e-2
 
 
+def test_measured_runs_are_scored_beside_on_other_tasks(data, monkeypatch):
+    (data / "grids" / "small.json").write_text(json.dumps([{**TWO, "beside": ["digits/mnist:test"]}]))
+    specs = []
+    monkeypatch.setattr(record, "run", lambda spec: specs.append(spec) or fake(spec))
+    record.record("small")
+    assert {tuple(s.splits) for s in specs if s.purpose == "tune"} == {("validation",)}
+    assert {tuple(s.splits) for s in specs if s.purpose == "measure"} == {("validation", "test", "digits/mnist:test")}
+
+
 def test_two_processes_record_what_one_does(data):
     one = {r["id"]: r for r in map(json.loads, record.record("small").read_text().splitlines())}
     (data / "results" / "small.jsonl").unlink()

@@ -309,6 +309,26 @@ def test_what_stands_beside_a_claim_decides_nothing(lab):
     assert "the other way round" in str(found) and "contradicted (beside it)" in str(found)
 
 
+def test_the_parts_of_a_claim_must_agree_and_each_has_its_own_reading(lab):
+    lab(pair(0.05), also=[{"margin": 0.2, "unit": "the second part", "decides": True}])
+    found = teach.claim("T")
+    assert found.verdict == "undecided" and list(found.rows.verdict) == ["supported", "equivalent"]
+    assert found.rows.decides.all() and "the second part" in str(found)
+    lab(pair(0.05), also=[{"metric": {"elpv": "test.macro_f1"}, "decides": True}])
+    assert teach.claim("T").verdict == "supported"
+
+
+@pytest.mark.parametrize(
+    ("effect", "verdict"), [(0.05, "supported"), (0.0, "supported"), (-0.008, "undecided"), (-0.05, "contradicted")]
+)
+def test_not_worse_is_judged_against_the_loss_that_is_allowed(lab, effect, verdict):
+    lab(pair(effect), margin=0.0, allowed=0.01)
+    found = teach.claim("T")
+    assert found.verdict == verdict and found.rows.effect[0] == pytest.approx(effect)
+    lab(pair(-effect), margin=0.0, allowed=0.01, direction="lower")
+    assert teach.claim("T").verdict == verdict
+
+
 def test_a_lesson_s_claims_are_corrected_together(lab, tmp_path):
     lab(pair(0.05))
     said = json.loads((tmp_path / "claims" / "T.json").read_text())
@@ -340,6 +360,18 @@ def test_rule_slope_is_the_gain_a_doubling():
     assert d.mean == pytest.approx(0.02, abs=1e-6) and d.verdict() == "supported" and d.seeds == 6
     flat = frame([r for n in (50, 200, 800) for r in pair(0.1, 0.01, baseline="probe", n=n)])
     assert judging.slope(flat, "test.macro_f1", "full", "probe").mean == pytest.approx(0.0, abs=1e-9)
+
+
+def test_rule_over_tasks_is_the_mean_over_tasks_and_reads_what_stands_beside():
+    rows = [r for task, effect in (("a", 0.1), ("b", 0.02)) for r in pair(effect, 0.001, baseline="probe", task=task)]
+    d = judging.over_tasks(frame(rows), "test.macro_f1", "full", "probe")
+    assert d.mean == pytest.approx(0.06) and d.seeds == 6 and d.verdict(0.05) == "supported"
+    beside = {name: {"macro_f1": 0.3} for name in ("a:test", "b:test")}
+    joint = [run("joint", seed, 0.9, task="both", **beside) for seed in range(6)]
+    d = judging.over_tasks(frame(rows + joint), "test.macro_f1", "probe", "joint")
+    assert d.mean == pytest.approx(0.25)  # of the two tasks: its own 0.9 is not looked at
+    with pytest.raises(ValueError, match="a mean over tasks compares the same tasks, but there are"):
+        judging.over_tasks(frame(rows[:12] + joint), "test.macro_f1", "full", "joint")
 
 
 def test_rule_cost_compares_the_seconds_to_a_score_that_both_reach(lab):
@@ -482,7 +514,7 @@ def test_a_claim_file_is_complete(file):
     for part in [said] + [{**said, **more} for more in said.get("also", [])]:
         assert part["by"] in judging.RULES and part["direction"] in ("higher", "lower")
         assert part["margin"] >= 0 and set(part["contrast"]) == {"arm", "baseline"}
-        assert (part["by"] in ("rank", "further", "regret")) == isinstance(
+        assert (part["by"] in ("rank", "further", "regret", "over_tasks")) == isinstance(
             part["metric"], str
         )  # rules over several tasks
         frame([run("full", 0, 0.5)]).query(part["filter"])

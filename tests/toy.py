@@ -2,12 +2,15 @@
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader
+from transformers import AutoModel, AutoModelForCausalLM, BertConfig, LlamaConfig
 
+from ftlib.models.text import Decoder, Encoder
 from ftlib.strategy import Strategy, count_targets
 
 
@@ -53,6 +56,37 @@ def data(n=64, seed=0, bs=16, shift=0.0, shuffle=False, dtype=torch.float32, lab
 def net(seed=0, **knobs):
     torch.manual_seed(seed)
     return Net(**knobs)
+
+
+SMALL = {"vocab_size": 24, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 24}
+SMALL |= {"max_position_embeddings": 32, "pad_token_id": 0}
+
+
+def encoder(seed=0):
+    """A BERT of two layers with a head of three classes, for strategies that need a text."""
+    torch.manual_seed(seed)
+    make = partial(AutoModel.from_config, BertConfig(**SMALL), attn_implementation="sdpa")
+    return Encoder(make(), make, "small-bert", 3)
+
+
+def decoder(seed=0):
+    """A Llama of two layers that shares its head with its embeddings, and its keys between heads, as SmolLM2 does."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(**SMALL, num_key_value_heads=2, tie_word_embeddings=True)
+    make = partial(AutoModelForCausalLM.from_config, config, attn_implementation="sdpa")
+    return Decoder(make(), make, "small-llama")
+
+
+def sentences(n=64, seed=0, bs=16, shuffle=False):
+    """A loader of texts of 4 to 8 tokens, padded on the right: the words of each class are its own."""
+    g = torch.Generator().manual_seed(seed)
+    labels = torch.arange(n) % 3
+    ids = 1 + 7 * labels[:, None] + torch.randint(7, (n, 8), generator=g)  # (N, T)
+    mask = (torch.arange(8) < torch.randint(4, 9, (n, 1), generator=g)).long()
+    rows = [
+        {"input_ids": ids[i] * mask[i], "attention_mask": mask[i], "labels": labels[i], "index": i} for i in range(n)
+    ]
+    return DataLoader(rows, batch_size=bs, shuffle=shuffle)
 
 
 def weights(model):

@@ -24,10 +24,14 @@ class Model(nn.Module):
         """Cut `net`. make() draws such a net anew. outputs: K of a fresh head; None keeps its own."""
         super().__init__()
         self.name, self.make, self.outputs, self.tokenizer = name, make, outputs, tokenizer
+        self.front = None  # learned tokens that a strategy puts before a text (strategies.peft)
+        own = {module: path for path, module in net.named_modules()}  # before it is cut
         stages, head, self.width = self.split(net.eval())  # width: D, what the head reads
         self.stage_names = list(stages)
         self.stages = nn.ModuleList(stages.values())
         self.head = nn.Linear(self.width, outputs) if outputs else head
+        self.own_names = {name: own[module] for name, module in self.named_modules() if module in own}
+        self.own_names["head"] = own.get(head)  # what the uncut network calls each part; None: it has none
 
     def split(self, net: nn.Module) -> tuple[dict[str, nn.Module], nn.Module, int]:
         """({name: stage}, head, D)."""

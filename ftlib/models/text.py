@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from transformers.utils import logging
@@ -48,6 +49,15 @@ class TextModel(Model):
                 f"{name}: {type(net).__name__} cannot be cut into stages: use an encoder such as BERT, "
                 f"RoBERTa or DistilBERT, or a decoder such as Llama, Mistral or Qwen"
             ) from cause
+
+    def run(self, h, batch, start, stop):
+        if self.front is None:
+            return self.through(h, batch, start, stop)
+        return self.front(self, self.through, h, batch, start, stop)
+
+    def through(self, h: Tensor, batch: dict, start: int, stop: int) -> Tensor:
+        """`run` without the learned tokens that stand in front."""
+        return super().run(h, batch, start, stop)
 
     def inputs(self, batch):
         if (length := self.past(batch) + batch["input_ids"].shape[1]) > self.context:
@@ -82,13 +92,17 @@ class Encoder(TextModel):
     def split(self, net):
         body = net.transformer if hasattr(net, "transformer") else net.encoder
         layers = {f"layers.{i}": layer for i, layer in enumerate(body.layer)}
+        self.cache_argument = cache_argument(body.layer[0])
         pad = net.embeddings.position_embeddings.padding_idx  # RoBERTa's: its first token stands behind it
         self.context = net.config.max_position_embeddings - (0 if pad is None else pad + 1)
         return {"embeddings": net.embeddings, **layers}, nn.Identity(), net.config.hidden_size
 
     def extra(self, batch):
         mask = batch["attention_mask"][:, None, None, :].bool()  # (B, any head, from any token, to token)
-        return {"attention_mask": mask}
+        cache = batch.get("cache")  # keys and values that every token sees, before those of the text
+        if cache is None or self.cache_argument is None:
+            return {"attention_mask": mask}
+        return {"attention_mask": F.pad(mask, (self.past(batch), 0), value=True), self.cache_argument: cache}
 
     def pool(self, h, batch):
         mask = batch["attention_mask"].unsqueeze(-1).to(h.dtype)  # (B, T, 1)
@@ -106,9 +120,8 @@ class Decoder(TextModel):
         self.rotary = body.rotary_emb  # the angles by which positions turn queries and keys; nothing to train
         layers = {f"layers.{i}": layer for i, layer in enumerate(body.layers)}
         last, layer = layers.popitem()
+        self.cache_argument = cache_argument(layer)
         self.context = net.config.max_position_embeddings
-        arguments = inspect.signature(layer.forward).parameters
-        self.cache_argument = "cache" if "cache" in arguments else "past_key_values"  # the old name
         stages = {"embeddings": body.embed_tokens, **layers, last: Normed(layer, body.norm)}
         return stages, net.lm_head, net.config.hidden_size
 
@@ -133,18 +146,18 @@ class Decoder(TextModel):
         places = {"position_ids": positions, "position_embeddings": turn}
         return {**places, "attention_mask": mask, self.cache_argument: batch.get("cache")}
 
-    def run(self, h, batch, start, stop):
+    def through(self, h, batch, start, stop):
         """h through stages[start:stop]: first what all rows begin with, then each row from its keys and values on."""
         given = start > 0  # h came from outside: gradients may be asked for every row of it
         if start == 0 < stop:
             h, start = self.stages[0](h), 1  # (B, T, D)
         p = self.common(h, batch) if start < stop and not (given and h.requires_grad) else 0
         if not p:
-            return super().run(h, batch, start, stop)
+            return super().through(h, batch, start, stop)
         ids, cache = batch["input_ids"], DynamicCache()
-        first = super().run(h[:1, :p], {"input_ids": ids[:1, :p], "cache": cache}, start, stop)  # (1, P, D)
+        first = super().through(h[:1, :p], {"input_ids": ids[:1, :p], "cache": cache}, start, stop)  # (1, P, D)
         cache.batch_repeat_interleave(len(ids))
-        own = super().run(h[:, p:], {"input_ids": ids[:, p:], "cache": cache}, start, stop)  # (B, T - P, D)
+        own = super().through(h[:, p:], {"input_ids": ids[:, p:], "cache": cache}, start, stop)  # (B, T - P, D)
         return torch.cat([first.expand(len(ids), -1, -1), own], 1)
 
     def common(self, h: Tensor, batch: dict) -> int:
@@ -204,6 +217,12 @@ class Normed(nn.Module):
 
     def forward(self, h: Tensor, **extra) -> Tensor:
         return self.norm(self.layer(h, **extra))  # (B, T, D)
+
+
+def cache_argument(layer: nn.Module) -> str | None:
+    """What a layer calls the keys and values of earlier tokens; None if it takes none."""
+    known = ("cache", "past_key_values")  # new name, old name
+    return next((name for name in known if name in inspect.signature(layer.forward).parameters), None)
 
 
 CLASSES = {"text": Encoder, "lm": Decoder}

@@ -9,6 +9,8 @@ CATALOG = {
     **dict.fromkeys(["FreezeFirst", "TuneOnly", "GradualUnfreezing", "BiasOnly", "NormOnly"], "freezing"),
     **dict.fromkeys(["Constant", "StepDecay", "LinearDecay", "Cosine", "Restarts", "WarmupStableDecay"], "schedules"),
     **dict.fromkeys(["InverseSqrt", "OneCycle", "RangeTest", "Waypoints"], "schedules"),
+    **dict.fromkeys(["LoRA", "IA3", "Adapter"], "peft"),
+    **dict.fromkeys(["Prompt", "Prefix"], "prompts"),
 }
 
 

@@ -5,10 +5,12 @@ a metric, with a margin. `by` names the rule in RULES that makes of the runs an 
 compare's: supported, contradicted, equivalent or undecided. Over several tasks the claim has the verdict that all of
 them share; where they differ it is undecided. To ask that all agree needs no correction for their number (an
 intersection-union test); p, which is shown beside, is corrected (Holm 1979). `also` holds further contrasts, which are
-shown and decide nothing.
+shown and decide nothing, unless one says "decides": true: it is then a part of the sentence, and all parts must agree.
+With "allowed" the sentence is "not worse": supported if the interval lies above −allowed, contradicted if below it.
 """
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -55,7 +57,8 @@ def claim(name: str, verdict: str | None = None) -> Claim:
     Raises NotRecorded as long as the runs are not all there.
     """
     said = load_claim(name)
-    parts = [_judge(said, True)] + [_judge({**said, **more}, False) for more in said.get("also", [])]
+    others = [_judge({**said, **more}, more.get("decides", False)) for more in said.get("also", [])]
+    parts = [_judge(said, True), *others]
     found = Claim(said, pd.concat(parts, ignore_index=True))
     if verdict not in (None, found.verdict):
         raise AssertionError(
@@ -116,10 +119,13 @@ def _judge(part: dict, decides: bool) -> pd.DataFrame:
         d = RULES[part["by"]](runs[runs.task == task] if task else runs, metric, arm, baseline)
         towards = d if part["direction"] == "higher" else Paired(arm, d.baseline, metric, d.seeds, -d.mean, -d.high,
                                                                  -d.low, d.p, d.detectable)  # fmt: skip
+        allowed = part.get("allowed", 0.0)  # a loss that would not matter is judged as if it were 0
+        towards = replace(towards, **{k: getattr(towards, k) + allowed for k in ("mean", "low", "high")})
         rows.append({
             "task": task or "all", "effect of": f"{arm} − {d.baseline}", "on": part.get("unit", metric),
             "effect": d.mean, "low": d.low, "high": d.high, "seeds": d.seeds, "detectable": d.detectable,
-            "p_alone": p_beyond(d, margin), "verdict": towards.verdict(margin), "decides": decides,
+            "p_alone": p_beyond(towards if allowed else d, margin), "verdict": towards.verdict(margin),
+            "decides": decides,
         })  # fmt: skip
     out = pd.DataFrame(rows)
     out.insert(len(out.columns) - 2, "p", holm(out.p_alone.to_numpy()))
@@ -174,6 +180,22 @@ def further(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
     difference = wide[arm] - wide[baseline]  # (seeds, tasks)
     far = difference.columns.str.contains("+", regex=False)
     return _of(difference.loc[:, far].mean(axis=1) - difference.loc[:, ~far].mean(axis=1), metric, arm, baseline)
+
+
+def over_tasks(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
+    """arm − baseline in the mean over tasks. A run that was scored on several tasks ("amazon:test.macro_f1", see
+    record's "beside") counts for each of them."""
+    beside = [name for name in runs if name.endswith(f":{metric}")]
+    rows = []
+    for run in runs[runs.arm.isin([arm, baseline])].to_dict("records"):
+        several = {name.rpartition(":")[0]: run[name] for name in beside if np.isfinite(run[name])}
+        scores = several or {run["task"]: run[metric]}
+        rows += [{"arm": run["arm"], "seed": run["seed"], "task": t, metric: v} for t, v in scores.items()]
+    long = pd.DataFrame(rows)
+    tasks = {name: sorted(long.task[long.arm == name]) for name in (arm, baseline)}
+    if tasks[arm] != tasks[baseline]:
+        raise ValueError(f"a mean over tasks compares the same tasks, but there are {tasks}")
+    return paired(long.groupby(["arm", "seed"], as_index=False)[metric].mean(), metric, arm, baseline)
 
 
 def rank(runs: pd.DataFrame, metric: str, arm: str, baseline: str, related: str = "probe") -> Paired:
@@ -254,6 +276,7 @@ def regret(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
 RULES = {
     "difference": paired, "over_all": over_all, "slope": slope, "cost": cost, "rank": rank, "ratio": ratio,
     "further": further, "tuned": tuned, "speed": speed, "over_rates": over_rates, "regret": regret,
+    "over_tasks": over_tasks,
 }  # fmt: skip
 
 

@@ -5,8 +5,11 @@ could say. Each panel also shows itself where no kernel runs, as words and, if i
 """
 
 from ftlib.widgets.board import Board, board
+from ftlib.widgets.explorer import RankExplorer, rank_explorer
+from ftlib.widgets.generation import Comparer, comparer
 from ftlib.widgets.panel import Panel
 from ftlib.widgets.playground import Playground, playground
 from ftlib.widgets.questions import predict, quiz
 
-__all__ = ["Board", "Panel", "Playground", "board", "playground", "predict", "quiz"]
+__all__ = ["Board", "Comparer", "Panel", "Playground", "RankExplorer"]
+__all__ += ["board", "comparer", "playground", "predict", "quiz", "rank_explorer"]

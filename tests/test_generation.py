@@ -1,0 +1,126 @@
+"""The generation comparer without a browser: who is asked, what is shown, and how often."""
+
+import html
+import re
+import time
+
+import ipywidgets
+import pytest
+
+from ftlib import widgets
+
+EXAMPLES = ["I love it.", "It broke."]
+
+
+@pytest.fixture(autouse=True)
+def no_hidden_error(caplog):
+    yield
+    assert [record.getMessage() for record in caplog.get_records("call") if record.levelname != "INFO"] == []
+
+
+@pytest.fixture
+def asked():
+    return []
+
+
+@pytest.fixture
+def comparer(asked):
+    def model(name, answer):
+        def ask(prompt):
+            asked.append((name, prompt))
+            return answer(prompt)
+
+        return ask
+
+    def tuned(prompt):
+        return "positive" if "love" in prompt else "negative"
+
+    models = {"base": lambda p: f"You said: {p}", "LoRA": tuned, "merged": tuned}
+    return widgets.comparer({name: model(name, f) for name, f in models.items()}, EXAMPLES)
+
+
+def shown(comparer) -> str:
+    return html.unescape(re.sub("<.*?>", "", comparer.words.value))
+
+
+def test_the_first_example_is_answered_at_once_by_all(comparer, asked):
+    assert asked == [(name, EXAMPLES[0]) for name in ("base", "LoRA", "merged")]
+    assert comparer.answers == {"base": "You said: I love it.", "LoRA": "positive", "merged": "positive"}
+    assert "base “You said: I love it.” (0.0 s); LoRA “positive”" in shown(comparer)
+    assert shown(comparer).endswith("The same: LoRA and merged.")
+
+
+def test_another_example_and_a_prompt_of_ones_own_change_the_answers(comparer):
+    seen = {shown(comparer)}
+    comparer.example.value = EXAMPLES[1]
+    assert comparer.prompt.value == EXAMPLES[1] and comparer.answers["LoRA"] == "negative"
+    seen.add(shown(comparer))
+    comparer.prompt.value = "We love rain."
+    assert comparer.answers["LoRA"] == "positive"
+    assert len(seen | {shown(comparer)}) == 3
+
+
+def test_a_prompt_is_asked_once_and_again_only_on_request(comparer, asked):
+    comparer.example.value = EXAMPLES[1]
+    comparer.example.value = EXAMPLES[0]
+    assert len(asked) == 6
+    comparer.ask.click()
+    assert len(asked) == 9 and asked[-1] == ("merged", EXAMPLES[0])
+    comparer.forget()
+    assert len(asked) == 12
+
+
+def test_an_empty_prompt_asks_nobody(comparer, asked):
+    comparer.prompt.value = "  "
+    assert len(asked) == 3 and shown(comparer) == "Write something into the prompt first, then press Enter."
+
+
+def test_markup_in_a_prompt_is_shown_as_it_stands(comparer):
+    comparer.prompt.value = "<b>**love**</b> `it`\nnow"
+    assert "“<b>* *love* *</b> 'it' now”" in html.unescape(re.sub("</?(p|b)( .*?)?>", "", comparer.words.value))
+    assert "<b>**" not in comparer.words.value
+
+
+def test_who_agrees_is_said_in_words():
+    def say(text):
+        return lambda prompt: text
+
+    assert shown(widgets.comparer({"a": say("x"), "b": say("x")}, EXAMPLES)).endswith("All say the same.")
+    assert shown(widgets.comparer({"a": say("x"), "b": say("y")}, EXAMPLES)).endswith("No two say the same.")
+    one = widgets.comparer({"a": say("x")}, EXAMPLES, title="Greedy")
+    assert shown(one).startswith("Greedy: to “I love it.”: a “x”")
+
+
+def test_the_widget_itself_adds_no_time():
+    slow = widgets.comparer({"a": lambda prompt: prompt}, EXAMPLES)
+    began = time.perf_counter()
+    for i in range(20):
+        slow.prompt.value = f"prompt {i}"
+    assert time.perf_counter() - began < 1
+
+
+def test_a_model_that_fails_is_an_error(comparer):
+    def broken(prompt):
+        raise RuntimeError("no answer")
+
+    comparer.models["base"] = broken
+    with pytest.raises(RuntimeError, match="no answer"):
+        comparer.prompt.value = "something new"
+
+
+def test_every_control_has_a_name_and_is_used_from_the_keyboard(comparer):
+    plain = (ipywidgets.Dropdown, ipywidgets.Text, ipywidgets.Button)
+    found = [child for child in comparer.children if isinstance(child, plain)]
+    assert [control.description for control in found] == ["Example", "Prompt", "Ask again"]
+    assert comparer.prompt.continuous_update is False  # asked on Enter, not at each letter
+
+
+def test_it_can_be_read_without_a_kernel(comparer):
+    bundle, _ = comparer._repr_mimebundle_()
+    assert "image/png" not in bundle and bundle["text/plain"] == comparer.alt
+
+
+@pytest.mark.parametrize(("models", "examples"), [({}, EXAMPLES), ({"a": str}, [])])
+def test_nothing_to_compare_is_one_sentence(models, examples):
+    with pytest.raises(ValueError, match="needs at least one model, .* and one example"):
+        widgets.comparer(models, examples)
