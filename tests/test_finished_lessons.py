@@ -130,6 +130,7 @@ def test_at_least_five_questions_are_asked_and_every_option_explained(lesson):
     assert sorted(shown) == sorted(one["id"] for one in questions) and len(shown) >= 5
     for one in [*questions, *teach.questions(lesson.name, "predict")]:
         assert all(len(option["why"]) > 30 for option in one["options"]), one["id"]
+        assert all(len(option["text"]) < 120 for option in one["options"]), f"{one['id']}: a radio button has one line"
 
 
 def test_a_widget_is_preceded_by_a_task_whose_answer_is_checked(lesson):

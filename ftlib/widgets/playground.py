@@ -137,6 +137,7 @@ def _said(key: str, value) -> str:
 
 def _empty() -> plots.Figure:
     fig = plots.figure("", "step", "learning rate", "")
+    fig.update_yaxes(tickformat="~g")  # 0.0001, and not 100µ
     for i, name in enumerate(("rate of each step", "mean rate")):
         line = {"color": plots.COLOURS[i], "dash": plots.DASHES[i], "width": 2.5}
         fig.add_scatter(x=[0], y=[0], name=name, mode="lines", line=line)

@@ -165,7 +165,7 @@ def test_a_second_phase_goes_on_with_what_was_learned():
     model.requires_grad_(True)  # as runs does between phases
     model = trained(combine(LoRA(r=4), LinearProbe()), model, steps=0)
     assert same(learned, weights(model))
-    model = LoRA(r=4).prepare(model)
+    model = LoRA(r=4).prepare(model.requires_grad_(True))
     learns = {n.split(".")[-3] for n, p in model.named_parameters() if p.requires_grad and "head" not in n}
     assert learns == {"lora_A", "lora_B"}
 
