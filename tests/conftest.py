@@ -36,6 +36,17 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(SOCKET_LOG.parent, ignore_errors=True)
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """For files of small networks: a second thread gains little, and on a busy computer the two wait for each other."""
+    import torch  # here, since most commands of pytest need no torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def socket_log() -> Path:
     """The file that gets a line for each refused attempt to leave this computer."""

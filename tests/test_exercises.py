@@ -442,14 +442,8 @@ def the_best_peak_alone(runs, shape, metric):
 
 
 def one_per_cent(runs, shape, metric):
-    means = mean_by_peak(runs, shape, metric)
-    rates, good = list(means.index), list(means >= 0.99 * means.max())
-    low = high = rates.index(means.idxmax())
-    while low > 0 and good[low - 1]:
-        low -= 1
-    while high + 1 < len(rates) and good[high + 1]:
-        high += 1
-    return rates[low], rates[high]
+    best = mean_by_peak(runs, shape, metric).max()
+    return solution("06_schedules/window")(runs.assign(**{metric: runs[metric] / best}), shape, metric)
 
 
 def a_factor(runs, shape, metric):

@@ -20,6 +20,7 @@ from torch import nn
 from ftlib import assets, models
 from ftlib.models import image
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CHECKPOINTS = list(models.KNOWN)
 # name -> timm architecture with small arguments; the last two have a convolution as head, and no chain of stages
 IMAGES = {
@@ -48,15 +49,6 @@ TEXTS = {
 }
 TASKS = {kind: SimpleNamespace(kind=kind, outputs=3) for kind in ("image", "text", "lm")}
 SENTENCES = ["A man is playing a guitar.", "Someone plays an instrument.", "The stock market fell sharply on Monday."]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """These networks are small: a second thread gains little, and on a busy computer the two wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def shake(net):

@@ -16,6 +16,7 @@ from ftlib.strategies.freezing import FreezeFirst
 from ftlib.strategy import IGNORED, count_targets, target_loss
 from ftlib.train import evaluate, fit
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SIZES = {"vocab_size": 40, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48}
 SIZES |= {"num_key_value_heads": 2, "max_position_embeddings": 64, "pad_token_id": 0, "initializer_range": 0.3}
 CONFIGS = {
@@ -34,15 +35,6 @@ ROWS = {
     "too little in common": ([[3, 8, *ASKED], [3, 9, *ASKED], [3, 10, *ASKED]], 24, 24),
     "one row": ([ASKED], 6, 6),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Small networks: on a busy computer a second thread waits for the first."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def tiny(name="llama", seed=0, **more):
