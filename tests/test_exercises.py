@@ -19,6 +19,7 @@ from ftlib.exercises.schedules import LOSSES, RATES
 from ftlib.runs import load_runs
 from ftlib.strategies.full import L2SP
 from ftlib.strategies.schedules import LinearDecay, OneCycle, range_test, scales
+from mistakes_peft import ROWS, SPECTRUM
 from toy import net
 
 ROOT = Path(__file__).parent.parent
@@ -33,6 +34,7 @@ NAMES = [f"{lesson}/{name}" for lesson, module in sorted(MODULES.items()) for na
 READ_OFF = {
     "01_full/board": lambda: on_the_board(800),
     "02_freezing/board": lambda: top_on_the_board(),
+    "04_peft/explorer": lambda: (2, SPECTRUM),
     "06_schedules/playground": lambda: between_two_peaks(),
 }  # answers that are read from a widget, and not code
 SECONDS = 5  # of this thread's own time; the wall clock of a busy computer says nothing
@@ -463,6 +465,7 @@ def between_two_peaks(shape="linear", column="test.balanced_accuracy"):
 
 
 MISTAKES = [
+    *ROWS,
     ("02_freezing/budget", 5, "With k = 5 the training needs 50.9 MB, more than 30 MB"),
     ("02_freezing/budget", lambda: 9, "that fits, but so does a smaller k"),
     ("02_freezing/budget", 12, "k is a whole number of stages, 0 to 9"),

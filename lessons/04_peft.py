@@ -31,7 +31,7 @@ from torch import nn
 import ftlib
 from ftlib import plots, strategies, teach, widgets
 from ftlib.adapters import load_adapter, merge, save_adapter, switch, unmerge
-from ftlib.machine import profile
+from ftlib.machine import model_device, profile, to_device
 
 FULL = profile() == "full"  # on a GPU: all sentences, more steps; elsewhere: quick
 N, STEPS = (None, 200) if FULL else (200, 20)
@@ -481,13 +481,14 @@ def likelier(llm, loader) -> float:
     words = [llm.tokenizer(w, add_special_tokens=False).input_ids[0] for w in chat.labels]
     right, rows = 0, 0
     for batch in loader:
+        batch = to_device(batch, model_device(llm))
         counted = batch["labels"] != ftlib.tasks.IGNORED  # (B, T)
-        where = counted.int().argmax(1)  # (B,) the first one
-        every = torch.arange(len(where))
+        where = counted.int().argmax(1)  # (B,) the first one of each row
+        first = counted.sum(1).cumsum(0) - counted.sum(1)  # (B,) its place among all counted
         with torch.no_grad():
-            logits = llm(batch)[every, where][:, words]  # (B, 2)
-        wanted = torch.tensor(words)[logits.argmax(1).cpu()]
-        right += (wanted == batch["labels"][every, where]).sum().item()
+            logits = llm(batch)[first][:, words]  # the model gives those of counted tokens alone
+        wanted = batch["labels"][torch.arange(len(where)), where]  # (B,)
+        right += sum(words[k] == w for k, w in zip(logits.argmax(1).tolist(), wanted.tolist()))
         rows += len(where)
     return right / rows
 
