@@ -158,7 +158,7 @@ plots.losses(history, "A linear probe, 20 steps")
 # | [01 Full fine-tuning](01_full.ipynb) | nothing | tell what pretraining is worth, and when a linear probe is enough |
 # | [02 Freezing layers](02_freezing.ipynb) | model | choose which layers to train, and measure what that saves |
 # | 03 Incremental learning | batches, loss | learn new classes without forgetting the old ones |
-# | 04 LoRA and adapters | model | train few parameters, up to a language model |
+# | [04 LoRA and adapters](04_peft.ipynb) | model | train few parameters, up to a language model |
 # | 05 Multi-task learning | batches, loss | let tasks share a network, and see when they conflict |
 # | [06 Schedules](06_schedules.ipynb) | learning rate | find a learning rate, and see what the schedule's shape adds |
 # | 07 Domain adaptation | batches, loss | use data that has no labels |

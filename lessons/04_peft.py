@@ -11,7 +11,7 @@
 # |---|---|---|---|
 # | **core** | 1 to 10 | 45 | understand it |
 # | **lab** | 11 to 14 | 45 | do it yourself, with checks |
-# | **depth** | [another notebook](04_peft_depth.ipynb) | 40 | other methods, many tasks, four bits, published results |
+# | **depth** | [another notebook](04_peft_depth.ipynb) | 42 | other methods, many tasks, four bits, published results |
 #
 # Of the four things that a strategy can change (model, batches, loss, learning rate), this one changes the **model**: the
 # pretrained weights stand still, and a few new ones learn. Each section needs only the first code cell.
@@ -26,7 +26,9 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from peft import PeftModel
 from torch import nn
+from transformers import AutoModel
 
 import ftlib
 from ftlib import plots, strategies, teach, widgets
@@ -359,6 +361,17 @@ with torch.no_grad():
 # %% [markdown]
 # The **head** is saved with the adapter: it was trained, and no other one fits. Forgetting it is a well-known trap of this kind
 # of file. A merged network is as fast as the original one, but it holds one task; an unmerged base can be switched.
+#
+# Does the folder work where this kit is not installed? The same weights with nothing but `transformers` and `peft`:
+
+# %%
+encoder = AutoModel.from_pretrained(ftlib.assets.path("minilm"))
+plain = PeftModel.from_pretrained(encoder, folder / "amazon").eval()
+with torch.no_grad():
+    ids = {name: fixed[name] for name in ("input_ids", "attention_mask")}
+    h = plain(**ids).last_hidden_state  # (B, T, 384)
+    torch.testing.assert_close(base.pool(h, fixed), base.features(fixed), atol=1e-4, rtol=1e-4)
+print("plain peft gives the same features")
 
 # %% [markdown]
 # ## 6. Which rank, which rate? (5 minutes)
@@ -393,12 +406,19 @@ teach.predict("04_peft", "best-rate").compare(found)
 # %%
 at_own = {arm: test.loc[arm, rate] for arm, rate in own.items()}
 print({arm: round(score, 3) for arm, score in at_own.items()}, "each at its own rate")
+assert min(own[arm] / own["full"] for arm in own.index if arm != "full") > 9
 shared = test.dropna(axis=1)
+low, high = shared.columns
+assert shared[low]["full"] > shared[low].drop("full").max() + 0.2
+assert shared[high]["full"] < shared[high].drop("full").min() - 0.2
 print("at a shared rate:")
 shared.round(3)
 
 # %% [markdown]
-# TEXT-RATES
+# LoRA's best rates are ten times that of full fine-tuning (rank 64) and thirty times (ranks 1 and 8). The table of shared rates
+# tells two opposite stories: at 0.0003 full fine-tuning is more than 0.2 ahead of every rank, at 0.001 more than 0.2 behind.
+# Both compare rates, and neither compares methods. The tops of the three ranks lie within a factor of three, as α / r promises:
+# you may change the rank and keep the rate.
 
 # %% [markdown]
 # "Slightly worse, especially when the task differs": one claim of two parts. *Near* is the comparison above. *Far* are solar
@@ -407,8 +427,23 @@ shared.round(3)
 # %% tags=["nbval-check-output"]
 teach.claim("P3", verdict="undecided")
 
+# %%
+files = ("02_freezing", "02_freezing_far", "04_peft_lite")
+cells = ftlib.load_runs(*(f"{RESULTS}/{name}.jsonl" for name in files))
+cells = cells.query("purpose == 'measure' and task in ['elpv', 'elpv+noise3']")
+cells = cells.query("model == 'efficientnet-lite0' and arm in ['full', 'lora-8']")
+rates = cells.groupby(["task", "arm"]).lr.max().unstack()  # chosen on validation
+assert (rates["lora-8"] <= rates["full"]).all()
+rates
+
 # %% [markdown]
-# TEXT-P3
+# **Undecided, in both parts.** Near, rank 8 is 0.027 below full fine-tuning, and the interval reaches from −0.058 to +0.004: six
+# seeds show neither *worse* nor *equal*. By how much the gap grows from clean cells to noisy ones: −0.035, from −0.102 to
+# +0.031. What can be said is in the last column of `detectable`: a difference of 0.042 near, or of 0.091 in the growth, would
+# have been seen.
+#
+# And look at the rates on the cells: here LoRA's is *not* higher than full fine-tuning's. At ten times as much, 0.01, it gave
+# every cell the same class on both tuning seeds. "Ten times" is a rule for transformers.
 
 # %% [markdown]
 # ## 7. What rank does an update need? (3 minutes)
@@ -439,10 +474,13 @@ runs = runs.assign(arm=runs.arm.str.partition("@")[0])
 means = runs.groupby(["arm", "lr"])["validation.macro_f1"].mean()
 best = set(means.groupby("arm").idxmax())  # each arm at the rate that validation chose
 runs = runs[[pair in best for pair in zip(runs.arm, runs.lr)]]
+for pair in (("lora-1", "lora-8"), ("lora-8", "lora-64"), ("lora-1", "lora-64")):
+    assert ftlib.reading(ftlib.paired(runs, "test.macro_f1", *pair)).startswith("not")
 names = {"full": 0, "lora-1": 1, "lora-8": 8, "lora-64": 64}  # 0: full fine-tuning
 explorer = ftlib.widgets.rank_explorer(
     updates, runs.assign(rank=runs.arm.map(names)), "test.macro_f1"
 )
+assert all(s[0] ** 2 < 0.5 * (s**2).sum() for s in explorer.spectra.values())
 explorer
 
 # %%
@@ -451,7 +489,10 @@ smallest_rank = None  # for example 16
 teach.check("04_peft/explorer", (smallest_rank, explorer.spectrum))
 
 # %% [markdown]
-# TEXT-EXPLORER
+# The best update of rank 1 would keep less than half of the energy of each of these updates (asserted above), and a long tail holds
+# the rest. And yet LoRA of rank 1 could not be told apart from rank 64 in its recorded score. That is no contradiction: LoRA does
+# not imitate *this* update, it looks for one of its own. And much of a full update need not matter: AdamW moves every weight by
+# about the rate in each step, also those whose gradient is noise.
 
 # %% [markdown]
 # ## 8. A language model (6 minutes)
@@ -486,7 +527,7 @@ def likelier(llm, loader) -> float:
         where = counted.int().argmax(1)  # (B,) the first one of each row
         first = counted.sum(1).cumsum(0) - counted.sum(1)  # (B,) its place among all counted
         with torch.no_grad():
-            logits = llm(batch)[first][:, words]  # the model gives those of counted tokens alone
+            logits = llm(batch)[first][:, words]  # the model gives counted tokens alone
         wanted = batch["labels"][torch.arange(len(where)), where]  # (B,)
         right += sum(words[k] == w for k, w in zip(logits.argmax(1).tolist(), wanted.tolist()))
         rows += len(where)
@@ -504,13 +545,17 @@ lora = strategies.LoRA(r=8, targets="all")
 llm, history = ftlib.fit(llm, loader, lora, steps=steps, lr=1e-3)
 after = ftlib.evaluate(llm, validation)
 recorded = ftlib.load_runs(f"{RESULTS}/04_peft.jsonl").query("purpose == 'measure'")
-small = recorded.groupby("arm")["test.accuracy"].mean().filter(like="lora-8@").max()
+recorded = teach.judging.own_rates(recorded).query("arm == 'lora-8'")  # rates from validation
+small = recorded["test.accuracy"].mean()
 print(f"exact match {before['exact_match']:.2f} → {after['exact_match']:.2f}; beside it:")
 print(f"majority {majority:.2f}, untuned by likelihood {untuned:.2f}, MiniLM {small:.2f}")
-assert after["exact_match"] > before["exact_match"] + 0.1
+assert after["exact_match"] > max(before["exact_match"], majority) + 0.1
+assert before["exact_match"] < untuned
 
 # %% [markdown]
-# TEXT-LLM
+# Untuned, it often answers with a sentence, and exact match counts that as wrong; asked for the likelier word it is right more
+# often. So a part of what fine-tuning brings is *how* to answer. After 24 steps it answers in one word. MiniLM, a sixth of its
+# size, stands beside it with its recorded score, on all test sentences and after 200 examples: no contest, but a measure.
 #
 # 32 sentences, one seed: an interval around such a score is more than ten points wide. Ask it yourself: *base* is the same
 # network with B set to zero, *merged* the one with the update in its weights. Choose an example, or type a sentence of your own
@@ -577,10 +622,11 @@ widgets.quiz("04_peft", "b-zero", "what-is-saved", "own-rate")
 #
 # 1. **Many tasks, or little memory for gradients and moments?** Then LoRA: what it stores and what the optimizer holds shrink by
 #    far more than the time of a step.
-# 2. **Give it its own rate**: search from about ten times the rate of full fine-tuning, on validation. TEXT-RULE-RATE
-# 3. **All linear layers, a small rank first.** TEXT-RULE-RANK
+# 2. **Give it its own rate**, on validation: in a transformer search from about ten times the rate of full fine-tuning (here ten
+#    to thirty times), in a convolutional network from the same rate (here once, and a third).
+# 3. **All linear layers, a small rank first.** Here ranks 1, 8 and 64 could not be told apart.
 # 4. **After insertion, compare outputs; before training, count what learns; before sharing, look for the head in the file.**
-# 5. **Merge for one task, switch for many.** TEXT-RULE-QUALITY
+# 5. **Merge for one task, switch for many.** Its score could not be told apart from full fine-tuning's here.
 
 # %% [markdown]
 # ## 11. Lab: a LoRA layer (14 minutes)

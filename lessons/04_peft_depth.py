@@ -4,13 +4,15 @@
 # **After this notebook you can** tell the other methods of the family apart and count what each adds; say what LoRA's variants
 # change; decide between adapters, copies and one joint model for many tasks; and explain what a 4-bit base is.
 #
-# **You need** [04 Parameter-efficient fine-tuning](04_peft.ipynb), its core. Optional: nothing later depends on it. Time: 40
+# **You need** [04 Parameter-efficient fine-tuning](04_peft.ipynb), its core. Optional: nothing later depends on it. Time: 42
 # minutes, in any order: each section needs only the first code cell.
 
 # %% tags=["setup"]
 import time
 
 began = time.perf_counter()
+
+from tempfile import mkdtemp
 
 import pandas as pd
 import torch
@@ -19,6 +21,7 @@ from torch import nn
 
 import ftlib
 from ftlib import plots, strategies, teach
+from ftlib.adapters import load_adapter, save_adapter
 from ftlib.machine import profile
 
 FULL = profile() == "full"
@@ -129,6 +132,22 @@ found["trained"] = both.groupby("arm")["parameters.trainable"].max()
 shown = ["trained", "mean", "difference", "diff_low", "diff_high", "p", "reading"]
 found[shown].round(3)
 
+# %% [markdown]
+# And what each costs: megabytes to store for a task; megabytes of gradients and AdamW's numbers while it learns; the parts of a
+# step in milliseconds, where they were timed (16 sentences, six runs, nothing else running).
+
+# %%
+timed = ftlib.load_runs(f"{RESULTS}/04_peft_cost.jsonl").query("task == 'sentiment/amazon'")
+parts = ["forward", "backward", "optimizer"]
+ms = timed[[f"seconds.{part}" for part in parts]].div(timed.steps, axis=0).mul(1000)
+ms.columns = parts
+ms["sum"] = ms.sum(axis=1)
+cost = found[["trained"]].assign(
+    stored=both.groupby("arm")["parameters.bytes"].max() / 1e6,
+    learning=12 * found.trained / 1e6,
+)
+cost.join(ms.groupby(timed.arm).mean()).round(1)
+
 # %%
 dots = found.assign(log=found.trained.map(lambda n: torch.log10(torch.tensor(float(n))).item()))
 plots.points(
@@ -199,6 +218,15 @@ for what, strategy in wrong.items():
         raise AssertionError(f"{what} was not refused")
     except ValueError as error:
         print(f"{what}: {error}\n")
+
+# %%
+cells = ftlib.load_task("elpv", n=50, size=64, seed=0)
+folder = save_adapter(strategies.LoRA(r=2).prepare(ftlib.load_model("minilm", task)), mkdtemp())
+try:
+    load_adapter(ftlib.load_model("efficientnet-lite0", cells), folder, "of_minilm")
+    raise AssertionError("an adapter of another base was not refused")
+except ValueError as error:
+    print("an adapter of another base:", str(error).replace(str(folder), "the folder"))
 
 # %% [markdown]
 # ## 5. Many tasks on one model (6 minutes)

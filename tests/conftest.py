@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 
 OFFLINE = Path(__file__).parent / "offline"
-SOCKET_LOG = Path(tempfile.mkdtemp(prefix="ftlib-tests-")) / "sockets.txt"
+WORKER = "PYTEST_XDIST_WORKER" in os.environ  # one of several processes that share the tests, and one log
+if not WORKER:
+    os.environ["FTLIB_SOCKET_LOG"] = str(Path(tempfile.mkdtemp(prefix="ftlib-tests-")) / "sockets.txt")
+SOCKET_LOG = Path(os.environ["FTLIB_SOCKET_LOG"])
+NO_BROWSER = "install Debian's chromium, or name a Chromium or Chrome in the variable CHROMIUM"
 collect_ignore = ["test_commands.py"] if os.name == "nt" else []  # make and bash are not Windows's own
-LAST = "test_nothing_asked_the_network"
 
 
 def go_offline() -> None:
     """Guard this process and, through PYTHONPATH, every kernel and subprocess to come."""
-    os.environ["FTLIB_SOCKET_LOG"] = str(SOCKET_LOG)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(OFFLINE), os.environ.get("PYTHONPATH")]))
     spec = spec_from_file_location("ftlib_offline", OFFLINE / "sitecustomize.py")
     spec.loader.exec_module(module_from_spec(spec))
@@ -27,13 +29,27 @@ os.environ["FTLIB_ANSWERS"] = str(SOCKET_LOG.parent / "answers")  # a learner's 
 go_offline()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The test that reads the log of refused connections comes last, after the notebooks too."""
-    items.sort(key=lambda item: item.name == LAST)
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """No test, subprocess, server or notebook of this session may have tried to leave this computer: else it fails."""
+    if SOCKET_LOG.exists() and not WORKER:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tried to leave; and where there was no browser, what was not tested for that reason."""
+    if SOCKET_LOG.exists():
+        terminalreporter.section("network", red=True)
+        terminalreporter.line(f"FAILED: this tried to leave this computer:\n{SOCKET_LOG.read_text()}", red=True)
+    skipped = [report for report in terminalreporter.stats.get("skipped", []) if NO_BROWSER in str(report.longrepr)]
+    if skipped:
+        terminalreporter.section("browser tests", yellow=True)
+        terminalreporter.line(f"no browser found: {len(skipped)} browser tests did not run; {NO_BROWSER}", yellow=True)
 
 
 def pytest_unconfigure() -> None:
-    shutil.rmtree(SOCKET_LOG.parent, ignore_errors=True)
+    if not WORKER:
+        shutil.rmtree(SOCKET_LOG.parent, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +61,3 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def socket_log() -> Path:
-    """The file that gets a line for each refused attempt to leave this computer."""
-    return SOCKET_LOG

@@ -1,6 +1,7 @@
 """The guard against network access bites, lets this computer's own traffic pass, and has seen nothing."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+TESTS = Path(__file__).parent
 NOWHERE = "192.0.2.1"  # a documentation address (RFC 5737): no computer has it
 ATTEMPTS = {
     "connect": f"socket.create_connection(({NOWHERE!r}, 80), timeout=1)",
@@ -101,6 +103,17 @@ def test_another_sitecustomize_still_runs(tmp_path: Path) -> None:
     assert done.stdout.strip() == "it ran True", done.stderr
 
 
-def test_nothing_asked_the_network(socket_log: Path) -> None:
-    """Runs last: no test, subprocess, server or notebook of this session tried to leave this computer."""
-    assert not socket_log.exists(), socket_log.read_text()
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_session_that_tried_to_leave_fails_though_each_test_passed(tmp_path: Path, workers: int) -> None:
+    """However many processes share the tests: all of them, and what they start, write into one log."""
+    shutil.copy(TESTS / "conftest.py", tmp_path)
+    shutil.copytree(TESTS / "offline", tmp_path / "offline")
+    hidden = f"    try:\n        {ATTEMPTS['connect']}\n    except OSError:\n        pass\n"
+    for name in ("one", "two"):
+        (tmp_path / f"test_{name}.py").write_text(f"import socket\n\n\ndef test_{name}():\n{hidden}")
+    left_out = ("PYTEST_XDIST", "FTLIB_SOCKET_LOG")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    command = [sys.executable, "-m", "pytest", tmp_path, "-p", "no:cacheprovider", "-n", str(workers)]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and "2 passed" in done.stdout, done.stdout
+    assert done.stdout.count(NOWHERE) == 2 and "tried to leave this computer" in done.stdout

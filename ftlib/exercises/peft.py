@@ -1,4 +1,4 @@
-"""The exercises of 04_peft: change a rank, implement a LoRA layer and its merging, investigate rates, read a spectrum."""
+"""The exercises of 04_peft: change a rank, implement LoRA and its merging, investigate rates, read a spectrum."""
 
 import math
 from numbers import Real

@@ -14,7 +14,7 @@ from labserver import Lab
 
 ROOT = Path(__file__).parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")  # the first one found is taken
-MISSING = "install Debian's chromium, or name a Chromium or Chrome in the variable CHROMIUM"
+MISSING = "install Debian's chromium, or name a Chromium or Chrome in the variable CHROMIUM"  # ../conftest.py sums up
 SCREEN = {"width": 1280, "height": 1000}  # pixels
 OFFLINE = [  # no name but this computer's is looked up, and the browser's own services stay silent
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
@@ -32,14 +32,6 @@ SETTINGS = {
 def find_browser() -> str | None:
     """The browser's program: what CHROMIUM names, or what is installed."""
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Where there is no browser, the last words say what was not tested."""
-    skipped = [report for report in terminalreporter.stats.get("skipped", []) if MISSING in str(report.longrepr)]
-    if skipped:
-        terminalreporter.section("browser tests", yellow=True)
-        terminalreporter.line(f"no browser found: {len(skipped)} browser tests did not run; {MISSING}", yellow=True)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ A new lesson adds one line to LESSONS. What the screen looked like is in build/s
 from pathlib import Path
 
 import pytest
-from reader import PLOT, Control, Dropdown, Reader, Zoom
+from reader import PLOT, Control, Dropdown, Reader, Toggle, Zoom
 
 ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "build" / "screenshots"
@@ -17,6 +17,8 @@ LESSONS = [
     ("01_full_depth", Zoom("Seven tasks, means over six seeds"), {"marks"}),
     ("02_freezing", Dropdown("Measure", "accuracy"), {"titles", "marks"}),
     ("02_freezing_depth", Zoom("100 solar cells, six seeds"), {"marks"}),
+    ("04_peft", Toggle("Rank", "64"), {"titles", "marks"}),
+    ("04_peft_depth", Zoom("Few parameters, many parameters"), {"marks"}),
     ("06_schedules", Dropdown("Shape", "cosine"), {"titles", "marks"}),
     ("06_schedules_depth", Zoom("100 digits, six seeds"), {"marks"}),
 ]
