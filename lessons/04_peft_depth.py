@@ -118,7 +118,7 @@ assert moved["prompt"] > 0 and moved["prefix"] > 0
 # %% [markdown]
 # ## 2. All of them, tuned (5 minutes)
 #
-# The same 200 reviews and 20 steps as in the lesson; each method searched four rates on two other seeds. *probe* trains the head
+# The same 200 reviews and 20 steps as in the lesson; each method searched five rates on two other seeds. *probe* trains the head
 # alone, *bias* is BitFit. Full fine-tuning and LoRA come from the lesson's grid, each at the rate that was best on validation on
 # the other five seeds.
 
@@ -130,6 +130,9 @@ both = pd.concat([tuned, methods], ignore_index=True)
 found = ftlib.table(both, "test.macro_f1", baseline="full")
 found["trained"] = both.groupby("arm")["parameters.trainable"].max()
 shown = ["trained", "mean", "difference", "diff_low", "diff_high", "p", "reading"]
+assert (found.reading == "lower").sum() == 1 and found.reading["prompt"] == "lower"
+assert found["mean"][["lora-1", "ia3"]].min() > found["mean"]["lora-64"]
+assert found["mean"][["prompt", "prefix", "bias"]].max() < found["mean"]["probe"]
 found[shown].round(3)
 
 # %% [markdown]
@@ -155,7 +158,18 @@ plots.points(
 )
 
 # %% [markdown]
-# TEXT-METHODS
+# **Only the prompt can be told apart from full fine-tuning**: it is lower. That is not a proof that the others are equal: six seeds
+# leave intervals of ±0.02 to ±0.09. How many parameters a method trains does not order the scores: rank 1 (42 thousand) and IA³
+# (15 thousand) have higher means than rank 64 (2.7 million). The means of prompt, prefix and biases lie below that of the probe,
+# which trains 770. Prefixes chose the highest of their five rates, so a higher one might suit them better. One seed makes the
+# biases' interval wide: 0.59, where the others have 0.71 to 0.82.
+#
+# DoRA against LoRA of the same rank (LoRA's rate was chosen on the other seeds, DoRA's on two more):
+
+# %%
+for one, other in (("dora-8", "lora-8"), ("ia3", "probe"), ("full", "probe")):
+    d = ftlib.paired(both, "test.macro_f1", one, other)
+    print(f"{one} − {other}: {d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]", ftlib.reading(d))
 
 # %% [markdown]
 # ## 3. Variants of LoRA (5 minutes)
@@ -305,7 +319,17 @@ for name, runs in solar.groupby("task"):
 solar.groupby(["task", "arm"])[["test.balanced_accuracy", "test.nll"]].mean().unstack().round(3)
 
 # %% [markdown]
-# TEXT-LITE
+# In balanced accuracy LoRA can be told apart from neither. In what it says with how much confidence it can, on noisy cells:
+
+# %%
+noisy = solar[solar.task == "elpv+noise3"]
+for baseline, wanted in (("full", "lower"), ("probe", "higher")):
+    d = ftlib.paired(noisy, "test.nll", "lora-8", baseline)
+    print(f"NLL, LoRA − {baseline}: {d.mean:+.2f} nats [{d.low:+.2f}, {d.high:+.2f}]")
+    assert ftlib.reading(d) == wanted
+
+# %% [markdown]
+# Its NLL is lower than that of full fine-tuning, which overfits, and higher than that of the probe, which cannot. So in between.
 #
 # Two things differ beside the rank: under LoRA BatchNorm keeps ImageNet's averages, in full fine-tuning they follow the cells.
 
@@ -339,10 +363,12 @@ loader = chat.loader("train", tokenizer=model.tokenizer, batch_size=4, shuffle=T
 model, _ = ftlib.fit(model, loader, strategies.LoRA(r=8), steps=16, lr=1e-3, verbose=False)
 after = perplexity(model, plain)
 print(f"perplexity of 16 newspaper sentences {before:.1f} → {after:.1f}")
-assert after < 100 * before
+assert after < 1.2 * before
 
 # %% [markdown]
-# TEXT-FORGOT
+# The second number is not much larger: sixteen steps on one-word answers have left plain text about as likely as it was. One run,
+# one seed, few steps: it does not show that LoRA *cannot* forget. If it had, B = 0 would give everything back (section 8 of the
+# lesson asks that base): an advantage that full fine-tuning does not have.
 
 # %% [markdown]
 # ## 8. Four bits: QLoRA (5 minutes)
@@ -437,7 +463,9 @@ best = rates.groupby(["arm", "lr"])["validation.macro_f1"].mean().unstack("arm")
 print(best.to_dict(), {arm: round(best[arm] / best["full"], 1) for arm in best.index})
 
 # %% [markdown]
-# TEXT-PUBLISHED
+# Our factors, ten for rank 64 and thirty for ranks 1 and 8 after 20 steps, are of the size of the fifteen in the last line; on the
+# convolutional network they are one and a third, which that line is not about. As in the second line prompts are at the lower
+# end of our table; LoRA, DoRA and full fine-tuning cannot be told apart in ours.
 
 # %% [markdown]
 # **Limits.** One text task carries most of this, with 200 examples and 20 steps. Prompt and prefix tuning were made for models a
