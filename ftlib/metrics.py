@@ -11,6 +11,7 @@ from collections import Counter
 
 import numpy as np
 import torch
+from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from scipy.stats import pearsonr
 from sklearn.metrics import balanced_accuracy_score, f1_score, matthews_corrcoef, roc_auc_score
@@ -20,6 +21,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from ftlib.strategy import IGNORED
 
 BINS = 15  # of the expected calibration error
+TEMPERATURES = (0.05, 20.0)  # where the best one is looked for; an end of it says that there is none
 
 
 def classification(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -49,6 +51,39 @@ def _auroc(p: np.ndarray, labels: np.ndarray) -> float:
     if len(np.unique(labels)) < p.shape[-1]:
         return float("nan")
     return float(roc_auc_score(labels, p[:, 1] if p.shape[-1] == 2 else p, multi_class="ovr"))
+
+
+def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The T that makes softmax(logits / T) fit best, by the NLL (Guo et al. 2017); above 1: the network was too sure.
+
+    logits (N, K), labels (N,) of *validation*; then judge `classification(logits / T, labels)` on test. It cannot
+    change which class is first, so accuracy stays. Where nothing is wrong, T is near the least.
+    """
+    if logits.ndim != 2 or len(logits) != len(labels) or not len(labels):
+        shapes = f"{np.shape(logits)} and {np.shape(labels)}"
+        raise ValueError(f"temperature needs logits (N, K) and labels (N,), but got {shapes}: see predict_logits")
+    low, high = np.log(TEMPERATURES)
+
+    def nll(log_t: float) -> float:
+        return -log_softmax(logits.astype(np.float64) / np.exp(log_t), axis=-1)[np.arange(len(labels)), labels].mean()
+
+    return float(np.exp(minimize_scalar(nll, bounds=(low, high), method="bounded").x))
+
+
+def reliability(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> dict[str, list[float]]:
+    """Of each bin of confidence that holds examples: mean confidence, accuracy and share of all, in 0..1.
+
+    The expected calibration error is Σ share · |accuracy − confidence|. Bin m of M holds ((m − 1) / M, m / M].
+    """
+    p = np.exp(log_softmax(logits.astype(np.float64), axis=-1))
+    sure, right = p.max(-1), p.argmax(-1) == labels
+    bin_of = np.ceil(sure * bins)
+    rows = [bin_of == m for m in np.unique(bin_of)]
+    return {
+        "confidence": [float(sure[r].mean()) for r in rows],
+        "accuracy": [float(right[r].mean()) for r in rows],
+        "share": [float(r.mean()) for r in rows],
+    }
 
 
 def regression(outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:

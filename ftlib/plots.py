@@ -171,6 +171,22 @@ def points(rows: pd.DataFrame, x: str, y: str, title: str, label_x: str, label_y
                            textposition="top center", marker={"color": COLOURS[0], "size": 11})  # fmt: skip
 
 
+def reliability(bins: pd.DataFrame, title: str = "How often is it right, and how sure is it?") -> Figure:
+    """Accuracy against confidence (metrics.reliability), one line an arm: `bins` has arm, confidence, accuracy, share.
+
+    On the diagonal the network is as often right as it thinks; below it, it is too sure.
+    """
+    gaps = {a: ((g.accuracy - g.confidence).abs() * g.share).sum() for a, g in bins.groupby("arm", sort=False)}
+    words = "; ".join(f"{arm} {gap:.3f}" for arm, gap in gaps.items())
+    fig = figure(title, "confidence", "accuracy", f"Reliability diagram. Expected calibration error: {words}.")
+    fig.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": "grey", "dash": "dot"}, name="as sure as right")
+    for i, (arm, group) in enumerate(bins.groupby("arm", sort=False)):
+        fig.add_scatter(x=group.confidence, y=group.accuracy, name=arm, mode="lines+markers",
+                        line={"color": COLOURS[i], "dash": DASHES[i]},
+                        marker={"symbol": MARKERS[i], "size": 6 + 20 * group["share"] ** 0.5})  # fmt: skip
+    return fig
+
+
 def losses(history: list[dict] | dict[str, list[dict]], title: str = "Training loss") -> Figure:
     """The training loss of one or several histories of `fit`, {name: history}, against steps."""
     histories = history if isinstance(history, dict) else {"training": history}

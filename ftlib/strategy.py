@@ -61,6 +61,16 @@ def count_targets(labels: Tensor) -> int:
     return len(labels) if labels.is_floating_point() else int((labels != IGNORED).sum())
 
 
+def column(batch: dict, name: str, user: "Strategy") -> Tensor:
+    """batch[name], which a strategy needs; ValueError where the batch has none."""
+    if name not in batch:
+        kind = {"pixels": "pictures", "attention_mask": "texts"}.get(name, name)
+        raise ValueError(
+            f"{user} needs batch[{name!r}], but this one has {', '.join(batch)}: take a task of {kind}, or leave it out"
+        )
+    return batch[name]
+
+
 @dataclass
 class Strategy:
     """Full fine-tuning: every slot does nothing. A subclass is a dataclass of knobs that overrides what it changes.
@@ -70,6 +80,8 @@ class Strategy:
     """
 
     role = ""  # where it stands in a combination: one of ROLES
+    reads = ""  # "pictures" or "texts", where it makes sense for one of them only
+    exclusive = ""  # what no second part of a combination may do too, in words: "average the weights"
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """Add heads, inject, freeze. Called by `fit`; calling it twice must equal calling it once."""
@@ -195,7 +207,8 @@ class Combined(Strategy):
 def combine(*strategies: Strategy) -> Strategy:
     """Several strategies as one, the same in whatever order they are written.
 
-    Raises ValueError if two parts own a slot that only one may own (see MERGE), or inject, naming both.
+    Raises ValueError, naming them, if two parts own a slot that only one may own (see MERGE), both inject, both do what
+    is `exclusive`, or if some read pictures and others texts.
     """
     parts = [part for whole in strategies for part in parts_of(whole)]
     whole = Combined(tuple(sorted(parts, key=lambda p: (ROLES.index(p.role), type(p).__name__, repr(p)))))
@@ -203,8 +216,17 @@ def combine(*strategies: Strategy) -> Strategy:
         if rule == "one" and len(owners(whole, slot)) > 1:
             both = " and ".join(map(repr, owners(whole, slot)))
             raise ValueError(f"{slot}() can have one owner, but {both} both set it: leave one of them out")
-    if len(both := [repr(part) for part in whole.parts if part.role == "injection"]) > 1:
-        raise ValueError(f"{' and '.join(both)} all put new weights inside a model: leave all but one out")
+    doing: dict[str, list[str]] = {}
+    for part in whole.parts:
+        what = "put new weights inside a model" if part.role == "injection" else part.exclusive
+        doing.setdefault(what, []).append(repr(part))
+    for what, those in doing.items():
+        if what and len(those) > 1:
+            raise ValueError(f"{' and '.join(those)} all {what}: leave all but one out")
+    readers = [part for part in whole.parts if part.reads]
+    if len({part.reads for part in readers}) > 1:
+        words = " and ".join(f"{part} reads {part.reads}" for part in readers)
+        raise ValueError(f"{words}, and no batch holds both: leave out those that do not fit the task")
     return whole
 
 

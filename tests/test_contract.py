@@ -11,7 +11,7 @@ import torch
 from ftlib import strategies
 from ftlib.strategy import ROLES, combine, to_json
 from ftlib.train import evaluate, fit
-from toy import changed, data, encoder, net, same, sentences, weights
+from toy import changed, data, encoder, eye, net, pictures, same, sentences, weights
 
 NAMES = list(strategies.CATALOG)
 # What changes, as a pattern of names in the state dict; a strategy that is not here changes everything.
@@ -30,7 +30,8 @@ CHANGES = {
 # Strategies that do not start at the pretrained function, on purpose.
 STARTS_ELSEWHERE = {"FromScratch", "Prompt", "Prefix"}
 KNOBS = {"LoRA": {"r": 4}}  # where the defaults are too large for a toy
-READERS = {"Prompt", "Prefix"}  # what needs a text
+READERS = {name for name in NAMES if strategies.get(name).reads == "texts"}
+LOOKERS = {name for name in NAMES if strategies.get(name).reads == "pictures"} | {"StochasticDepth"}  # needs branches
 
 
 def make(name):
@@ -38,11 +39,12 @@ def make(name):
 
 
 def toy(*names, **knobs):
-    return encoder() if READERS & set(names) else net(**knobs)
+    return encoder() if READERS & set(names) else eye(**knobs) if LOOKERS & set(names) else net(**knobs)
 
 
 def examples(*names, **knobs):
-    return sentences(**knobs) if READERS & set(names) else data(**knobs)
+    of = sentences if READERS & set(names) else pictures if LOOKERS & set(names) else data
+    return of(**knobs)
 
 
 def test_the_catalogue_is_not_empty_and_every_name_is_in_its_file():

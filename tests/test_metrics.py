@@ -44,6 +44,37 @@ def test_calibration_error_is_over_fifteen_bins_of_confidence():
     assert metrics.classification(logits, labels)["ece"] == pytest.approx(sum(gaps), abs=1e-6)  # float32 inside
 
 
+@pytest.mark.parametrize("factor", [0.5, 1.0, 4.0])
+def test_temperature_is_the_factor_that_was_put_in(factor):
+    """Labels that are drawn from softmax(logits) fit best at T = 1; logits made `factor` times larger, at `factor`."""
+    rng = np.random.default_rng(0)
+    logits = 2 * rng.normal(size=(4000, 3))
+    labels = np.array([rng.choice(3, p=row) for row in softmax(logits, -1)])
+    found = metrics.temperature(factor * logits, labels)
+    assert found == pytest.approx(factor, rel=0.08)  # three standard errors of 4,000 examples
+    before, after = (metrics.classification(factor * logits / t, labels) for t in (1, found))
+    assert after["accuracy"] == before["accuracy"] and after["nll"] <= before["nll"] + 1e-9
+    assert factor == 1 or (after["ece"] < before["ece"] and after["brier"] < before["brier"])
+    again = metrics.temperature(factor * logits / found, labels)
+    assert again == pytest.approx(1, abs=1e-3)
+
+
+def test_where_nothing_is_wrong_no_temperature_is_low_enough():
+    logits, labels = 3 * np.eye(3), np.arange(3)
+    assert metrics.temperature(logits, labels) < 0.1  # from there on float64 knows no smaller NLL
+    with pytest.raises(ValueError, match=r"logits \(N, K\) and labels \(N,\), but got \(3, 3\) and \(2,\)"):
+        metrics.temperature(logits, labels[:2])
+
+
+def test_reliability_adds_up_to_the_calibration_error():
+    logits, labels = sample(n=300)
+    bins = metrics.reliability(logits, labels)
+    gaps = [s * abs(a - c) for a, c, s in zip(bins["accuracy"], bins["confidence"], bins["share"], strict=True)]
+    assert sum(gaps) == pytest.approx(metrics.classification(logits, labels)["ece"], abs=1e-6)  # float32 inside
+    assert sum(bins["share"]) == pytest.approx(1) and sorted(bins["confidence"]) == bins["confidence"]
+    assert np.dot(bins["share"], bins["accuracy"]) == pytest.approx((logits.argmax(1) == labels).mean())
+
+
 def test_majority_guessing_is_accurate_and_worthless():
     logits, labels = np.tile([1.0, 0.0], (100, 1)), np.repeat([0, 1], [69, 31])
     got = metrics.classification(logits, labels)

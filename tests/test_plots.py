@@ -32,6 +32,16 @@ FIGURES = {
     "points": lambda: plots.points(
         pd.DataFrame({"x": [0.1, 0.2], "y": [0.3, 0.1]}, ["cells", "digits"]), "x", "y", "Two tasks", "probe", "gain"
     ),
+    "reliability": lambda: plots.reliability(
+        pd.DataFrame(
+            {
+                "arm": ["before"] * 2 + ["after"],
+                "confidence": [0.6, 0.9, 0.7],
+                "accuracy": [0.5, 0.8, 0.7],
+                "share": [0.5, 0.5, 1.0],
+            }
+        )
+    ),
     "losses": lambda: plots.losses({"full": HISTORY, "probe": HISTORY}),
 }
 

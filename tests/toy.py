@@ -58,6 +58,50 @@ def net(seed=0, **knobs):
     return Net(**knobs)
 
 
+class Block(nn.Module):
+    """A residual branch as in timm's networks: what `drop_path` gives is added to the input."""
+
+    def __init__(self, p=0.0):
+        super().__init__()
+        self.conv, self.drop, self.drop_path = nn.Conv2d(8, 8, 1), nn.Dropout(p), nn.Identity()
+
+    def forward(self, x):
+        return x + self.drop_path(torch.tanh(self.drop(self.conv(x))))
+
+
+class Eye(Net):
+    """The same for pictures: C = 1 channel of 8 x 8 pixels, H = 8 features, K = 3 classes."""
+
+    kind = "image"
+
+    def __init__(self, bn=True, p=0.0):
+        super().__init__()
+        norm = nn.BatchNorm2d(8) if bn else nn.Identity()
+        self.stages = nn.ModuleList([nn.Sequential(nn.Conv2d(1, 8, 3), norm, nn.Tanh()), Block(p)])
+        self.head = nn.Linear(8, 3)
+
+    def features(self, batch):
+        h = batch["pixels"]  # (B, C, H, W)
+        for stage in self.stages:
+            h = stage(h)
+        return h.mean((2, 3))  # (B, H)
+
+
+def eye(seed=0, **knobs):
+    torch.manual_seed(seed)
+    return Eye(**knobs)
+
+
+def pictures(n=64, seed=0, bs=16, shuffle=False, size=8):
+    """A loader of grey pictures, chequered finely, chequered coarsely or plain: what no flip or turn changes."""
+    g = torch.Generator().manual_seed(seed)
+    i = torch.arange(size)
+    cells = [((i[:, None] // w + i // w) % 2).float() for w in (1, 4)] + [torch.full((size, size), 0.5)]
+    x = 0.25 + 0.5 * torch.stack([cells[k % 3] for k in range(n)])[:, None]  # (N, C, H, W)
+    x = (x + 0.05 * torch.randn(x.shape, generator=g)).clamp(0, 1)
+    return DataLoader([{"pixels": x[k], "labels": torch.tensor(k % 3), "index": k} for k in range(n)], bs, shuffle)
+
+
 SMALL = {"vocab_size": 24, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 24}
 SMALL |= {"max_position_embeddings": 32, "pad_token_id": 0}
 

@@ -11,6 +11,10 @@ CATALOG = {
     **dict.fromkeys(["InverseSqrt", "OneCycle", "RangeTest", "Waypoints"], "schedules"),
     **dict.fromkeys(["LoRA", "IA3", "Adapter"], "peft"),
     **dict.fromkeys(["Prompt", "Prefix"], "prompts"),
+    **dict.fromkeys(["Flip", "Crop", "Rotation", "ColorJitter", "RandomErasing"], "augmentation"),
+    **dict.fromkeys(["RandAugment", "TrivialAugment", "TokenDropout", "SpanCut"], "augmentation"),
+    **dict.fromkeys(["MixUp", "CutMix", "EmbeddingMixup", "LabelSmoothing"], "mixing"),
+    **dict.fromkeys(["Dropout", "StochasticDepth", "WeightDecay", "EMA", "SWA"], "regularisation"),
 }
 
 

@@ -86,6 +86,7 @@ class L2SP(Strategy):
 
     alpha: float = 0.01  # pull of the pretrained point; the paper searches 0.001 to 1 (for plain SGD)
     beta: float = 0.01  # ordinary decay of the new head, as in the paper
+    exclusive = "set the weight decay"
 
     def __post_init__(self):
         if self.alpha < 0 or self.beta < 0:

@@ -39,6 +39,7 @@ class Prompt(Strategy):
 
     tokens: int = 8  # P; the work grows as if each text were P tokens longer
     role = "injection"
+    reads = "texts"
 
     def prepare(self, model: nn.Module) -> nn.Module:
         return _put_before(model, self, VirtualTokens)
@@ -57,6 +58,7 @@ class Prefix(Strategy):
 
     tokens: int = 8  # P
     role = "injection"
+    reads = "texts"
 
     def prepare(self, model: nn.Module) -> nn.Module:
         return _put_before(model, self, VirtualKeys)

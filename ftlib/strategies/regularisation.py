@@ -1,0 +1,279 @@
+"""Regularisation: training is made harder, or its result smoother, so that it fits what repeats and not the noise.
+
+    dropout            features · mask / (1 − p)                               Srivastava et al., JMLR 2014
+    stochastic depth   x + branch(x) · coin / (1 − p), a coin an example       Huang et al., ECCV 2016, 1603.09382
+    weight decay       θ ← (1 − lr · λ) θ beside Adam's step, matrices only    Loshchilov & Hutter, 2019, 1711.05101
+    EMA                θ̄ ← d θ̄ + (1 − d) θ after each step                    Polyak & Juditsky, 1992
+    SWA                θ̄ = mean of θ over the last part of the run            Izmailov et al., UAI 2018, 1803.05407
+
+Elsewhere: L2-SP, decay towards the pretrained point, in strategies.full; early stopping is `patience` of `fit`; label
+smoothing and MixUp in strategies.mixing.
+
+How much does weight decay do? T steps at a mean rate lr shrink a weight that has no gradient by (1 − lr · λ)^T: with
+lr 0.001, λ 0.05 and 100 steps, by half a per cent. Short fine-tuning hardly feels it.
+
+EMA and SWA: after `finish` the model holds the averaged weights, and every score of a run's end is theirs; the curves
+on the way are those of the weights that were being trained. BatchNorm: EMA averages its statistics, too, which are
+averages anyway. SWA's weights never existed together, so their statistics are counted anew in one pass over the
+training data, without augmentation, as torch's update_bn does, but without dropout and only where they moved during
+training: frozen ones stay. With early stopping, `patience` says when to end, and the average is what is left; the best
+weights count as its last point. A schedule that falls to 0 averages for you: EMA and SWA are for constant rates.
+
+Costs: dropout and stochastic depth nothing a step, but more steps; an average one copy of the weights and a pass over
+them each step; SWA's statistics one forward pass over the training data. Lesson: notebooks/08_augmentation.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from accelerate.utils import send_to_device
+from torch import Tensor, nn
+from torchvision.ops import stochastic_depth
+
+from ftlib.strategy import Strategy
+
+# ---- dropout and stochastic depth
+
+
+class Drop:
+    """A hook before a module: in train mode its input loses features, or whole rows, with probability p."""
+
+    def __init__(self, p: float, rows: bool):
+        self.p, self.rows = p, rows
+
+    def __call__(self, module: nn.Module, args: tuple) -> tuple:
+        x, *rest = args
+        x = stochastic_depth(x, self.p, "row", module.training) if self.rows else F.dropout(x, self.p, module.training)
+        return x, *rest
+
+
+def put_before(module: nn.Module, drop: Drop) -> None:
+    """Hook it on, instead of one that is there; names of weights stay as they are."""
+    take_away(module)
+    module.register_forward_pre_hook(drop)
+
+
+def take_away(module: nn.Module) -> None:
+    """Unhook it."""
+    for key, hook in list(module._forward_pre_hooks.items()):
+        if isinstance(hook, Drop):
+            del module._forward_pre_hooks[key]
+
+
+@dataclass
+class Dropout(Strategy):
+    """Features before the head are hidden at random; `inside`, also what the network's own dropout layers see.
+
+    The network is the same in evaluation mode, and after `finish` in train mode, too.
+    """
+
+    head: float = 0.2  # probability; EfficientNet's smallest was trained with 0.2
+    inside: float | None = None  # of the network's own layers; None leaves them: MiniLM has 0.1, Lite0 no such layer
+
+    def __post_init__(self):
+        check_probabilities(self, "head", *(["inside"] if self.inside is not None else []))
+        self.own: dict[str, float] = {}  # the network's own probabilities
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        self.own = {} if self.inside is None else {name: m.p for name, m in model.stages.named_modules() if _drops(m)}
+        if self.inside is not None and not self.own:
+            raise ValueError(f"{self} sets the network's own dropout layers, but it has none: leave inside at None")
+        for head in _heads(model):
+            put_before(head, Drop(self.head, rows=False))
+        return model
+
+    def before_step(self, model: nn.Module, progress: float) -> None:
+        for name in self.own:
+            model.stages.get_submodule(name).p = self.inside
+
+    def finish(self, model: nn.Module, loaders: dict) -> None:
+        for name, p in self.own.items():
+            model.stages.get_submodule(name).p = p
+        for head in _heads(model):
+            take_away(head)
+
+
+@dataclass
+class StochasticDepth(Strategy):
+    """Each example skips whole residual branches at random: the deeper the branch, the more often, up to p.
+
+    Branches are found by timm's `drop_path` (EfficientNet, ConvNeXt, ViT) and by the dropout that ends each sublayer of
+    an encoder such as MiniLM.
+    """
+
+    p: float = 0.1  # of the last branch; the first of L has p / L, as in the paper
+
+    def __post_init__(self):
+        check_probabilities(self, "p")
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        if not (found := self.branches(model)):
+            raise ValueError(
+                f"{self} skips residual branches, but none was found: take a network of timm's such as "
+                f"efficientnet-lite0, or an encoder such as minilm"
+            )
+        for module, p in found:
+            put_before(module, Drop(p, rows=True))
+        return model
+
+    def finish(self, model: nn.Module, loaders: dict) -> None:
+        for module, _ in self.branches(model):
+            take_away(module)
+
+    def branches(self, model: nn.Module) -> list[tuple[nn.Module, float]]:
+        """(what each residual branch ends in, how often it is skipped), from input to output."""
+        modules = dict(model.stages.named_modules())
+        ends = []
+        for name, module in modules.items():
+            parent, _, own = name.rpartition(".")
+            timm = own.startswith("drop_path") and getattr(modules[parent], "has_skip", True)
+            if timm or name.endswith("output.dropout"):
+                ends.append(module)
+        return [(module, self.p * (i + 1) / len(ends)) for i, module in enumerate(ends)]
+
+
+def _drops(module: nn.Module) -> bool:
+    return isinstance(module, nn.Dropout)
+
+
+def _heads(model: nn.Module) -> list[nn.Module]:
+    return list(model.head.values()) if isinstance(model.head, nn.ModuleDict) else [model.head]
+
+
+# ---- weight decay
+
+
+@dataclass
+class WeightDecay(Strategy):
+    """Matrices and filters shrink by lr · rate a step; biases and normalisations, which are vectors, do not.
+
+    A normalisation's scale is 1 and not 0 where it does nothing, and a bias cannot overfit much.
+    """
+
+    rate: float = 0.05  # λ; `fit` alone takes 0.01, and for every parameter
+    exclusive = "set the weight decay"
+
+    def __post_init__(self):
+        if not self.rate >= 0:
+            raise ValueError(f"rate must not be negative, but it is {self.rate}: 0 switches weight decay off")
+
+    def groups(self, groups: list[dict]) -> list[dict]:
+        out = []
+        for group in groups:
+            for decays in (True, False):
+                params = [(name, p) for name, p in group["params"] if (p.ndim > 1) == decays]
+                out += [{**group, "params": params, "weight_decay": self.rate * decays}] if params else []
+        return out
+
+
+# ---- averages of the weights
+
+
+@dataclass
+class Average(Strategy):
+    """What both averages share: they look at the weights after each step, and put the average in place at the end."""
+
+    exclusive = "average the weights"
+
+    def __post_init__(self):
+        self.average: dict[str, Tensor] = {}
+        self.points = 0  # so many weights are in the average
+        self.begun = False  # the weights before the first step are no result of training
+        self.moving: list[str] = []  # the BatchNorms whose statistics move
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        Average.__post_init__(self)  # a later phase has an average of its own
+        return model
+
+    def before_step(self, model: nn.Module, progress: float) -> None:
+        if self.begun:
+            self.see(model, progress)
+        self.begun = True
+        norms = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        self.moving = [name for name, m in norms if m.training]
+
+    @torch.no_grad()
+    def see(self, model: nn.Module, progress: float) -> None:
+        """Take in the weights that the last step has left."""
+        share = self.share(progress)
+        if share > 0:
+            now = {name: t for name, t in model.state_dict().items() if t.is_floating_point()}
+            for name, t in now.items():
+                self.average[name] = torch.lerp(self.average[name], t, share) if self.points else t.clone()
+            self.points += 1
+
+    def share(self, progress: float) -> float:
+        """How much of the new average are the newest weights; 0: they are left out."""
+        raise NotImplementedError
+
+    def finish(self, model: nn.Module, loaders: dict) -> None:
+        if self.begun:
+            self.see(model, 1.0)
+            model.load_state_dict({**model.state_dict(), **self.average})
+            self.average = {}  # it is the model now
+
+
+@dataclass
+class EMA(Average):
+    """An average that forgets: each step's weights count d times as much as those of the step after."""
+
+    decay: float = 0.95  # d: it remembers about 1 / (1 − d) steps, here 20; 0.999 is for runs of many thousands
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0 <= self.decay < 1:
+            raise ValueError(f"decay must lie in [0, 1), but it is {self.decay}: 0 keeps the last weights alone")
+
+    def share(self, progress: float) -> float:
+        return 1 - self.decay
+
+
+@dataclass
+class SWA(Average):
+    """The plain mean of the weights after each step from `start` on, with BatchNorm's statistics counted anew."""
+
+    start: float = 0.75  # share of the steps; the paper averages the last quarter, once an epoch
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0 <= self.start < 1:
+            raise ValueError(f"start is a share of the steps in [0, 1), but it is {self.start}: 0.75 is usual")
+
+    def share(self, progress: float) -> float:
+        return 1 / (self.points + 1) if progress >= self.start else 0.0
+
+    def finish(self, model: nn.Module, loaders: dict) -> None:
+        super().finish(model, loaders)
+        if self.moving:
+            count_statistics(model, self.moving, loaders["train"] if "train" in loaders else _all(loaders))
+
+
+@torch.no_grad()
+def count_statistics(model: nn.Module, names: list[str], batches: Iterable[dict]) -> None:
+    """Mean and variance of these BatchNorms over the batches, from nothing; the model is left in evaluation mode."""
+    norms, device = [model.get_submodule(name) for name in names], next(model.parameters()).device
+    momenta = [m.momentum for m in norms]
+    model.eval()
+    for m in norms:
+        m.reset_running_stats()
+        m.momentum = None  # the plain mean over the batches
+        m.train()
+    for batch in batches:
+        model(send_to_device(batch, device))
+    for m, momentum in zip(norms, momenta, strict=True):
+        m.momentum = momentum
+        m.eval()
+
+
+def _all(loaders: dict) -> Iterable[dict]:
+    for loader in loaders.values():
+        yield from loader
+
+
+def check_probabilities(strategy: Strategy, *knobs: str) -> None:
+    """ValueError unless all lie in [0, 1)."""
+    for knob in knobs:
+        if not 0 <= (value := getattr(strategy, knob)) < 1:
+            raise ValueError(f"{knob} of {type(strategy).__name__} must lie in [0, 1), but it is {value}: 0 hides none")
