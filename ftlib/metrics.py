@@ -25,9 +25,11 @@ TEMPERATURES = (0.05, 20.0)  # where the best one is looked for; an end of it sa
 
 
 def classification(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """accuracy, balanced_accuracy, macro_f1, mcc, auroc in 0..1 (mcc -1..1); nll in nats, brier in 0..2, ece in 0..1.
+    """accuracy, balanced_accuracy, worst_class, macro_f1, mcc, auroc in 0..1 (mcc -1..1); nll in nats, brier in 0..2,
+    ece in 0..1.
 
-    logits (N, K), labels (N,) whole numbers. AUROC (one against the rest, macro) is nan unless every class is present.
+    logits (N, K), labels (N,) whole numbers. worst_class: the lowest accuracy within a class that is
+    there. AUROC (one against the rest, macro) is nan unless every class is present.
     """
     log_p = log_softmax(logits.astype(np.float64), axis=-1)  # (N, K)
     p, guess, rows = np.exp(log_p), logits.argmax(-1), np.arange(len(labels))
@@ -38,6 +40,7 @@ def classification(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     return {
         "accuracy": float((guess == labels).mean()),
         "balanced_accuracy": float(balanced),
+        "worst_class": float(min((guess[labels == k] == k).mean() for k in np.unique(labels))),
         "macro_f1": float(f1_score(labels, guess, average="macro", zero_division=0)),
         "mcc": float(matthews_corrcoef(labels, guess)),
         "auroc": _auroc(p, labels),

@@ -4,9 +4,10 @@ A grid file is a list of comparisons: one task, one model, arms that get the sam
 chosen on validation, from the same number of candidates, on seeds that are not used afterwards. In a phase, "lr": null
 is the rate under search, and "lr": "probe" the rate that was chosen for the arm called probe; an arm whose "rates" name
 another arm is a variant that takes its rate and searches none; a single rate is given, not searched. "metric" is what
-rates are chosen by: a metric on validation, or "train.accuracy" where fitting is the question. "beside" names splits
-of other tasks ("sentiment/nyt:test") on which every measured run is scored too. Killed and started again, recording
-goes on where it was: what is recorded is skipped.
+rates are chosen by: a metric on validation, "train.accuracy" where fitting is the question, what a strategy measures
+("DomainGauge.im", without any label), or an oracle ("elpv/poly:validation.auroc"). "beside" names splits of other tasks
+("sentiment/nyt:test") on which every measured run is scored too. Killed and started again, recording goes on where it
+was: what is recorded is skipped.
 
 With jobs=2 two processes of one thread each share the runs, which on two cores is faster than one process of two
 threads. Their seconds are then not comparable with those of one process: a grid that is about seconds says "jobs": 1.
@@ -143,8 +144,10 @@ def _spec(name, comparison, arm, rate, chosen, seed, purpose) -> Spec:
         return rate if lr is None else chosen[lr] if isinstance(lr, str) else lr
 
     phases = [{**phase, "lr": fill(phase["lr"])} for phase in comparison["arms"][arm]["phases"]]
-    tuned_by = comparison["metric"].rpartition(".")[0] or "validation"
-    splits = [tuned_by] if purpose == "tune" else sorted({tuned_by, "validation", "test"}, key=SPLITS.index)
+    tuned_by = comparison["metric"].rpartition(".")[0]
+    tuned_by = tuned_by if _last(tuned_by) in SPLITS else "validation"  # else a strategy measures it
+    all_three = sorted({tuned_by, "validation", "test"}, key=lambda split: SPLITS.index(_last(split)))
+    splits = [tuned_by] if purpose == "tune" else all_three
     splits += comparison.get("beside", []) if purpose == "measure" else []
     watched = purpose == "measure" or any(phase.get("fit", {}).get("patience") for phase in phases)
     return Spec(
@@ -152,3 +155,8 @@ def _spec(name, comparison, arm, rate, chosen, seed, purpose) -> Spec:
         options=comparison["options"], every=comparison["every"] if watched else 0, grid=name,
         precision=comparison.get("precision", "float32"), purpose=purpose,
     )  # fmt: skip
+
+
+def _last(name: str) -> str:
+    """test of "test", and of "elpv/poly:test"."""
+    return name.rpartition(":")[2]

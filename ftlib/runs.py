@@ -36,7 +36,7 @@ class Phase:
     strategy: list  # [{name: knobs}, ...], see strategies.CATALOG; [] is full fine-tuning
     steps: int
     lr: float
-    data: dict = field(default_factory=lambda: {"train": "train"})  # loader name -> split, or "task:split"
+    data: dict = field(default_factory=lambda: {"train": "train"})  # loader name -> split, "task:split[:n]"
     batch_size: int = 32
     fit: dict = field(default_factory=dict)  # more arguments of fit, e.g. {"accumulate": 2}
 
@@ -99,9 +99,11 @@ def _start(spec: Spec):
 
 
 def _loader(spec: Spec, task, model, name: str, **more):
-    """A loader for "split" of the spec's own task, or for "task:split" of another one."""
-    other, _, split = name.rpartition(":")
-    source = tasks.load(other, seed=spec.seed, **spec.options) if other else task
+    """A loader for "split" of the spec's own task, for "task:split" of another one, or for "task:train:10", ten
+    training examples of it."""
+    *other, last = name.split(":")
+    split, few = (other.pop(), {"n": int(last)}) if last.isdigit() else (last, {})
+    source = tasks.load(*other, seed=spec.seed, **{**spec.options, **few}) if other else task
     return source.loader(split, tokenizer=model.tokenizer, seed=spec.seed, **more)
 
 

@@ -32,6 +32,24 @@ MERGE = {
 # The order of the parts of a combination, in every slot, however it was written down.
 ROLES = ("heads", "injection", "freezing", "augment", "mix", "")
 IGNORED = -100  # a label that is not counted (PyTorch's own default for cross-entropy)
+INPUTS = ("pixels", "input_ids", "attention_mask", "x")  # what networks read of a batch; x: any other one's input
+
+
+class Withheld(dict):
+    """A batch without its labels: only what a network reads, and `index`, are left; to ask for more is a KeyError.
+
+    Columns that give a label away (a rating, a probability) are gone too. So a method that adapts to unlabelled
+    examples cannot cheat, not even by mistake.
+    """
+
+    def __init__(self, batch: dict):
+        super().__init__({name: value for name, value in batch.items() if name in (*INPUTS, "index")})
+
+    def __missing__(self, name: str):
+        raise KeyError(
+            f"{name!r} of a target batch is withheld: there are {', '.join(self)}. A method that needs labels of the "
+            f"target is told so, and they are counted: see FewLabels"
+        )
 
 
 def target_loss(logits: Tensor, labels: Tensor) -> Tensor:

@@ -260,6 +260,8 @@ ms.columns = parts
 ms["sum"] = ms.sum(axis=1)
 by_arm = ms.join(timed[["task", "arm", "parameters.trainable"]])
 by_arm = by_arm.groupby(["task", "arm"], sort=False).mean()
+lora, full = (by_arm.loc["sentiment/amazon"].loc[arm] for arm in ("lora-8", "full"))
+assert lora.backward < full.backward and lora.forward > full.forward
 by_arm.round(1)
 
 # %%
@@ -271,7 +273,7 @@ teach.predict("04_peft", "step-time").compare(found)
 
 # %% [markdown]
 # The gradient must still travel through every frozen layer, down to the first A. What falls away is the gradients of the large
-# matrices, and the optimizer's work on them. So a third is the most that one can hope for, and the thin products come on top.
+# matrices, and the optimizer's work on them. And the thin products come on top: look at the column *forward*.
 #
 # Memory has the same two sides. AdamW keeps two numbers a trained parameter, and there is one gradient: 12 bytes that a frozen
 # parameter does not need. But what the forward pass keeps for the backward pass is still there:
@@ -307,7 +309,14 @@ assert need["LoRA"][0] < 0.02 * need["full"][0] and need["LoRA"][1] > 0.6 * need
 teach.claim("P1", verdict="undecided")
 
 # %% [markdown]
-# TEXT-P1
+# **Two of three.** Trained parameters and bytes shrink to 1.5 % (MiniLM) and 5.5 % (Lite0). The time of a step does not shrink by
+# the tenth that the rule asks for: LoRA takes 0.96 and 0.88 times as long, and the intervals reach from 0.87 to 1.05 and from
+# 0.77 to 1.01. What the backward pass saves, 36 more pairs of thin products in the forward pass take back. As one sentence the
+# claim is undecided; as three it is two that hold, and one that six timings cannot show.
+#
+# Others of the family differ. Bottleneck adapters and IA³, which add less work, take 0.62 [0.59, 0.66] and 0.70 [0.61, 0.80] of the
+# time of full fine-tuning; DoRA, which computes the length of every row, takes 1.25 [1.17, 1.34] times as long. Whoever says
+# *efficient* should say of which, and of what.
 
 # %% [markdown]
 # ## 5. Save, load, switch, merge (4 minutes)
@@ -557,9 +566,21 @@ assert before["exact_match"] < untuned
 # often. So a part of what fine-tuning brings is *how* to answer. After 24 steps it answers in one word. MiniLM, a sixth of its
 # size, stands beside it with its recorded score, on all test sentences and after 200 examples: no contest, but a measure.
 #
-# 32 sentences, one seed: an interval around such a score is more than ten points wide. Ask it yourself: *base* is the same
-# network with B set to zero, *merged* the one with the update in its weights. Choose an example, or type a sentence of your own
-# and press Enter.
+# That was one seed and 32 sentences. Recorded: three seeds, half the steps, 64 sentences each of Amazon reviews and of a newspaper
+# that was *not* trained on.
+
+# %%
+three = ftlib.load_runs(f"{RESULTS}/04_peft_llm.jsonl")
+names = {"test.exact_match": "Amazon", "instructions/nyt:test.exact_match": "newspaper"}
+by_seed = three.rename(columns=names).pivot_table(list(names.values()), "seed", "arm")
+base, tuned = (by_seed.xs(arm, axis=1, level="arm") for arm in ("base", "lora-8@0.001"))
+assert (tuned.min() > base.max() + 0.2).all()
+by_seed.round(2)
+
+# %% [markdown]
+# In both columns the lowest tuned score is far above the highest untuned one. What was learned, to answer in one word, holds for
+# the newspaper as well. Ask it yourself: *base* is the same network with B set to zero, *merged* the one with the update in its
+# weights. Choose an example, or type a sentence of your own and press Enter.
 
 
 # %%

@@ -79,6 +79,12 @@ def test_majority_guessing_is_accurate_and_worthless():
     logits, labels = np.tile([1.0, 0.0], (100, 1)), np.repeat([0, 1], [69, 31])
     got = metrics.classification(logits, labels)
     assert (got["accuracy"], got["balanced_accuracy"], got["mcc"], got["auroc"]) == (0.69, 0.5, 0.0, 0.5)
+    assert got["worst_class"] == 0.0
+
+
+def test_the_worst_class_is_the_lowest_accuracy_within_one_that_is_there():
+    logits, labels = np.eye(4)[[0, 0, 1, 1, 1, 2]], np.array([0, 1, 1, 1, 1, 2])  # of class 1 three of four
+    assert metrics.classification(logits, labels)["worst_class"] == 0.75
 
 
 def test_auroc_without_both_classes_is_nan():

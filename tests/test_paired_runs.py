@@ -128,3 +128,20 @@ def test_the_test_split_is_read_once_or_there_is_no_record(tiny, tmp_path):
     with pytest.raises(RuntimeError, match="the test split was read 2 times in one run: it may be read once"):
         runs.run(peeking, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_target_and_a_few_of_its_labels_come_from_another_task(tiny):
+    loaders = {"train": "train", "target": "digits/mnist:train", "labelled": "digits/mnist:train:10"}
+    phase = {
+        "strategy": [{"FewLabels": {}}, {"DomainGauge": {}}],
+        "steps": 2,
+        "lr": 1e-3,
+        "batch_size": 8,
+        "data": loaders,
+    }
+    made = runs.run(
+        spec(tiny, "few", phases=[phase], options={"n": 16, "size": 16}, splits=["digits/mnist:validation"])
+    )
+    assert made["measured"]["FewLabels.labels"] == 10  # 8 and 2: all ten, and no other
+    assert 0 <= made["measured"]["DomainGauge.distance"] <= 2 and "DomainGauge.dev" not in made["measured"]
+    assert 0 <= made["scores"]["digits/mnist:validation"]["worst_class"] <= 1

@@ -136,3 +136,23 @@ def test_an_unfair_grid_is_refused(data, change, words):
 def test_an_unknown_grid_names_the_known_ones(data):
     with pytest.raises(FileNotFoundError, match="there is no grid called 'large': there are small"):
         record.record("large")
+
+
+def test_rates_can_be_chosen_by_what_a_strategy_measures_and_by_an_oracle(data, monkeypatch):
+    """Without labels of a target ("DomainGauge.im"), and, to stand apart, with them ("elpv/poly:validation.auroc")."""
+
+    def measured(spec):
+        made, rate = fake(spec), spec.phases[0].lr
+        made["scores"] = {split: {"auroc": 1 - rate, **values} for split, values in made["scores"].items()}
+        return {**made, "measured": {"DomainGauge.im": 1 - rate}}
+
+    monkeypatch.setattr(record, "run", lambda spec: specs.append(spec) or measured(spec))
+    for metric, tuned_on in (("DomainGauge.im", "validation"), ("elpv/poly:validation.auroc", "elpv/poly:validation")):
+        specs = []
+        comparison = TWO | {"metric": metric, "arms": {"probe": ARM}, "beside": ["elpv/poly:test"]}
+        (data / "grids" / "by.json").write_text(json.dumps([comparison]))
+        record.record("by")
+        tuning, (measure,) = ([s for s in specs if s.purpose == p] for p in ("tune", "measure"))
+        assert all(s.splits == [tuned_on] for s in tuning) and measure.phases[0].lr == 1e-3  # fake alone says 0.01
+        assert set(measure.splits) == {tuned_on, "validation", "test", "elpv/poly:test"}
+        (data / "results" / "by.jsonl").unlink()

@@ -1,6 +1,7 @@
 """Tasks: the data is what its card says, splits keep apart what they must, and a seed fixes everything."""
 
 import gzip
+import hashlib
 import subprocess
 import sys
 from collections import Counter
@@ -8,10 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import skimage.data
 import torch
 from transformers import AutoTokenizer
 
 from ftlib import assets, tasks
+from ftlib.tasks.digits import PHOTOGRAPHS, mnist, photos
 from ftlib.tasks.elpv import MODULES, images, table
 from ftlib.tasks.splits import even_order
 from ftlib.tasks.task import IGNORED, SPLITS, Split, batch_rows
@@ -23,7 +26,7 @@ VARIANTS = [
     *((name, {}) for name in NAMES),
     *(("elpv", options) for options in ({"protocol": "random"}, {"target": "soft"}, {"target": "type"})),
     *((name, {"target": t}) for name in ("sentiment", "sentiment/nyt") for t in ("three", "rating")),
-    *((name, {"size": 32}) for name in ("digits/mnist", "digits/optical")),
+    *((name, {"size": 32}) for name in ("digits/mnist", "digits/optical", "digits/photos")),
 ]
 
 
@@ -115,6 +118,26 @@ def test_a_damaged_picture_cache_is_made_anew():
     images.cache_clear()
     assert cells.shape == (2624, 1, 8, 8) and torch.equal(images(8), cells)
     assert not list(file.parent.glob("*.part"))
+
+
+def test_digits_over_photographs_are_the_same_digits_and_the_same_everywhere():
+    """|patch − digit|: where the digit is 0 the photograph stands as it is, and all three channels see one digit."""
+    pixels, digit = photos()
+    plain, labels = mnist()
+    assert pixels.shape == (5000, 3, 28, 28) and pixels.dtype == np.uint8 and (digit == labels).all()
+    assert hashlib.sha256(pixels.tobytes()).hexdigest().startswith("7a05d542b43f9a20")  # scikit-image's files are fixed
+    astronaut = skimage.data.astronaut()
+    drawn = next(i for i in range(99) if np.random.default_rng(i).integers(len(PHOTOGRAPHS)) == 0)
+    whole = astronaut.transpose(2, 0, 1)
+    empty = tuple(np.argwhere(plain[drawn, 0] == 0)[:60].T)  # so many pixels are enough to know a place by
+    windows = np.lib.stride_tricks.sliding_window_view(whole[0], (28, 28))  # every place where the patch could be
+    places = np.argwhere((windows[:, :, *empty] == pixels[drawn, 0][empty]).all(-1))
+    assert len(places) == 1
+    top, left = places[0]
+    patch = whole[:, top : top + 28, left : left + 28].astype(int)
+    assert (pixels[drawn] == np.abs(patch - plain[drawn])).all()
+    one, other = (tasks.load(f"digits/{domain}", seed=4, n=100) for domain in ("mnist", "photos"))
+    assert all(indices(one, split) == indices(other, split) for split in SPLITS)
 
 
 def test_sentiment_has_the_papers_class_shares():

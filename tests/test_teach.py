@@ -393,6 +393,13 @@ def test_rule_ratio_is_the_logarithm_to_base_two():
     assert (d.mean, d.verdict(0.152)) == (pytest.approx(-1.0), "contradicted")  # half, which is lower
 
 
+def test_rule_spread_is_the_distance_from_the_median():
+    steady, wild = (0.5, 0.51, 0.49, 0.5, 0.52, 0.48), (0.5, 0.7, 0.3, 0.5, 0.8, 0.2)  # the median of both is 0.5
+    rows = [r for s in range(6) for r in (run("full", s, wild[s]), run("scratch", s, steady[s]))]
+    d = judging.spread(frame(rows), "test.macro_f1", "full", "scratch")
+    assert d.mean == pytest.approx((1.0 - 0.06) / 6)
+
+
 def test_rule_further_is_the_growth_of_a_gap_on_corrupted_tasks():
     gap, rows = {"t": 0.1, "t+noise3": 0.2, "t+blur1": 0.4}, []
     for task, wide in gap.items():

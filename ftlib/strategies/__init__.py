@@ -15,6 +15,9 @@ CATALOG = {
     **dict.fromkeys(["RandAugment", "TrivialAugment", "TokenDropout", "SpanCut"], "augmentation"),
     **dict.fromkeys(["MixUp", "CutMix", "EmbeddingMixup", "LabelSmoothing"], "mixing"),
     **dict.fromkeys(["Dropout", "StochasticDepth", "WeightDecay", "EMA", "SWA"], "regularisation"),
+    **dict.fromkeys(["DeepCORAL", "MMD", "DANN", "CDAN", "MCD", "EntropyMin", "MCC", "PseudoLabels"], "domain"),
+    **dict.fromkeys(["AdaBN", "CORAL", "LabelShift", "FewLabels"], "domain_shift"),
+    "DomainGauge": "domain_gauge",
 }
 
 

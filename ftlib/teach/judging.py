@@ -174,6 +174,13 @@ def ratio(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
     return _of(np.log2(wide[arm] / wide[baseline]), metric, arm, baseline)
 
 
+def spread(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
+    """By how much further a seed's score lies from its arm's median, the spread of Brown & Forsythe (1974)."""
+    wide = runs.pivot(index="seed", columns="arm", values=metric)
+    apart = (wide - wide.median()).abs()
+    return _of(apart[arm] - apart[baseline], metric, arm, baseline)
+
+
 def further(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
     """By how much arm − baseline is larger on the corrupted tasks (their mean; "elpv+noise3") than on the plain one."""
     wide = runs.pivot(index="seed", columns=["arm", "task"], values=metric)
@@ -276,7 +283,7 @@ def regret(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
 RULES = {
     "difference": paired, "over_all": over_all, "slope": slope, "cost": cost, "rank": rank, "ratio": ratio,
     "further": further, "tuned": tuned, "speed": speed, "over_rates": over_rates, "regret": regret,
-    "over_tasks": over_tasks,
+    "over_tasks": over_tasks, "spread": spread,
 }  # fmt: skip
 
 

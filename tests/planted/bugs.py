@@ -41,6 +41,11 @@ REGULAR, METRICS = "strategies/test_regularisation.py", "test_metrics.py"
 BY_HAND = f"{PEFT}::test_twenty_steps_of_lora_by_hand_equal_those_of_peft"
 STILL = f"{PEFT}::test_the_base_stands_still_to_the_last_bit_and_the_head_learns"
 SECOND_PHASE = f"{PEFT}::test_a_second_phase_goes_on_with_what_was_learned"
+DOMAIN, SHIFT, GAUGE = (f"strategies/test_domain{name}.py" for name in ("", "_shift", "_gauge"))
+REVERSED = f"{DOMAIN}::test_dann_turns_the_gradient_of_the_features_and_not_that_of_the_discriminator"
+LAMBDA_0 = f"{DOMAIN}::test_lambda_0_is_source_only_to_the_last_bit_though_the_discriminator_learns"
+UNREAD = f"{DOMAIN}::test_no_label_of_the_target_is_read"
+KNOWN_WEIGHTS = f"{SHIFT}::test_known_weights_are_found"
 
 BUGS = [
     # ---- the loop
@@ -1192,7 +1197,195 @@ BUGS = [
         "The folder holds the adapter, and a random head answers.",
         (f"{FOLDERS}::test_an_adapter_survives_its_folder_head_included",),
     ),
+    # ---- domain adaptation
+    Bug(
+        "gradient reversal with the sign flipped", "DANN", "strategies/domain.py",
+        "return -ctx.strength * gradient, None", "return ctx.strength * gradient, None",
+        "The features help the discriminator: the domains move apart.",
+        (f"{DOMAIN}::test_reversal_is_the_identity_forward_and_minus_lambda_backward", REVERSED),
+    ),
+    Bug(
+        "a ramp that begins at one half", "DANN", "strategies/domain.py",
+        "2 / (1 + math.exp(-gamma * progress)) - 1", "1 / (1 + math.exp(-gamma * progress))",
+        "An untrained discriminator is listened to from the first step on.",
+        (f"{DOMAIN}::test_lambda_rises_as_in_the_paper",),
+    ),
+    Bug(
+        "domain loss on the source only", "DANN", "strategies/domain.py",
+        "return (F.softplus(s).mean() + F.softplus(-t).mean()) / 2", "return F.softplus(s).mean()",
+        "The discriminator says the same of everything and is right.",
+        (f"{DOMAIN}::test_the_discriminator_gets_both_domains_in_equal_parts",),
+    ),
+    Bug(
+        "the discriminator drawn anew", "DANN", "strategies/domain.py",
+        '        if not hasattr(model, "domain"):\n', "        if True:\n",
+        "A second phase, and a resumed run, begin with one that has learned nothing.",
+        (f"{CONTRACT}::TestEveryStrategy::test_preparing_twice_is_preparing_once[DANN]",),
+    ),
+    Bug(
+        "dropout of the target moves the source's masks", "DANN", "strategies/domain.py",
+        "with aside, _statistics_stand_still(", "with _statistics_stand_still(",
+        "Beside source-only other masks are drawn: the arms of a comparison are not paired.",
+        (LAMBDA_0,),
+    ),
+    Bug(
+        "statistics of both domains whatever norm says", "MMD", "strategies/domain.py",
+        'with _statistics_stand_still(model, self.norm == "target"):', "with _statistics_stand_still(model, False):",
+        "The network that is used on the target is normalised by a mixture that it never saw in training.",
+        (f"{DOMAIN}::test_the_statistics_that_stay_are_those_that_norm_names",),
+    ),
+    Bug(
+        "target labels read during adaptation", "PseudoLabels", "strategies/domain.py",
+        "yield batch, Withheld(other)", "yield batch, other",
+        "Nothing stops a method from reading the labels that it must do without.",
+        (UNREAD,),
+    ),
+    Bug(
+        "a rating gives the label away", "PseudoLabels", "strategy.py",
+        'if name in (*INPUTS, "index")', 'if name != "labels"',
+        "The labels are gone, and the columns they were made of are not.",
+        (f"{DOMAIN}::test_a_target_batch_holds_no_label_and_says_so",),
+    ),
+    Bug(
+        "the weight of the alignment ignored", "MMD", "strategies/domain.py",
+        'self.weight * batch["n"]["target"] * value', 'batch["n"]["target"] * value',
+        "The knob is accepted and does nothing.",
+        (f"{DOMAIN}::test_the_terms_are_sums_with_their_counts",),
+    ),
+    Bug(
+        "row k beside row k in every pass", "MMD", "strategies/domain.py",
+        '["target"].generator.initial_seed() + 1)', '["target"].generator.initial_seed())',
+        "Over photographs the same digit stands in both halves of a batch: pairs that nobody has.",
+        (f"{DOMAIN}::test_equally_long_domains_are_not_paired_row_by_row",),
+    ),
+    Bug(
+        "the cross term counted once", "MMD", "strategies/domain.py",
+        "- 2 * k[:b, b:].mean()", "- k[:b, b:].mean()",
+        "The distance of a sample to itself is not 0.",
+        (f"{DOMAIN}::test_mmd_is_the_double_loop_over_pairs_and_kernels",),
+    ),
+    Bug(
+        "divided by 4 D", "DeepCORAL", "strategies/domain.py",
+        "/ (4 * source.shape[1] ** 2)", "/ (4 * source.shape[1])",
+        "The same weight means another thing for every width.",
+        (f"{DOMAIN}::test_coral_is_the_closed_formula_entry_by_entry",),
+    ),
+    Bug(
+        "a gradient through the probabilities", "CDAN", "strategies/domain.py",
+        ".softmax(-1).detach()  # (B, K)", ".softmax(-1)  # (B, K)",
+        "The head learns to confuse the discriminator instead of the classes.",
+        (f"{DOMAIN}::test_cdan_judges_features_times_probabilities_and_leaves_the_head_alone",),
+    ),
+    Bug(
+        "heads that agree", "MCD", "strategies/domain.py",
+        "return -apart", "return apart",
+        "The heads lower their disagreement and the features raise it.",
+        (f"{DOMAIN}::test_mcds_heads_raise_what_its_features_lower",),
+    ),
+    Bug(
+        "entropy raised", "EntropyMin", "strategies/domain.py",
+        "return -(logits.softmax(-1)", "return (logits.softmax(-1)",
+        "Answers on the target become unsure.",
+        (f"{DOMAIN}::test_entropy_is_torchs",),
+    ),
+    Bug(
+        "all answers weigh the same", "MCC", "strategies/domain.py",
+        "weight = 1 + torch.exp(-entropy(soft).detach())", "weight = torch.ones(len(logits))",
+        "Examples of which the network knows nothing pull as hard as the sure ones.",
+        (f"{DOMAIN}::test_class_confusion_is_the_papers_formula_entry_by_entry",),
+    ),
+    Bug(
+        "every answer believed", "PseudoLabels", "strategies/domain.py",
+        'reduction="none") * believed).mean()', 'reduction="none")).mean()',
+        "The threshold does nothing: it learns its own mistakes.",
+        (f"{DOMAIN}::test_pseudo_labels_are_its_own_answers_where_it_is_sure",),
+    ),
+    Bug(
+        "the last batches weigh more", "AdaBN", "strategies/domain_shift.py",
+        "m.momentum = rows / seen  #", "m.momentum = 0.1  #",
+        "A part of the source's statistics stays, and the order of the batches decides.",
+        (f"{SHIFT}::test_adabn_counts_every_example_once_and_changes_no_weight",),
+    ),
+    Bug(
+        "statistics of the source", "AdaBN", "strategies/domain_shift.py",
+        'for batch in loaders["target"]:', 'for batch in loaders["train"]:',
+        "Nothing is adapted.",
+        (f"{SHIFT}::test_adabn_undoes_a_change_of_scale_and_offset",),
+    ),
+    Bug(
+        "coloured before it is whitened", "CORAL", "strategies/domain_shift.py",
+        "power(ct + more, -0.5) @ power(cs + more, 0.5)", "power(cs + more, 0.5) @ power(ct + more, -0.5)",
+        "The covariance is that of neither domain.",
+        (f"{SHIFT}::test_recoloured_rows_have_the_mean_and_covariance_of_the_source",),
+    ),
+    Bug(
+        "the mean of the target not re-coloured", "CORAL", "strategies/domain_shift.py",
+        "source.mean(0) - target.mean(0) @ a", "source.mean(0) - target.mean(0)",
+        "All answers are off by a constant.",
+        (f"{SHIFT}::test_recoloured_rows_have_the_mean_and_covariance_of_the_source",),
+    ),
+    Bug(
+        "confusion matrix on its side", "LabelShift", "strategies/domain_shift.py",
+        "answers * classes + labels", "labels * classes + answers",
+        "Mistakes are taken for those in the other direction.",
+        (KNOWN_WEIGHTS,),
+    ),
+    Bug(
+        "mistakes counted on what was learnt", "LabelShift", "strategies/domain_shift.py",
+        'loaders.get("held_out", loaders["train"])', 'loaders["train"]',
+        "A network makes too few there, and every shift looks smaller or larger than it is.",
+        (f"{SHIFT}::test_label_shift_adds_the_logarithm_of_the_weights_to_the_biases",),
+    ),
+    Bug(
+        "a label counted at every reading", "FewLabels", "strategies/domain_shift.py",
+        'sorted({*self.read, *torch.as_tensor(batch["index"]).tolist()})',
+        '[*self.read, *torch.as_tensor(batch["index"]).tolist()]',
+        "Ten labels read eight times are reported as eighty.",
+        (f"{SHIFT}::test_a_few_labels_are_counted_once_each_however_often_they_are_read",),
+    ),
+    Bug(
+        "all target labels for a few", "FewLabels", "runs.py",
+        "**{**spec.options, **few}", "**spec.options",
+        "The arm with ten labels is given as many as the source has.",
+        ("test_paired_runs.py::test_a_target_and_a_few_of_its_labels_come_from_another_task",),
+    ),
+    Bug(
+        "chance taken for a distance", "DomainGauge", "strategies/domain_gauge.py",
+        "2 * (1 - 2 * error)", "2 * (1 - error)",
+        "Two samples of one domain are at a distance of 1.",
+        (f"{GAUGE}::test_the_distance_is_about_0_for_one_domain_and_about_2_for_two",),
+    ),
+    Bug(
+        "one class for all is the best answer", "DomainGauge", "strategies/domain_gauge.py",
+        ".sum(-1).mean() - torch.xlogy(mean, mean).sum())", ".sum(-1).mean())",
+        "The validator prefers a network that has collapsed.",
+        (f"{GAUGE}::test_information_maximisation_by_hand",),
+    ),
+    Bug(
+        "each example its own neighbour", "DomainGauge", "strategies/domain_gauge.py",
+        ".fill_diagonal_(-torch.inf)", "",
+        "The density of a neighbourhood counts its centre, which is nearest to itself.",
+        (f"{GAUGE}::test_soft_neighbourhood_density_by_hand",),
+    ),
+    Bug(
+        "control variate with the wrong sign", "DomainGauge", "strategies/domain_gauge.py",
+        "eta = -np.mean(", "eta = np.mean(",
+        "The noise of the weights is doubled instead of taken away.",
+        (f"{GAUGE}::test_dev_sees_the_targets_loss_on_the_source",),
+    ),
+    Bug(
+        "a difference of bytes", "tasks", "tasks/digits.py",
+        ".transpose(2, 0, 1).astype(int)  #", ".transpose(2, 0, 1)  #",
+        "Below 0 it begins again at 255: the digits are drawn in noise.",
+        ("test_tasks.py::test_digits_over_photographs_are_the_same_digits_and_the_same_everywhere",),
+    ),
     # ---- metrics
+    Bug(
+        "the best class reported as the worst", "metrics", "metrics.py",
+        "float(min((guess", "float(max((guess",
+        "A class that is never found does not show.",
+        ("test_metrics.py::test_the_worst_class_is_the_lowest_accuracy_within_one_that_is_there",),
+    ),
     Bug(
         "accuracy reported as balanced accuracy", "metrics", "metrics.py",
         "balanced = balanced_accuracy_score(labels, guess)", "balanced = (labels == guess).mean()",

@@ -1,0 +1,235 @@
+"""Corrections for a shifted domain that need no training on it, and the competitor that needs a few labels.
+
+    AdaBN       BatchNorm's mean and variance are counted anew on the target         Li et al., 2016, 1603.04779
+    CORAL       target features x ↦ (x − μ_t) C_t^−½ C_s^½ + μ_s, then the same head  Sun et al., AAAI 2016, 1511.05547
+    LabelShift  logit_k + ln w_k,  w_k = q(k) / p(k) by black-box shift estimation    Lipton et al., 2018, 1802.03916
+    FewLabels   source examples beside the few labelled ones of the target            what every method must beat
+
+The first three work in `finish`, after the last step. A phase of zero steps applies one to a model that was trained on
+the source: `Phase([{"AdaBN": {}}], steps=0, lr=0, data={"train": "train", "target": "elpv/poly:train"})`.
+AdaBN undoes whatever scales and shifts the inputs of a normalisation (contrast, brightness), and only that. CORAL and
+LabelShift change the linear head alone, so the network costs what it did. LabelShift assumes that the shares of the
+classes have changed and nothing else; AdaBN and CORAL assume that everything but the shares has.
+
+Few labels, one domain after the other, need no class: a phase of Full() on the source and one on
+{"train": "elpv/poly:train:10"}, ten examples of the target. Lesson: notebooks/07_domain.
+
+Letters: N examples of the source, M of the target, D features, K classes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from accelerate.utils import send_to_device
+from torch import Tensor, nn
+
+from ftlib.strategy import Strategy, Withheld, count_targets
+
+
+def power(matrix: Tensor, exponent: float) -> Tensor:
+    """A symmetric positive matrix (D, D) to a real power, through its eigenvalues."""
+    values, vectors = torch.linalg.eigh(matrix)
+    return (vectors * values.clamp(min=1e-12) ** exponent) @ vectors.T
+
+
+def recolour(source: Tensor, target: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+    """A (D, D) and c (D,) such that target rows x A + c have the mean and, for ridge 0, the covariance of the source.
+
+    source (N, D), target (M, D). ridge: added to both diagonals, in units of the source's mean variance: with fewer
+    examples than features a covariance has no inverse.
+    """
+    cs, ct = torch.cov(source.T), torch.cov(target.T)
+    more = ridge * cs.diagonal().mean() * torch.eye(len(cs), dtype=cs.dtype, device=cs.device)
+    a = power(ct + more, -0.5) @ power(cs + more, 0.5)
+    return a, source.mean(0) - target.mean(0) @ a
+
+
+def label_shift(answers: Tensor, labels: Tensor, target_answers: Tensor, classes: int) -> Tensor:
+    """w (K,) with w_k = q(k) / p(k), the target's share of class k over the source's; estimated, never below 0.
+
+    Solves C (w − 1) = μ_t − μ_s, where C_ij is the share of held-out source examples with answer i and label j, and μ
+    the shares of the answers. answers, labels (N,), target_answers (M,): whole numbers from 0 to K − 1. Where C says
+    nothing about a direction (a class that is never answered), w stays 1 in it (Azizzadenesheli et al., 2019,
+    1903.09734). Raises ValueError unless all are in range and there are examples of both.
+    """
+    for name, values in (("answers", answers), ("labels", labels), ("target answers", target_answers)):
+        if not len(values) or not 0 <= values.min() <= values.max() < classes:
+            raise ValueError(
+                f"label_shift needs {name} from 0 to {classes - 1}, at least one, but got {len(values)} "
+                f"{f'from {values.min()} to {values.max()}' if len(values) else 'of them'}"
+            )
+    joint = torch.bincount(answers * classes + labels, minlength=classes**2).view(classes, classes).double()
+    joint = joint / len(labels)
+    now = torch.bincount(target_answers, minlength=classes).double() / len(target_answers)
+    return (1 + torch.linalg.pinv(joint, rtol=1e-3) @ (now - joint.sum(1))).clamp(min=0)
+
+
+@torch.no_grad()
+def features_of(model: nn.Module, loader, labels: bool = False) -> tuple[Tensor, ...]:
+    """Features (N, D) over a loader, in float64 on the CPU; with labels, (features, labels (N,)).
+
+    Without labels the batches are Withheld, so that none can be read. Raises ValueError for an empty loader.
+    """
+    device, rows = next(model.parameters()).device, []
+    for batch in loader:
+        seen = model.features(send_to_device(Withheld(batch), device)).double().cpu()
+        rows.append((seen, batch["labels"].cpu()) if labels else (seen,))
+    if not rows:
+        raise ValueError("there is nothing to compare: the loader gave no batch, so its split is empty")
+    return tuple(torch.cat(column) for column in zip(*rows, strict=True))
+
+
+def _needs(loaders: dict, *names: str) -> None:
+    if missing := [name for name in names if name not in loaders]:
+        raise ValueError(
+            f"the loader {' and '.join(missing)} is missing: there are {', '.join(loaders)}; give fit "
+            f"{{{', '.join(f'{name!r}: ...' for name in ('train', *names))}}}"
+        )
+
+
+def _linear_head(model: nn.Module, who: Strategy) -> nn.Module:
+    if getattr(model, "kind", None) == "lm" or not isinstance(model.head, nn.Linear):
+        raise ValueError(
+            f"{type(who).__name__} changes a linear head, but the head of this model is {type(model.head).__name__}: "
+            f"use a classifier of images, or an encoder with a task"
+        )
+    return model
+
+
+@dataclass
+class AdaBN(Strategy):
+    """After the last step BatchNorm's statistics are those of the target; no weight changes.
+
+    Other shares of the classes move the statistics too, and then it corrects what was right. Every example counts once.
+    The layers below a normalisation are normalised by their batch meanwhile, so batches should not be small.
+    """
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        if not _norms(model):
+            raise ValueError(
+                "AdaBN needs a network with BatchNorm, but this one has none, as transformers: leave it out"
+            )
+        return model
+
+    @torch.no_grad()
+    def finish(self, model: nn.Module, loaders: dict) -> None:
+        _needs(loaders, "target")
+        norms, device, seen = _norms(model), next(model.parameters()).device, 0
+        momenta = [m.momentum for m in norms]
+        for m in norms:
+            m.train()
+        for batch in loaders["target"]:
+            batch = send_to_device(Withheld(batch), device)
+            rows = len(next(iter(batch.values())))
+            if rows > 1:  # one example alone has no variance
+                seen += rows
+                for m in norms:
+                    m.momentum = rows / seen  # so that the first batch replaces what was, and every example counts once
+                model.features(batch)
+        for m, momentum in zip(norms, momenta, strict=True):
+            m.momentum = momentum
+            m.eval()
+        if not seen:
+            raise ValueError("AdaBN counts batches of two examples or more, but the target loader gave none")
+
+
+def _norms(model: nn.Module) -> list[nn.Module]:
+    """The normalisations that keep statistics."""
+    kept = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    return [m for m in kept if m.running_mean is not None]
+
+
+@dataclass
+class CORAL(Strategy):
+    """After the last step the head reads target features as if they had the source's mean and covariance. Once, last.
+
+    The paper re-colours the source and trains a classifier on it. This is its mirror image: the target is re-coloured
+    and the trained head kept, and as both are linear, they become one head again.
+    """
+
+    ridge: float = (
+        1.0  # on both covariances, over the source's mean variance; the paper adds 1 to features of variance 1
+    )
+
+    def __post_init__(self):
+        if not self.ridge > 0:
+            raise ValueError(
+                f"ridge must be above 0, but it is {self.ridge}: small ones whiten noise, the paper takes 1"
+            )
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        return _linear_head(model, self)
+
+    @torch.no_grad()
+    def finish(self, model: nn.Module, loaders: dict) -> None:
+        _needs(loaders, "target")
+        (source,), (target,) = features_of(model, loaders["train"]), features_of(model, loaders["target"])
+        a, c = recolour(source, target, self.ridge)
+        weight, bias = model.head.weight.double().cpu(), model.head.bias.double().cpu()
+        model.head.weight.copy_(weight @ a.T)  # (K, D)
+        model.head.bias.copy_(bias + weight @ c)
+
+
+@dataclass
+class LabelShift(Strategy):
+    """After the last step the head's biases make up for other shares of the classes: a threshold moved without labels.
+
+    loaders["held_out"]: labelled source examples that were not trained on, for the mistakes that are made there;
+    without it "train" is taken, on which a network makes too few.
+    """
+
+    def __post_init__(self):
+        self.weights: list[float] = []  # q(k) / p(k), estimated
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        return _linear_head(model, self)
+
+    @torch.no_grad()
+    def finish(self, model: nn.Module, loaders: dict) -> None:
+        _needs(loaders, "target")
+        known, labels = features_of(model, loaders.get("held_out", loaders["train"]), labels=True)
+        labels = labels.argmax(-1) if labels.is_floating_point() else labels
+        (unknown,) = features_of(model, loaders["target"])
+        weight, bias = model.head.weight.double().cpu(), model.head.bias.double().cpu()
+        answers, target_answers = ((h @ weight.T + bias).argmax(-1) for h in (known, unknown))
+        w = label_shift(answers, labels, target_answers, len(bias))
+        model.head.bias.copy_(bias + w.clamp(min=1e-3).log())  # a class that seems to be gone stays possible
+        self.weights = w.tolist()
+
+
+@dataclass
+class FewLabels(Strategy):
+    """Each step a source batch and one of the few labelled target examples. `labels`: how many of them it has read.
+
+    loaders["labelled"]: the few, with their labels ("elpv/poly:train:10"). It begins anew as often as it must.
+    """
+
+    weight: float = 1.0  # of the few's mean loss beside the source's; 0 is source-only
+
+    def __post_init__(self):
+        if self.weight < 0:
+            raise ValueError(f"weight must not be negative, but it is {self.weight}: 0 is training on the source only")
+        self.read: list[int] = []  # which target examples
+        self.labels = 0.0
+
+    def batches(self, loaders: dict) -> Iterator[dict | list[dict]]:
+        if not self.weight:
+            yield from loaders["train"]
+            return
+        _needs(loaders, "labelled")
+        few = iter(loaders["labelled"])
+        for source in loaders["train"]:
+            if (target := next(few, None)) is None:
+                few = iter(loaders["labelled"])
+                if (target := next(few, None)) is None:
+                    raise ValueError("the loader labelled gave no batch: is its split empty?")
+            both = {"loss": source, "few": target}
+            yield [{**batch, "n": {term: count_targets(batch["labels"])}} for term, batch in both.items()]
+
+    def loss(self, model: nn.Module, batch: dict) -> dict[str, Tensor]:
+        terms = super().loss(model, batch)
+        if "few" in terms:
+            self.read = sorted({*self.read, *torch.as_tensor(batch["index"]).tolist()})
+            self.labels, terms["few"] = float(len(self.read)), self.weight * terms["few"]
+        return terms
