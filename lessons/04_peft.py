@@ -29,6 +29,7 @@ import torch.nn.functional as F
 from peft import PeftModel
 from torch import nn
 from transformers import AutoModel
+from transformers.utils.logging import disable_progress_bar
 
 import ftlib
 from ftlib import plots, strategies, teach, widgets
@@ -260,6 +261,7 @@ ms.columns = parts
 ms["sum"] = ms.sum(axis=1)
 by_arm = ms.join(timed[["task", "arm", "parameters.trainable"]])
 by_arm = by_arm.groupby(["task", "arm"], sort=False).mean()
+by_arm = by_arm.rename(columns={"parameters.trainable": "trained"}).astype({"trained": int})
 lora, full = (by_arm.loc["sentiment/amazon"].loc[arm] for arm in ("lora-8", "full"))
 assert lora.backward < full.backward and lora.forward > full.forward
 by_arm.round(1)
@@ -374,6 +376,7 @@ with torch.no_grad():
 # Does the folder work where this kit is not installed? The same weights with nothing but `transformers` and `peft`:
 
 # %%
+disable_progress_bar()
 encoder = AutoModel.from_pretrained(ftlib.assets.path("minilm"))
 plain = PeftModel.from_pretrained(encoder, folder / "amazon").eval()
 with torch.no_grad():
@@ -413,8 +416,8 @@ found = "higher" if times > 2 else "lower" if times < 0.5 else "same"
 teach.predict("04_peft", "best-rate").compare(found)
 
 # %%
-at_own = {arm: test.loc[arm, rate] for arm, rate in own.items()}
-print({arm: round(score, 3) for arm, score in at_own.items()}, "each at its own rate")
+at_own = {arm: round(float(test.loc[arm, rate]), 3) for arm, rate in own.items()}
+print(at_own, "each at its own rate")
 assert min(own[arm] / own["full"] for arm in own.index if arm != "full") > 9
 shared = test.dropna(axis=1)
 low, high = shared.columns

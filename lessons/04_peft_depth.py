@@ -466,7 +466,8 @@ assert round(plain - double, 3) == 0.373
 rates = ftlib.load_runs(f"{RESULTS}/04_peft.jsonl").query("purpose == 'measure'")
 rates = rates.assign(arm=rates.arm.str.partition("@")[0])
 best = rates.groupby(["arm", "lr"])["validation.macro_f1"].mean().unstack("arm").idxmax()
-print(best.to_dict(), {arm: round(best[arm] / best["full"], 1) for arm in best.index})
+print(best.to_dict())
+print("times full's:", {arm: float(round(best[arm] / best["full"], 1)) for arm in best.index})
 
 # %% [markdown]
 # Our factors, ten for rank 64 and thirty for ranks 1 and 8 after 20 steps, are of the size of the fifteen in the last line; on the
