@@ -181,9 +181,10 @@ def reliability(bins: pd.DataFrame, title: str = "How often is it right, and how
     fig = figure(title, "confidence", "accuracy", f"Reliability diagram. Expected calibration error: {words}.")
     fig.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": "grey", "dash": "dot"}, name="as sure as right")
     for i, (arm, group) in enumerate(bins.groupby("arm", sort=False)):
-        fig.add_scatter(x=group.confidence, y=group.accuracy, name=arm, mode="lines+markers",
+        shares = [f"{share:.0%} of the examples" for share in group["share"]]
+        fig.add_scatter(x=group.confidence, y=group.accuracy, name=arm, mode="lines+markers", hovertext=shares,
                         line={"color": COLOURS[i], "dash": DASHES[i]},
-                        marker={"symbol": MARKERS[i], "size": 6 + 20 * group["share"] ** 0.5})  # fmt: skip
+                        marker={"symbol": MARKERS[i], "size": 9})  # fmt: skip
     return fig
 
 

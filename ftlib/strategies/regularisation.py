@@ -181,7 +181,7 @@ class Average(Strategy):
         self.average: dict[str, Tensor] = {}
         self.points = 0  # so many weights are in the average
         self.begun = False  # the weights before the first step are no result of training
-        self.moving: list[str] = []  # the BatchNorms whose statistics move
+        self.moving: dict[str, bool] = {}  # of each BatchNorm, whether its statistics move
 
     def prepare(self, model: nn.Module) -> nn.Module:
         Average.__post_init__(self)  # a later phase has an average of its own
@@ -192,7 +192,7 @@ class Average(Strategy):
             self.see(model, progress)
         self.begun = True
         norms = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        self.moving = [name for name, m in norms if m.training]
+        self.moving = {name: m.training for name, m in norms}
 
     @torch.no_grad()
     def see(self, model: nn.Module, progress: float) -> None:
@@ -246,8 +246,8 @@ class SWA(Average):
 
     def finish(self, model: nn.Module, loaders: dict) -> None:
         super().finish(model, loaders)
-        if self.moving:
-            count_statistics(model, self.moving, loaders["train"] if "train" in loaders else _all(loaders))
+        if moving := [name for name, moves in self.moving.items() if moves]:
+            count_statistics(model, moving, loaders["train"] if "train" in loaders else _all(loaders))
 
 
 @torch.no_grad()

@@ -812,14 +812,14 @@ BUGS = [
     ),
     Bug(
         "statistics of weights that nobody has", "SWA", "strategies/regularisation.py",
-        "        if self.moving:\n            count_statistics", "        if False:\n            count_statistics",
+        "            count_statistics(model, moving, loaders", "            dict(a=model, b=moving, c=loaders",
         "BatchNorm normalises by the statistics of the weights that were averaged away.",
         (f"{REGULAR}::test_swa_is_torchs_over_the_end_of_the_run_with_its_update_bn",
          f"{REGULAR}::test_the_statistics_of_averaged_weights_are_those_of_the_training_data"),
     ),
     Bug(
         "frozen statistics are counted anew", "SWA", "strategies/regularisation.py",
-        "self.moving = [name for name, m in norms if m.training]", "self.moving = [name for name, m in norms]",
+        "self.moving = {name: m.training for name, m in norms}", "self.moving = {name: True for name, m in norms}",
         "Frozen stages change after all.",
         (f"{REGULAR}::test_what_is_frozen_stays_to_the_last_bit",),
     ),
