@@ -316,7 +316,7 @@ def test_augmenting_a_linear_probe_trains_on_other_features_each_time():
 
 
 def test_augmentation_is_no_bottleneck():
-    """Seconds of the processor, which a busy computer changes little. An epoch may cost 1.3 times as much; it is 1.03."""
+    """By the processor's own seconds, which a busy computer changes little. The limit is 1.3 times a plain epoch."""
     task = tasks.load("elpv", n=32, size=32)
     model, batch = models.load("efficientnet-lite0", task).train(), next(iter(task.loader("train")))
     strategy = combine(strategies.build(policy("elpv")), TrivialAugment())
