@@ -752,7 +752,7 @@ for method in ("lora-1", "lora-8", "lora-64"):
         print(method, "comes when your function is written")
 
 # %% [markdown]
-# ## 14. More questions, and the limits (6 minutes)
+# ## 14. More questions, and the limits (7 minutes)
 
 # %%
 widgets.quiz("04_peft", "lost-head", "merged-twice", "more-rank")

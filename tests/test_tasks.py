@@ -371,7 +371,7 @@ MISTAKES = [
     (("elpv/mono", {"target": "type"}), "load 'elpv', not 'elpv/mono'"),
     (("elpv", {"size": 2.5}), "at least 8 pixels, not 2.5"),
     (("sentiment", {"target": "stars"}), "'polarity', 'three', 'rating', not 'stars'"),
-    (("digits", {}), "load 'digits/mnist' or 'digits/optical'"),
+    (("digits", {}), "load one domain, digits/mnist, digits/optical, digits/photos"),
     (("digits/mnist", {"size": 0}), "at least 8 pixels, not 0"),
     (("digits/optical", {"n": 5000}), "n=5000 .* choose 1 to 1146"),
     (("digits/optical", {"n": 0}), "n=0 .* choose 1 to 1146"),

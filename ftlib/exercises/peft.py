@@ -30,9 +30,7 @@ def rank_budget(answer) -> str:
         _largest(LAYERS * (ATTENTION + INSIDE), 1): "That is 2 million *parameters*: each takes 4 bytes.",
         _largest(LAYERS * ATTENTION): "That is the rank for the four square matrices alone: the two of 384 × 1,536 in "
         "each layer get an update too.",
-        _largest(
-            LAYERS * INSIDE
-        ): "That is the rank for the two oblong matrices alone: the four square ones count too.",
+        _largest(LAYERS * INSIDE): "That is the rank for the two oblong matrices alone: the square ones count too.",
         _largest(ATTENTION + INSIDE): "That is the rank for one layer: there are six.",
         _largest(LAYERS * (4 * 384 + 384 + 1_536)): "That counts only A, r × d_in: B, d_out × r, is stored as well.",
     }
@@ -219,7 +217,6 @@ def _again(function, module: Beside, x, want) -> str:
 
 NOISE = [0.03, -0.02, 0.01, -0.01, 0.02, -0.03]  # of six seeds; adds up to 0
 LUCKY = [0.30, -0.06, -0.06, -0.06, -0.06, -0.06]  # one seed far ahead; adds up to 0
-RATES = (0.0001, 0.0003, 0.001, 0.003)
 # method: {rate: (validation, test)}. Validation and test disagree about the best rate of both, on purpose.
 SCORES = {
     "lora-1": {0.0001: (0.60, 0.60), 0.0003: (0.70, 0.71), 0.001: (0.80, 0.79), 0.003: (0.78, 0.86)},
@@ -239,18 +236,12 @@ def fair_gap(function) -> str:
     rate, gap = map(float, got)
     hints = {
         (0.003, 0.86 - 0.82): "There `full` has its own rate, and the method one that was chosen on *test*.",
-        (
-            0.003,
-            0.86 - 0.84,
-        ): "Both rates were chosen on *test*: then the test score is no test any more. Choose on validation.",
+        (0.003, 0.86 - 0.84): "Both rates were chosen on *test*: then it is no test any more. Choose on validation.",
         (0.001, 0.79 - 0.70): "Both stand at the rate that is best for the method: give `full` its own.",
         (0.0001, 0.60 - 0.82): "Both stand at the rate that is best for `full`: give the method its own.",
         (0.0003, 0.96 - 0.82): "That is 'lora-16', which begins with 'lora-1' too: take the part before the @.",
         (0.001, -(0.79 - 0.82)): "The sign is turned round: method − full.",
-        (
-            0.001,
-            0.80 - 0.82,
-        ): "That is the difference on validation: rates are chosen there, the difference is of test.",
+        (0.001, 0.80 - 0.82): "That is the difference on validation: rates are chosen there; compare on test.",
     }
     near = [hint for pair, hint in hints.items() if _same((rate, gap), pair)]
     if not _same((rate, gap), (0.001, 0.79 - 0.82)):
