@@ -317,6 +317,4 @@ def _draw(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-EXERCISES = {
-    "rank_budget": rank_budget, "lora": lora, "merge_once": merge_once, "fair_gap": fair_gap, "explorer": explorer,
-}  # fmt: skip
+EXERCISES = {f.__name__: f for f in (rank_budget, lora, merge_once, fair_gap, explorer)}
