@@ -235,9 +235,9 @@ teach.predict("04_peft", "b-random").compare(
 )
 
 # %% [markdown]
-# **The symptom to remember:** no error, and a first loss as with a fresh head: near log 2 in both cases. The training even
-# goes down. But it starts from a damaged network, and so it ends lower or later. Only one line finds it: *compare the outputs
-# before and after insertion*. And B = 0 does learn: its gradient is the output's gradient times A x, and A is not zero. (If
+# **The symptom to remember:** there is none. No error, and a first loss as with a fresh head: near log 2 in both cases. Training
+# would begin at a network that gives other features than the pretrained one, and no curve would say so. One line finds it:
+# *compare the outputs before and after insertion*. And B = 0 does learn: its gradient is the output's gradient times A x, and A is not zero. (If
 # both were zero, nothing would ever learn.)
 #
 # Two relatives. Without **α / r** everything looks right until you change the rank. And a **base left trainable** gives good
@@ -451,8 +451,7 @@ rates
 # %% [markdown]
 # **Undecided, in both parts.** Near, rank 8 is 0.027 below full fine-tuning, and the interval reaches from −0.058 to +0.004: six
 # seeds show neither *worse* nor *equal*. By how much the gap grows from clean cells to noisy ones: −0.035, from −0.102 to
-# +0.031. What can be said is in the last column of `detectable`: a difference of 0.042 near, or of 0.091 in the growth, would
-# have been seen.
+# +0.031. The column *detectable* says what would have been seen: a difference of 0.042 near, or of 0.091 in the growth.
 #
 # And look at the rates on the cells: here LoRA's is *not* higher than full fine-tuning's. At ten times as much, 0.01, it gave
 # every cell the same class on both tuning seeds. "Ten times" is a rule for transformers.

@@ -137,7 +137,7 @@ found[shown].round(3)
 
 # %% [markdown]
 # And what each costs: megabytes to store for a task; megabytes of gradients and AdamW's numbers while it learns; the parts of a
-# step in milliseconds, where they were timed (16 sentences, six runs, nothing else running).
+# step in milliseconds (16 sentences, six runs, nothing else running; NaN: not timed).
 
 # %%
 timed = ftlib.load_runs(f"{RESULTS}/04_peft_cost.jsonl").query("task == 'sentiment/amazon'")
@@ -216,7 +216,7 @@ assert size["dora"] - size["plain"] == 6 * (4 * 384 + 1_536 + 384)  # one length
 # %% [markdown]
 # ## 4. What it refuses (3 minutes)
 #
-# Mistakes that other libraries pass over in silence:
+# Mistakes, some of which other libraries pass over in silence:
 
 # %%
 wrong = {
