@@ -22,6 +22,7 @@ import time
 began = time.perf_counter()
 
 import tempfile
+import warnings
 from pathlib import Path
 
 import torch
@@ -378,7 +379,9 @@ with torch.no_grad():
 # %%
 disable_progress_bar()
 encoder = AutoModel.from_pretrained(ftlib.assets.path("minilm"))
-plain = PeftModel.from_pretrained(encoder, folder / "amazon").eval()
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # names that transformers will change one day
+    plain = PeftModel.from_pretrained(encoder, folder / "amazon").eval()
 with torch.no_grad():
     ids = {name: fixed[name] for name in ("input_ids", "attention_mask")}
     h = plain(**ids).last_hidden_state  # (B, T, 384)
