@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from transformers import AutoModel, AutoModelForCausalLM, BertConfig, LlamaConfig
 
 from ftlib.models.text import Decoder, Encoder
+from ftlib.strategies.domain import reverse
 from ftlib.strategy import Strategy, count_targets
 
 
@@ -323,17 +324,6 @@ class AGEM(Strategy):
         self.memory.append({k: batch[k][: self.size] for k in ("x", "labels")})
 
 
-class Reverse(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, h, lam):
-        ctx.lam = lam
-        return h.view_as(h)
-
-    @staticmethod
-    def backward(ctx, g):
-        return -ctx.lam * g, None
-
-
 @dataclass
 class DANN(Strategy):
     weight: float = 1.0
@@ -357,7 +347,7 @@ class DANN(Strategy):
     def penalty(self, model, batch):
         x = torch.cat([batch["x"], batch["target"]["x"]])
         is_target = torch.cat([torch.zeros(len(batch["x"])), torch.ones(len(batch["target"]["x"]))]).to(x.dtype)
-        guess = model.domain(Reverse.apply(model.features({"x": x}), self.lam))[:, 0]
+        guess = model.domain(reverse(model.features({"x": x}), self.lam))[:, 0]
         return self.weight * F.binary_cross_entropy_with_logits(guess, is_target)
 
 

@@ -14,7 +14,7 @@ from labserver import Lab
 
 ROOT = Path(__file__).parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")  # the first one found is taken
-MISSING = "install Debian's chromium, or name a Chromium or Chrome in the variable CHROMIUM"  # ../conftest.py sums up
+MISSING = "no browser found: install Debian's chromium, or name a Chromium or Chrome in the variable CHROMIUM"
 SCREEN = {"width": 1280, "height": 1000}  # pixels
 OFFLINE = [  # no name but this computer's is looked up, and the browser's own services stay silent
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
@@ -42,7 +42,7 @@ def browser() -> Iterator[Browser]:
     """
     program = find_browser()
     if not program and os.environ.get("CI"):
-        pytest.fail(f"no browser found: {MISSING}")
+        pytest.fail(MISSING)
     if not program:
         pytest.skip(MISSING)
     with sync_playwright() as playwright:
