@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "record": {"runs", "tasks"},
     "compare": set(),
     "plots": {"compare"},
-    "exercises": {"models", "tasks", "compare", "runs", "record"},
+    "exercises": {"models", "tasks", "strategies", "compare", "runs", "record"},
     "teach": {"compare", "runs", "record", "exercises", "assets"},
     "widgets": {"plots", "teach", "compare"},
     "__main__": {"assets", "doctor", "record"},

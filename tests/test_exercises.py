@@ -19,7 +19,10 @@ from ftlib.exercises.schedules import LOSSES, RATES
 from ftlib.runs import load_runs
 from ftlib.strategies.full import L2SP
 from ftlib.strategies.schedules import LinearDecay, OneCycle, range_test, scales
-from mistakes_peft import ROWS, SPECTRUM
+from mistakes_augmentation import LEADS, SHOWN
+from mistakes_augmentation import ROWS as AUGMENTATION
+from mistakes_peft import ROWS as PEFT
+from mistakes_peft import SPECTRUM
 from toy import net
 
 ROOT = Path(__file__).parent.parent
@@ -36,6 +39,8 @@ READ_OFF = {
     "02_freezing/board": lambda: top_on_the_board(),
     "04_peft/explorer": lambda: (2, SPECTRUM),
     "06_schedules/playground": lambda: between_two_peaks(),
+    "08_augmentation/samples": lambda: (0.75, LEADS),
+    "08_augmentation/curves": lambda: (40, SHOWN),
 }  # answers that are read from a widget, and not code
 SECONDS = 5  # of this thread's own time; the wall clock of a busy computer says nothing
 
@@ -46,7 +51,7 @@ def solution(exercise: str):
     if exercise in READ_OFF:
         return READ_OFF[exercise]
     cell = next(c for c in SOURCES[lesson].cells if cells.tagged(c, "exercise") == name)
-    names = {"torch": torch, "F": F, "ftlib": ftlib}
+    names = {"torch": torch, "F": F, "ftlib": ftlib, "strategies": ftlib.strategies}
     exec(cell.source, names)  # our own lesson
     return names[name]
 
@@ -465,7 +470,8 @@ def between_two_peaks(shape="linear", column="test.balanced_accuracy"):
 
 
 MISTAKES = [
-    *ROWS,
+    *PEFT,
+    *AUGMENTATION,
     ("02_freezing/budget", 5, "With k = 5 the training needs 50.9 MB, more than 30 MB"),
     ("02_freezing/budget", lambda: 9, "that fits, but so does a smaller k"),
     ("02_freezing/budget", 12, "k is a whole number of stages, 0 to 9"),

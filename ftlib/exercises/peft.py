@@ -8,6 +8,8 @@ import pandas as pd
 import torch
 from torch import nn
 
+from ftlib.exercises._reading import draw
+
 BUDGET = 2_000_000  # bytes for an adapter of MiniLM with its head
 LAYERS, HEAD = 6, 770
 ATTENTION, INSIDE = 4 * (384 + 384), 2 * (384 + 1_536)  # parameters of a rank: four square matrices, two oblong ones
@@ -93,7 +95,7 @@ def _parameters(module: nn.Module) -> str:
 
 def _insertion(module: nn.Module, layer: nn.Linear) -> str:
     for shape in ((4, 5), (2, 3, 5), (5,)):
-        x = _draw(*shape)
+        x = draw(*shape)
         want = x @ layer.weight.T + layer.bias
         try:
             got = module(x)
@@ -109,8 +111,8 @@ def _insertion(module: nn.Module, layer: nn.Linear) -> str:
 def _update(module: nn.Module, before: dict) -> str:
     """With B no longer zero the update is alpha / r · B A x."""
     with torch.no_grad():
-        module.B.copy_(_draw(7, 3))
-    x = _draw(4, 5)
+        module.B.copy_(draw(7, 3))
+    x = draw(4, 5)
     base = x @ before["weight"].T + before["bias"]
     plain = x @ (module.B @ module.A).T.detach()
     got = (module(x) - base).detach()
@@ -132,7 +134,7 @@ def _update(module: nn.Module, before: dict) -> str:
 def _step(module: nn.Module, layer: nn.Linear, before: dict) -> str:
     optimizer = torch.optim.SGD([p for p in module.parameters() if p.requires_grad], lr=0.1)
     old = module.A.detach().clone(), module.B.detach().clone()
-    loss = module(_draw(4, 5)).square().sum()
+    loss = module(draw(4, 5)).square().sum()
     if loss.requires_grad:
         loss.backward()
         optimizer.step()
@@ -152,7 +154,7 @@ class Beside(nn.Module):
     def __init__(self, scale: float):
         super().__init__()
         self.base = _linear(5, 7).requires_grad_(False)
-        self.A, self.B = nn.Parameter(_draw(3, 5)), nn.Parameter(_draw(7, 3) * 0.5)
+        self.A, self.B = nn.Parameter(draw(3, 5)), nn.Parameter(draw(7, 3) * 0.5)
         self.scale, self.merged = scale, False
 
     def forward(self, x):
@@ -162,7 +164,7 @@ class Beside(nn.Module):
 
 def merge_once(function) -> str:
     """`function(module)` adds scale · B A to the base's weight, once, and sets `merged`."""
-    module, x = Beside(2.0), _draw(4, 5)
+    module, x = Beside(2.0), draw(4, 5)
     weight, start, want = module.base.weight, module.base.weight.detach().clone(), module(x).detach()
     a, b = module.A.detach().clone(), module.B.detach().clone()
     function(module)
@@ -308,13 +310,9 @@ def explorer(answer) -> str:
 def _linear(d_in: int, d_out: int) -> nn.Linear:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         layer = nn.Linear(d_in, d_out)
-        layer.weight.copy_(_draw(d_out, d_in, seed=1))
-        layer.bias.copy_(_draw(d_out, seed=2))
+        layer.weight.copy_(draw(d_out, d_in, seed=1))
+        layer.bias.copy_(draw(d_out, seed=2))
     return layer
-
-
-def _draw(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 EXERCISES = {f.__name__: f for f in (rank_budget, lora, merge_once, fair_gap, explorer)}
