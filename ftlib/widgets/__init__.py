@@ -5,11 +5,13 @@ could say. Each panel also shows itself where no kernel runs, as words and, if i
 """
 
 from ftlib.widgets.board import Board, board
+from ftlib.widgets.curves import Curves, curves
 from ftlib.widgets.explorer import RankExplorer, rank_explorer
 from ftlib.widgets.generation import Comparer, comparer
 from ftlib.widgets.panel import Panel
 from ftlib.widgets.playground import Playground, playground
 from ftlib.widgets.questions import predict, quiz
+from ftlib.widgets.samples import Samples, samples
 
-__all__ = ["Board", "Comparer", "Panel", "Playground", "RankExplorer"]
-__all__ += ["board", "comparer", "playground", "predict", "quiz", "rank_explorer"]
+__all__ = ["Board", "Comparer", "Curves", "Panel", "Playground", "RankExplorer", "Samples"]
+__all__ += ["board", "comparer", "curves", "playground", "predict", "quiz", "rank_explorer", "samples"]
