@@ -34,7 +34,8 @@ release: ## write student, teacher and nbgrader copies into build/release (LESSO
 
 bench: ## measure fit beside other frameworks: hours on a quiet computer, or minutes (BENCH_ARGS="--fraction 0.1")
 	@$(SETUP) setup && $(VENV_PYTHON) bench/environment.py && $(BENCH_PYTHON) -m bench.peers $(BENCH_ARGS) \
-		&& $(VENV_PYTHON) -m bench.other && $(VENV_PYTHON) -m bench.report
+		&& $(VENV_PYTHON) -m bench.augmentation $(BENCH_ARGS) && $(VENV_PYTHON) -m bench.other \
+		&& $(VENV_PYTHON) -m bench.report
 
 clean: ## remove the environment and everything else that the set-up and the tests made here
 	rm -rf .venv .venv-bench build ftlib.egg-info .pytest_cache .ruff_cache

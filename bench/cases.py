@@ -45,6 +45,9 @@ CASES = {
     ),
 }  # fmt: skip
 GOAL_BF16 = 2.0  # against Trainer as it comes, but for bf16=True
+PLAIN = "none"  # an epoch without augmentation: what the others' seconds are divided by
+WAYS = (PLAIN, "ours", "none, one by one", "torchvision", "torchvision, 2 workers")  # of augmenting
+GOAL_AUGMENTED = 1.3  # an epoch of ours with augmentation / one without, at most
 
 
 def goal(case: str, table: str, who: str) -> float:
@@ -88,6 +91,15 @@ def blocks(rows: list[dict]) -> dict[tuple, dict[str, dict]]:
         if "case" in row:
             found.setdefault(block_of(row), {})[row["who"]] = row
     return found
+
+
+def augmented(rows: list[dict]) -> dict[tuple, dict[str, dict]]:
+    """{(pixels a side, round, fraction): {way: row}} of the complete blocks; measured again, the later row counts."""
+    found: dict[tuple, dict[str, dict]] = {}
+    for row in rows:
+        if "augmented" in row:
+            found.setdefault((row["size"], row["round"], row["fraction"]), {})[row["augmented"]] = row
+    return {key: block for key, block in found.items() if set(WAYS) <= set(block)}
 
 
 def missing(rows: list[dict], cases, tables, rounds: int, fraction: float, has_bf16: bool) -> list[tuple]:

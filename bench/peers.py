@@ -83,10 +83,10 @@ def measure(who: str, case: str, table: str, number: int, fraction: float) -> di
     }  # fmt: skip
 
 
-def where(model: torch.nn.Module) -> dict:
-    """Versions, device, threads, commit, the library's code, date, and what the machine can do at most."""
+def where(model: torch.nn.Module, frameworks: tuple[str, ...] = ("pytorch-lightning", "fastai")) -> dict:
+    """Versions, with the frameworks', device, threads, commit, the library's code, date, and the machine's peak."""
     found = provenance(model)
-    found["versions"] |= {name: version(name) for name in ("pytorch-lightning", "fastai")}
+    found["versions"] |= {name: version(name) for name in frameworks}
     found["device"] += f", {torch.backends.cpu.get_cpu_capability()}" if device().type == "cpu" else ""
     code = subprocess.run(["git", "rev-parse", "--short", "HEAD:ftlib"], capture_output=True, text=True, cwd=ROOT)
     found["code"] = code.stdout.strip()

@@ -9,7 +9,23 @@ reach. A goal is met by a median. Scores are compared seed by seed; "equal" is w
 import statistics
 from dataclasses import dataclass
 
-from bench.cases import BF16, CASES, OURS, PEERS, RESULTS, ROOT, TABLES, blocks, competitors, goal, read
+from bench.cases import (
+    BF16,
+    CASES,
+    GOAL_AUGMENTED,
+    OURS,
+    PEERS,
+    PLAIN,
+    RESULTS,
+    ROOT,
+    TABLES,
+    WAYS,
+    augmented,
+    blocks,
+    competitors,
+    goal,
+    read,
+)
 from ftlib.compare import interval
 
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -117,6 +133,38 @@ def score(one: Compared) -> str:
     return f"{statistics.mean(one.scores):.3f} ({about})"
 
 
+def rounds_of(rows: list[dict]) -> dict[int, list[dict[str, dict]]]:
+    """{pixels a side: the rounds of augmentation}, on the largest share of the data that was measured."""
+    found, out = augmented(rows), {}
+    for size in sorted({key[0] for key in found}, reverse=True):
+        most = max(key[-1] for key in found if key[0] == size)
+        out[size] = [block for key, block in sorted(found.items()) if key[0] == size and key[-1] == most]
+    return out
+
+
+def times(rounds: list[dict[str, dict]], way: str) -> list[float]:
+    """An epoch of this way divided by one without augmentation, of the same round."""
+    return [block[way]["seconds"] / block[PLAIN]["seconds"] for block in rounds]
+
+
+def augmentation(rows: list[dict]) -> str:
+    """The table of what augmentation costs, and a sentence on the goal."""
+    body, words = [], []
+    for size, rounds in rounds_of(rows).items():
+        for way in WAYS:
+            ratio, calls = times(rounds, way), [block[way]["alone"] for block in rounds]
+            seconds, waited = ([block[way][key] for block in rounds] for key in ("seconds", "data"))
+            met = statistics.median(ratio) <= GOAL_AUGMENTED
+            judged = [f"at most {GOAL_AUGMENTED:g}", "yes" if met else "no"] if way == OURS else ["–", "–"]
+            each = "–" if None in calls else spread(calls, ".0f")
+            body.append([f"{size} px", way, spread(seconds), spread(waited), spread(ratio), each, *judged])
+            if way == OURS:
+                words.append(f"{'met' if met else 'missed'} at {size} px ({statistics.median(ratio):.2f})")
+    head = ["cells", "augmentation", "epoch, s", "waiting for batches, s", "epochs without", "alone, µs a picture"]
+    said = f"The goal, an epoch with our augmentation in at most {GOAL_AUGMENTED:g} times one without, is"
+    return f"{lines([*head, 'goal', 'met'], body)}\n\n{said} {', '.join(words)}."
+
+
 def others(rows: list[dict]) -> str:
     """The table of the small measurements; of the same one made twice, the later."""
     body = []
@@ -131,11 +179,16 @@ def others(rows: list[dict]) -> str:
 def origin(rows: list[dict], table: str) -> str:
     """Where the numbers of a table come from, in a sentence or two."""
     used = [row for case in CASES for row in compared(rows, case, table)[0]]
+    return made_with(used, ("torch", "transformers", "pytorch-lightning", "fastai"))
+
+
+def made_with(used: list[dict], packages: tuple[str, ...]) -> str:
+    """Machine, versions, rounds, share of the examples and dates of these rows."""
     made = [row["provenance"] for row in used]
     if not made:
         return "Not measured yet."
     versions = made[-1]["versions"]
-    named = ", ".join(f"{name} {versions[name]}" for name in ("torch", "transformers", "pytorch-lightning", "fastai"))
+    named = ", ".join(f"{name} {versions[name]}" for name in packages)
     peaks = ", ".join(
         f"{spread(sorted({m['gflops'][name] for m in made}), '.3g')} GFLOP/s in {name}" for name in made[-1]["gflops"]
     )
@@ -154,6 +207,9 @@ def render(rows: list[dict]) -> str:
         parts += [f"## Table {letter}: {title}", origin(rows, table)]
         if any(compared(rows, case, table)[0] for case in CASES):
             parts += [speed(rows, table), quality(rows, table)]
+    used = [block[OURS] for rounds in rounds_of(rows).values() for block in rounds]
+    parts += ["## What augmentation costs", made_with(used, ("torch", "torchvision"))]
+    parts += [augmentation(rows)] if used else []
     parts += ["## Other measurements"]
     parts += [others(rows) if any("measure" in row for row in rows) else "Not measured yet."]
     return "\n\n".join(parts)

@@ -7,7 +7,7 @@ import copy
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -94,9 +94,12 @@ class _Padded(DataCollatorWithPadding):
 
 
 @lru_cache(4)
-def prepare(name: str, seed: int, fraction: float) -> Work:
-    """The work of a case; `fraction` of its training and test examples, and always all its epochs."""
-    case = CASES[name]
+def prepare(name: str, seed: int, fraction: float, **options) -> Work:
+    """The work of a case; `fraction` of its training and test examples, and always all its epochs.
+
+    options: of the task, instead of the case's own.
+    """
+    case = replace(CASES[name], options=CASES[name].options | options)
     task = tasks.load(case.task, seed=seed, **case.options)
     n = min(len(task.splits["train"]), case.most or len(task.splits["train"]))
     task = tasks.load(case.task, seed=seed, n=min(n, max(FEWEST, round(fraction * n))), **case.options)

@@ -6,21 +6,25 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from torch import nn
 
-from bench import cases, other, peers, report
-from bench.cases import BF16, CASES, OURS, PEERS
-from bench.work import Net
+from bench import augmentation, cases, other, peers, report
+from bench.cases import BATCH, BF16, CASES, OURS, PEERS, PLAIN, WAYS
+from bench.work import Examples, Net, Work
 from ftlib.models.depthwise import Depthwise, quicken
+from ftlib.strategies.augmentation import Flip
+from ftlib.tasks.task import Split, Task
 from test_setup import PINS
+from toy import eye
 
 ROOT = Path(__file__).resolve().parent.parent
 ORIGIN = {
-    "versions": {"torch": "2.1", "transformers": "5.1", "pytorch-lightning": "2.6", "fastai": "2.8"},
+    "versions": dict.fromkeys(("torch", "torchvision", "transformers", "pytorch-lightning", "fastai"), "2.1"),
     "device": "cpu", "threads": 2, "date": "2026-01-01", "gflops": {"float32": 90.0, "bfloat16": 300.0},
 }  # fmt: skip
 
@@ -157,6 +161,92 @@ def test_rows_of_another_machine_are_not_continued(tmp_path, monkeypatch):
     cases.append(row(), tmp_path / "results.jsonl")
     with pytest.raises(SystemExit, match="another machine"):
         peers.main(["--results", str(tmp_path / "results.jsonl")])
+
+
+# -- augmentation --------------------------------------------------------------------------------------------
+def epochs(size=96, number=0, fraction=1.0, **seconds) -> list[dict]:
+    """An epoch of each way: 10 seconds without augmentation, and twice as many for who is not named."""
+    seconds = {PLAIN: 10.0, **dict.fromkeys(WAYS[1:], 20.0), **seconds}
+    return [
+        {"augmented": way, "size": size, "round": number, "fraction": fraction, "examples": 64, "steps": 2,
+         "seconds": s, "data": s / 10, "alone": 40.0 if way in ("ours", "torchvision") else None, "provenance": ORIGIN}
+        for way, s in seconds.items()
+    ]  # fmt: skip
+
+
+def cells_of(page: str, size: int, way: str) -> list[str]:
+    """The cells of a row in the table of augmentation."""
+    (line,) = (line for line in page.splitlines() if line.startswith(f"| {size} px | {way} |"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_an_epoch_with_augmentation_is_divided_by_one_without_of_the_same_round():
+    rows = epochs(ours=12.0) + epochs(number=1, ours=14.0, none=20.0) + epochs(number=2, ours=13.0)
+    rows += epochs(number=3, fraction=0.1, ours=90.0) + epochs(number=4, ours=90.0)[:-1] + epochs(size=32, ours=13.2)
+    page = report.render(rows)
+    assert "Not measured yet" in page.split("## What augmentation costs")[0]
+    assert cells_of(page, 96, "ours")[2:] == [
+        "13.00 (12.00 to 14.00)", "1.30 (1.20 to 1.40)", "1.20 (0.70 to 1.30)", "40 (40 to 40)", "at most 1.3", "yes",
+    ]  # fmt: skip
+    assert cells_of(page, 96, "torchvision, 2 workers")[4:] == ["2.00 (1.00 to 2.00)", "–", "–", "–"]
+    assert cells_of(page, 96, PLAIN)[4] == "1.00 (1.00 to 1.00)" and cells_of(page, 32, "ours")[-1] == "no"
+    assert "is met at 96 px (1.20), missed at 32 px (1.32)." in page and "torchvision 2.1; rounds: 3" in page
+
+
+def small(seed: int = 0) -> Work:
+    """The case with a toy network, on 70 made-up cells of 8 x 8 pixels."""
+    random = np.random.default_rng(seed)
+    pixels, labels = torch.from_numpy(random.integers(0, 256, (70, 1, 8, 8), np.uint8)), torch.arange(70) % 2
+    task, model = Task("small", "image", ["a", "b"], "accuracy", {"train": Split(pixels, labels, 2)}), eye()
+    model.tokenizer = None  # as a model of pictures has it
+    return Work(CASES["vision"], seed, task, model, Examples(task.loader("train").dataset), 1)
+
+
+def test_every_way_of_augmenting_trains_an_epoch_and_the_benchmark_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
+    """The whole of it, on a toy network: loaders with processes of their own, `fit`, rows, the table."""
+    asked_for = []
+    monkeypatch.setattr(augmentation, "prepare", lambda *work, size: asked_for.append(size) or small())
+    monkeypatch.setattr(augmentation, "where", lambda model, frameworks: ORIGIN)
+    monkeypatch.setattr(augmentation, "REPEATS", 2)
+    file = tmp_path / "results.jsonl"
+    asked = ["--results", str(file), "--sizes", "8", "--rounds", "1", "--fraction", "0.1"]
+    augmentation.main([*asked, "--cases", "head"])
+    assert cases.read(file) == [] and "is left out" in capsys.readouterr().out
+    augmentation.main(asked)
+    rows = cases.read(file)
+    assert sorted(row["augmented"] for row in rows) == sorted(WAYS) and set(asked_for) == {8}
+    assert all((row["examples"], row["steps"], row["fraction"]) == (70, 3, 0.1) for row in rows)
+    assert all(0 <= row["data"] <= row["seconds"] and row["provenance"] == ORIGIN for row in rows)
+    assert {row["augmented"] for row in rows if row["alone"]} == {"ours", "torchvision"}
+    assert len(cells_of(report.render(rows), 8, "ours")) == 8
+    augmentation.main(asked)
+    assert cases.read(file) == rows and "has been measured" in capsys.readouterr().out
+    monkeypatch.setattr(augmentation, "where", lambda model, frameworks: ORIGIN | {"threads": 8})
+    with pytest.raises(SystemExit, match="another machine"):
+        augmentation.main([*asked, "--rounds", "2"])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_sees_every_cell_once_and_changes_it_if_it_says_so(way):
+    work = small()
+    strategy, stored = augmentation.ours(), work.task.splits["train"].inputs.float() / 255
+    batches = list(augmentation.loader_of(way, work))
+    assert [len(batch["labels"]) for batch in batches] == [BATCH, BATCH, 70 - 2 * BATCH]
+    assert sum(int(batch["labels"].sum()) for batch in batches) == 35
+    pixels = torch.cat([(strategy.transform(batch) if way == "ours" else batch)["pixels"] for batch in batches])
+    assert pixels.shape == stored.shape and pixels.dtype == torch.float32
+    kept = sum((picture == stored).flatten(1).all(1).any().item() for picture in pixels)
+    assert kept == 70 if way.startswith(PLAIN) else kept == 0
+
+
+def test_torchvision_gets_our_knobs_and_a_changed_policy_is_not_passed_over():
+    flips, crop, turn, jitter, erasing = (augmentation.by_torchvision(augmentation.ours(), 8).transforms[i]
+                                          for i in (0, 2, 3, 4, 6))  # fmt: skip
+    assert flips.p == 0.5 and crop.scale == [0.6, 1.0] and crop.ratio == [3 / 4, 4 / 3] and turn.degrees == [-5, 5]
+    assert jitter.brightness == jitter.contrast == (0.8, 1.2) and not jitter.saturation
+    assert erasing.p == 0.5 and erasing.scale == [0.02, 0.33] and erasing.value is None  # noise
+    with pytest.raises(ValueError, match="changed by ColorJitter, Crop, RandomErasing, Rotation: say what torchvision"):
+        augmentation.by_torchvision(Flip(), 8)
 
 
 # -- the page and the files ----------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ WRITTEN_OUT_LINEAR = f"{SCHEDULES}::test_training_equals_the_loop_with_torchs_sc
 RANGE = f"{SCHEDULES}::test_a_range_test_finds_the_steepest_fall_and_the_explosion"
 PEFT, PROMPTS, FOLDERS = "strategies/test_peft.py", "strategies/test_prompts.py", "test_adapters.py"
 AUGMENT, MIXING = "strategies/test_augmentation.py", "strategies/test_mixing.py"
+HELD_OUT = f"{AUGMENT}::test_held_out_examples_stay_as_they_are_and_a_score_is_that_of_the_weights_alone"
 REGULAR, METRICS = "strategies/test_regularisation.py", "test_metrics.py"
 BY_HAND = f"{PEFT}::test_twenty_steps_of_lora_by_hand_equal_those_of_peft"
 STILL = f"{PEFT}::test_the_base_stands_still_to_the_last_bit_and_the_head_learns"
@@ -702,6 +703,19 @@ BUGS = [
         "Of a short text in a long batch nothing is hidden.",
         (f"{AUGMENT}::test_a_cut_span_is_one_run_of_the_asked_length_anywhere",),
     ),
+    Bug(
+        "hidden in the loader's own mask", "TokenDropout", "strategies/augmentation.py",
+        "mask.masked_fill(hidden, 0)", "mask.masked_fill_(hidden, 0)",
+        "Where the loader hands out its own tensor, words that were hidden once are gone for good.",
+        (f"{HELD_OUT}[TokenDropout]", f"{HELD_OUT}[SpanCut]"),
+    ),
+    Bug(
+        "erased in the loader's own pictures", "RandomErasing", "strategies/augmentation.py",
+        "return torch.where(inside & found & coins(x, self.p), noise, x)",
+        "return x.copy_(torch.where(inside & found & coins(x, self.p), noise, x))",
+        "Examples that are scored later have lost what was hidden in training.",
+        (f"{HELD_OUT}[RandomErasing]",),
+    ),
     # ---- mixing
     Bug(
         "inputs mixed and labels not", "MixUp", "strategies/mixing.py",
@@ -730,6 +744,19 @@ BUGS = [
          f"{MIXING}::test_a_mixture_is_torchvisions_with_the_same_draws"),
     ),
     Bug(
+        "boxes moved and labels not", "CutMix", "strategies/mixing.py",
+        '"pixels": out, "labels": mix(y, seen)}', '"pixels": out, "labels": y}',
+        "Half a cat is learnt as a whole one.",
+        (f"{MIXING}::test_a_mixture_is_torchvisions_with_the_same_draws",
+         f"{MIXING}::test_cutmix_counts_what_is_seen_where_the_rim_cuts_the_box"),
+    ),
+    Bug(
+        "cut into the loader's own pictures", "CutMix", "strategies/mixing.py",
+        "        out = x.clone()\n", "        out = x\n",
+        "Where the loader hands out its own tensor, pictures stay mixed under labels that do not say so.",
+        (f"{HELD_OUT}[CutMix]",),
+    ),
+    Bug(
         "the share is a side", "CutMix", "strategies/mixing.py",
         "half = x.shape[-2:], math.sqrt(1 - share) / 2", "half = x.shape[-2:], (1 - share) / 2",
         "Boxes are much smaller than λ says.",
@@ -739,6 +766,12 @@ BUGS = [
         "pads of the partner", "EmbeddingMixup", "strategies/mixing.py",
         "torch.maximum(mask, mask.roll(1, 0))", "mask",
         "What a longer sentence has more is mixed in and not seen.",
+        (f"{MIXING}::test_embedded_words_are_mixed_with_the_share_of_the_labels",),
+    ),
+    Bug(
+        "words mixed and labels not", "EmbeddingMixup", "strategies/mixing.py",
+        "target_loss(logits, mix(self.labels(batch), share))", "target_loss(logits, self.labels(batch))",
+        "Half a sentence is learnt as a whole one.",
         (f"{MIXING}::test_embedded_words_are_mixed_with_the_share_of_the_labels",),
     ),
     Bug(
@@ -753,7 +786,22 @@ BUGS = [
         "dropout in evaluation", "Dropout", "strategies/regularisation.py",
         "else F.dropout(x, self.p, module.training)", "else F.dropout(x, self.p, True)",
         "Every prediction is another one.",
-        (f"{REGULAR}::test_head_dropout_hides_p_of_the_features_and_keeps_their_mean",),
+        (f"{REGULAR}::test_head_dropout_hides_p_of_the_features_and_keeps_their_mean",
+         f"{HELD_OUT}[Dropout0]", f"{HELD_OUT}[Dropout1]"),
+    ),
+    Bug(
+        "stochastic depth in evaluation", "StochasticDepth", "strategies/regularisation.py",
+        'stochastic_depth(x, self.p, "row", module.training)', 'stochastic_depth(x, self.p, "row", True)',
+        "Every prediction is that of another network.",
+        (f"{HELD_OUT}[StochasticDepth]",
+         f"{REGULAR}::test_a_skipped_branch_leaves_the_input_of_its_example_as_it_was"),
+    ),
+    Bug(
+        "biases decay", "WeightDecay", "strategies/regularisation.py",
+        "if (p.ndim > 1) == decays]", 'if (p.ndim > 1 or name.endswith("bias")) == decays]',
+        "Normalisations are spared by their size, biases are forgotten.",
+        (f"{REGULAR}::test_what_does_not_decay_are_the_biases_and_the_normalisations_by_name",
+         f"{REGULAR}::test_every_parameter_stays_in_one_group"),
     ),
     Bug(
         "dropped twice", "Dropout", "strategies/regularisation.py",

@@ -1,6 +1,7 @@
 """Each operation against torchvision's on one picture; each picture has its own draw; what is safe for which task."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -27,14 +28,18 @@ from ftlib.strategies.augmentation import (
     unsafe,
 )
 from ftlib.strategies.full import Full, LinearProbe
+from ftlib.strategies.mixing import CutMix, EmbeddingMixup, LabelSmoothing, MixUp
 from ftlib.strategies.prompts import Prompt
-from ftlib.strategy import combine, owners
-from ftlib.train import evaluate, fit
+from ftlib.strategies.regularisation import EMA, SWA, Dropout, StochasticDepth, WeightDecay
+from ftlib.strategy import Strategy, combine, owners
+from ftlib.train import evaluate, fit, predict_logits
 from toy import encoder, eye, pictures, same, sentences, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 BILINEAR = v2.InterpolationMode.BILINEAR
 PICTURES = [Flip(), Crop(), Rotation(), ColorJitter(), RandomErasing(p=1.0), RandAugment(), TrivialAugment()]
+MIXTURES = [MixUp(1.0), CutMix(), EmbeddingMixup(1.0), LabelSmoothing()]
+REGULARISERS = [Dropout(0.5), Dropout(0.5, inside=0.5), StochasticDepth(0.5), WeightDecay(), EMA(0.5), SWA(0.0)]
 names = lambda s: type(s).__name__  # noqa: E731
 
 
@@ -232,6 +237,8 @@ def test_rotation_turns_either_way_up_to_its_degrees():
 
 # ---- texts
 
+WORDS = [TokenDropout(0.3), SpanCut(0.3)]
+
 
 def hidden_by(strategy, mask, seed=0):
     torch.manual_seed(seed)
@@ -293,6 +300,49 @@ def test_what_validation_and_test_see_is_what_is_in_the_file():
     assert not torch.equal(torch.cat([x for training, x in seen if training]), plain)
     torch.manual_seed(5)
     assert evaluate(model, loader) == evaluate(model, loader) == scores[-1]
+
+
+def test_all_strategies_that_change_training_alone_are_in_the_test_below():
+    files = ("augmentation", "mixing", "regularisation")
+    every = {names(s) for s in (*PICTURES, *WORDS, *MIXTURES, *REGULARISERS)}
+    assert every == {name for name, file in strategies.CATALOG.items() if file in files}
+
+
+@pytest.mark.parametrize("strategy", [*PICTURES, *WORDS, *MIXTURES, *REGULARISERS], ids=names)
+def test_held_out_examples_stay_as_they_are_and_a_score_is_that_of_the_weights_alone(strategy):
+    """The loader hands out its own tensors, so that what is written into a batch would be seen in the next score.
+
+    A twin that no strategy has touched gets the weights; it must give the same bits, during training and afterwards,
+    each time, on the examples that are trained on and on others.
+    """
+    make, loader = (encoder, sentences) if strategy.reads == "texts" else (partial(eye, p=0.3), pictures)
+    kept = {split: list(loader(seed=i)) for i, split in enumerate(("train", "validation", "test"))}
+    before, changes = copy.deepcopy(kept), []
+    twin = make().to(memory_format=torch.channels_last)  # as `fit` lays out a network: sums in the same order
+
+    class Count(Strategy):
+        def transform(self, batch):
+            changes.append(len(batch["labels"]))
+            return batch
+
+    def score(model):
+        twin.load_state_dict(model.state_dict())
+        for batches in kept.values():
+            first, again, plain = (predict_logits(m, batches) for m in (model, model, twin))
+            assert torch.equal(first["logits"], again["logits"]), "two evaluations of one model differ"
+            assert torch.equal(first["logits"], plain["logits"]), "the strategy has a part in the evaluation"
+            assert torch.equal(first["labels"], torch.cat([batch["labels"] for batch in batches]))
+        return evaluate(model, kept["validation"])
+
+    model, rows = fit(make(), {"train": kept["train"]}, combine(strategy, Count()), steps=6, lr=1e-2, validate=score,
+                      every=2, verbose=False)  # fmt: skip
+    assert score(model) == score(model) == evaluate(twin, before["validation"])
+    assert len(changes) == 6, "transform is for training batches alone"
+    assert [row["step"] for row in rows if "validation" in row] == [1, 3, 5]
+    assert not [m for m in model.modules() if m._forward_pre_hooks], "it is left changed in train mode"
+    for split, batches in kept.items():
+        for batch, old in zip(batches, before[split], strict=True):
+            assert batch.keys() == old.keys() and all(torch.equal(batch[k], old[k]) for k in old), f"{split} changed"
 
 
 def test_a_tasks_validation_and_test_pictures_do_not_depend_on_any_generator():

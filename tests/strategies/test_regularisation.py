@@ -11,7 +11,7 @@ from ftlib.strategies.full import L2SP, Full, LinearProbe
 from ftlib.strategies.regularisation import EMA, SWA, Drop, Dropout, StochasticDepth, WeightDecay
 from ftlib.strategy import Strategy, combine
 from ftlib.train import fit
-from toy import MultiTask, changed, data, encoder, eye, net, pictures, same, weights
+from toy import MultiTask, changed, data, decoder, encoder, eye, net, pictures, same, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 STEPS = 8
@@ -219,6 +219,17 @@ def test_every_parameter_stays_in_one_group():
     assert sorted(names[0] + names[1]) == sorted(name for name, _ in model.named_parameters())
     none = [{"params": [], "lr": 1.0, "weight_decay": 0.0}]
     assert WeightDecay(0.1).groups(none) == []
+
+
+@pytest.mark.parametrize("make", [net, eye, encoder, decoder], ids=lambda make: make.__name__)
+def test_what_does_not_decay_are_the_biases_and_the_normalisations_by_name(make):
+    """BatchNorm, LayerNorm and RMSNorm; embeddings, filters and matrices decay."""
+    model = make()
+    groups = WeightDecay(0.1).groups([{"params": list(model.named_parameters()), "lr": 1.0, "weight_decay": 0.01}])
+    spared = {name for group in groups if not group["weight_decay"] for name, _ in group["params"]}
+    norms = {name for name, module in model.named_modules() if "Norm" in type(module).__name__}
+    every = {name for name, _ in model.named_parameters()}
+    assert norms and spared == {n for n in every if n.endswith(".bias") or n.rpartition(".")[0] in norms}
 
 
 @pytest.mark.parametrize(
