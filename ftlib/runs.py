@@ -36,7 +36,7 @@ class Phase:
     strategy: list  # [{name: knobs}, ...], see strategies.CATALOG; [] is full fine-tuning
     steps: int
     lr: float
-    data: dict = field(default_factory=lambda: {"train": "train"})  # loader name -> split, "task:split[:n]"
+    data: dict = field(default_factory=lambda: {"train": "train"})  # loader name -> split, "task:split[:n]" (_loader)
     batch_size: int = 32
     fit: dict = field(default_factory=dict)  # more arguments of fit, e.g. {"accumulate": 2}
 
@@ -99,10 +99,11 @@ def _start(spec: Spec):
 
 
 def _loader(spec: Spec, task, model, name: str, **more):
-    """A loader for "split" of the spec's own task, for "task:split" of another one, or for "task:train:10", ten
-    training examples of it."""
+    """A loader for "split" of the spec's own task, for "task:split" of another one, for "task:train:10", ten
+    training examples of it, or for "task:train:8+2", eight of its first class and two of its second."""
     *other, last = name.split(":")
-    split, few = (other.pop(), {"n": int(last)}) if last.isdigit() else (last, {})
+    drawn = [int(part) for part in last.split("+")] if last[0].isdigit() else []
+    split, few = (other.pop(), {"n": drawn if len(drawn) > 1 else drawn[0]}) if drawn else (last, {})
     source = tasks.load(*other, seed=spec.seed, **{**spec.options, **few}) if other else task
     return source.loader(split, tokenizer=model.tokenizer, seed=spec.seed, **more)
 

@@ -130,6 +130,17 @@ def test_the_test_split_is_read_once_or_there_is_no_record(tiny, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_target_is_drawn_with_so_many_of_each_class(tiny, monkeypatch):
+    seen = []
+    fit = runs.fit
+    monkeypatch.setattr(runs, "fit", lambda model, data, *a, **k: (seen.append(data), fit(model, data, *a, **k))[1])
+    data = {"train": "train", "target": "digits/mnist:train:6+2+0+0+0+0+0+0+0+0"}
+    phase = {"strategy": [{"MMD": {}}], "steps": 1, "lr": 1e-3, "batch_size": 8, "data": data}
+    runs.run(spec(tiny, "shifted", phases=[phase], options={"n": 8, "size": 16}, splits=["validation"]))
+    (target,) = seen[0]["target"]  # one batch
+    assert target["labels"].bincount().tolist() == [6, 2]
+
+
 def test_a_target_and_a_few_of_its_labels_come_from_another_task(tiny):
     loaders = {"train": "train", "target": "digits/mnist:train", "labelled": "digits/mnist:train:10"}
     phase = {

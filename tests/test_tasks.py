@@ -204,6 +204,19 @@ def test_a_part_of_what_is_held_out_is_stratified_and_training_stays_as_it_was()
     assert len(tasks.load("sentiment/amazon", seed=2, held_out=10**6).splits["test"]) == len(whole.splits["test"])
 
 
+def test_so_many_of_each_class_can_be_asked_for_and_only_training_changes():
+    counts = [9, 1] + [5] * 8
+    few, more, whole = (tasks.load("digits/optical", seed=2, n=n) for n in (counts, [c + 3 for c in counts], None))
+    assert few.splits["train"].labels.bincount(minlength=10).tolist() == counts
+    assert set(indices(few, "train")) < set(indices(more, "train")) < set(indices(whole, "train"))
+    for split in ("validation", "test"):
+        assert indices(few, split) == indices(whole, split)
+    assert indices(few, "train") == indices(tasks.load("digits/optical", seed=2, n=counts), "train")
+    assert indices(few, "train") != indices(tasks.load("digits/optical", seed=3, n=counts), "train")
+    one_class = tasks.load("sentiment/nyt", seed=2, n=[0, 20])
+    assert one_class.splits["train"].labels.tolist() == [1] * 20
+
+
 def test_any_first_part_of_an_even_order_is_stratified():
     strata = np.repeat([0, 1, 2], [70, 20, 10])
     order = strata[even_order(strata, np.random.default_rng(0))]
@@ -375,6 +388,11 @@ MISTAKES = [
     (("digits/mnist", {"size": 0}), "at least 8 pixels, not 0"),
     (("digits/optical", {"n": 5000}), "n=5000 .* choose 1 to 1146"),
     (("digits/optical", {"n": 0}), "n=0 .* choose 1 to 1146"),
+    (("digits/optical", {"n": [5, 5]}), r"n=\[5, 5\] rows of the classes were asked for: there are \[1"),
+    (("digits/optical", {"n": [500] * 10}), "there are .* choose as many or fewer"),
+    (("digits/optical", {"n": [-1] + [1] * 9}), "there are .* choose as many or fewer"),
+    (("digits/optical", {"n": [0] * 10}), "there are .* choose as many or fewer"),
+    (("elpv", {"target": "soft", "n": [5, 5]}), "class numbers: give n as one number"),
     (("digits/optical", {"held_out": 0}), "held_out=0 .* choose 1 or more"),
 ]
 

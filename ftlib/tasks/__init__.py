@@ -10,7 +10,7 @@ import torch
 
 from ftlib.tasks import digits, elpv, fashion, instructions, sentiment
 from ftlib.tasks.corruptions import corrupt
-from ftlib.tasks.splits import some_of
+from ftlib.tasks.splits import counted, some_of
 from ftlib.tasks.task import IGNORED, SPLITS, Split, Task
 
 CATALOG = {  # family -> its module, which has DOMAINS and load(domain, seed, n, **options)
@@ -29,16 +29,23 @@ def names() -> list[str]:
 
 
 def load(
-    name: str, *, seed: int = 0, n: int | None = None, held_out: int | None = None, shuffled: bool = False, **options
+    name: str,
+    *,
+    seed: int = 0,
+    n: int | list[int] | None = None,
+    held_out: int | None = None,
+    shuffled: bool = False,
+    **options,
 ) -> Task:
     """A task by name: a family ("elpv", with all its domains) or one domain of it ("elpv/mono").
 
-    seed: fixes the splits and the subset. n: training examples, with the classes in their shares. held_out: so many
-    of validation and of test at most, drawn in the same way, where a large model makes every example dear; by default
-    both stay whole. shuffled: the training labels in random order, which nothing in the data can help to
-    fit (Zhang et al., ICLR 2017, 1611.03530: a test of what a model *can* fit). options: see `load` in the
-    family's file. "elpv+noise3" is a task whose pictures are corrupted, see `corruptions`. Raises a ValueError on a
-    name, option or n that does not exist, and an assets.AssetError where the data has not been fetched.
+    seed: fixes the splits and the subset. n: training examples, with the classes in their shares; a list, one number a
+    class, sets the shares instead, as a label shift of known size. held_out: so many of validation and of test at most,
+    drawn in the same way, where a large model makes every example dear; by default both stay whole. shuffled: the
+    training labels in random order, which nothing in the data can help to fit (Zhang et al., ICLR 2017, 1611.03530: a
+    test of what a model *can* fit). options: see `load` in the family's file. "elpv+noise3" is a task whose pictures
+    are corrupted, see `corruptions`. Raises a ValueError on a name, option or n that does not exist, and an
+    assets.AssetError where the data has not been fetched.
     """
     plain, plus, corruption = name.partition("+")
     if plain not in names():
@@ -48,7 +55,10 @@ def load(
     if unknown := sorted(set(options) - set(known)):
         can = ", ".join(known) or "none"
         raise ValueError(f"{family} has no option {', '.join(unknown)}: its options are {can}")
-    task = CATALOG[family].load(domain or None, seed=seed, n=n, **options)
+    each = isinstance(n, list)  # so many of each class
+    task = CATALOG[family].load(domain or None, seed=seed, n=None if each else n, **options)
+    if each:
+        task.splits["train"] = counted(task.splits["train"], n, seed)
     if plus:
         if task.kind != "image":
             raise ValueError(f"{plain} has no pictures to corrupt: leave out the part from + on")

@@ -77,6 +77,22 @@ def some_of(part: Split, n: int, seed: int) -> Split:
     return part.take(_evenly(classes, n, seed))
 
 
+def counted(part: Split, counts: list[int], seed: int) -> Split:
+    """counts[k] rows of class k, drawn, in their order: the shares of the classes are set, all else stays as it was.
+
+    For one seed a smaller count is part of a larger one. Raises ValueError where labels are no class numbers, or a
+    class has too few rows.
+    """
+    if part.labels.is_floating_point():
+        raise ValueError("so many rows of each class can be drawn where labels are class numbers: give n as one number")
+    there = np.bincount(part.labels.numpy(), minlength=part.classes).tolist()
+    if len(counts) != part.classes or not any(counts) or any(not 0 <= c <= t for c, t in zip(counts, there)):
+        raise ValueError(f"n={counts} rows of the classes were asked for: there are {there}, choose as many or fewer")
+    rng, labels = np.random.default_rng([seed, SUBSET]), part.labels.numpy()
+    rows = [rng.permutation(np.flatnonzero(labels == k))[:count] for k, count in enumerate(counts)]
+    return part.take(np.sort(np.concatenate(rows)))
+
+
 def _evenly(strata: np.ndarray, n: int, seed: int) -> np.ndarray:
     """n of the rows, in their order; for one seed a smaller n is part of a larger one."""
     return np.sort(even_order(strata, np.random.default_rng([seed, SUBSET]))[:n])

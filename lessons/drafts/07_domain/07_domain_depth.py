@@ -1,0 +1,366 @@
+# %% [markdown]
+# # 07 Domain adaptation, in depth
+#
+# **After this notebook you can** say what the other methods of the family do; explain why equal features can force errors, and test
+# it; choose between adapted models without target labels, and say when that misleads; and read published numbers beside ours.
+#
+# **You need** [07 Domain adaptation](07_domain.ipynb), its core. Optional: nothing later depends on it. Time: 40 minutes, in any
+# order: each section needs only the first code cell.
+
+# %% tags=["setup"]
+import time
+
+began = time.perf_counter()
+
+import numpy as np
+import pandas as pd
+import torch
+
+import ftlib
+from ftlib import plots, teach
+from ftlib.machine import profile
+from ftlib.strategies import domain, domain_gauge
+
+RESULTS, WORDS = "../data/results", {"supported": "recovers", "contradicted": "hurts"}
+
+
+def recorded(name: str) -> pd.DataFrame:
+    return ftlib.load_runs(f"{RESULTS}/{name}.jsonl").query("purpose == 'measure'")
+
+
+def judged(runs, metric: str, arm: str, baseline: str = "source") -> dict:
+    """arm − baseline, its interval, the verdict for a margin of one point."""
+    d = ftlib.paired(runs, metric, arm, baseline)
+    return {"difference": d.mean, "low": d.low, "high": d.high,
+            "verdict": WORDS.get(d.verdict(0.01), d.verdict(0.01))}  # fmt: skip
+
+
+# %% [markdown]
+# ## 1. Seven more methods (7 minutes)
+#
+# | method | what it adds |
+# |---|---|
+# | **CORAL** | after training, target features are given the source's mean and covariance; no gradient |
+# | **Deep CORAL** | the distance of the covariances, in the loss |
+# | **CDAN** | a discriminator that also sees the answer: features times class probabilities |
+# | **MCD** | two heads disagree on the target as much as they can; the features make them agree |
+# | **entropy minimisation** | sure answers on the target |
+# | **MCC** | answers on the target that do not mix classes up |
+# | **pseudo-labels** | own sure answers on the target are taken for labels |
+#
+# The last three look at answers alone.
+
+# %% [markdown]
+# **Entropy** is how unsure an answer is, in nats: 0 for a sure one, ln K for K equal
+# chances. **MCC** (minimum class confusion; Jin et al., 2020) asks how often two classes share the probability of the same example.
+# What does each say of three sets of answers, all of them *without* a label?
+
+# %%
+sets = {
+    "sure, spread over classes": 8 * torch.eye(3).repeat(4, 1),
+    "sure, all the same class": 8 * torch.eye(3)[[0] * 12],
+    "knows nothing": torch.zeros(12, 3),
+}
+seen = {
+    name: {"entropy": domain.entropy(logits).mean().item(),
+           "confusion": domain.class_confusion(logits, 1.0).item(),
+           "IM": domain_gauge.information_maximisation(logits)}
+    for name, logits in sets.items()
+}  # fmt: skip
+by_hand = -(p := sets["knows nothing"].softmax(-1)).mul(p.log()).sum(-1).mean().item()
+assert abs(by_hand - np.log(3)) < 1e-6
+assert abs(seen["knows nothing"]["entropy"] - by_hand) < 1e-6
+assert seen["sure, all the same class"]["entropy"] < 0.01
+pd.DataFrame(seen).T.round(3)
+
+# %% [markdown]
+# Entropy is as content with one class for all as with right answers: its known failure. So the *worst class* stands in the table.
+# MNIST → photographs, 500 digits, 40 steps, six seeds (entropy minimisation alone is not among the runs); default knobs (Deep CORAL: weight 100), the rate of source-only:
+
+# %%
+photos, metric = recorded("07_domain_photos"), "digits/photos:test.accuracy"
+wide, rows = photos.pivot(index="seed", columns="arm", values=metric), {}
+means = photos.groupby("arm").mean(numeric_only=True)
+for arm in [arm for arm in photos.arm.unique() if arm != "source"]:
+    gap = domain_gauge.recovered_gap(wide[arm], wide["source"], wide["target"])
+    rows[arm] = {**judged(photos, metric, arm), "recovered": gap["recovered"],
+                 "spread": gap["spread"], "failed": gap["failed"],
+                 "worst class": means["digits/photos:test.worst_class"][arm],
+                 "kept": means["test.accuracy"][arm],
+                 "A-distance": means["DomainGauge.distance"][arm],
+                 "seconds": means["seconds.training"][arm],
+                 "memory (MB)": means["memory"][arm] / 1e6}  # fmt: skip
+found = pd.DataFrame(rows).T
+found.round(3)
+
+# %%
+verdicts = found.verdict.to_dict()
+known = verdicts  # TODO_photos_verdicts: write the dictionary out
+assert verdicts == known
+pair = found.drop("target")[["A-distance", "recovered"]].astype(float)
+plots.points(pair, "A-distance", "recovered", "Nearer domains, better answers?",
+             "proxy A-distance", "recovered gap")  # fmt: skip
+
+# %% [markdown]
+# TODO_photos_text: which methods recover, hurt, stay undecided; how many of the intervals would survive as many comparisons at once;
+# what the figure shows; which worst class fell.
+
+# %% [markdown]
+# ## 2. Sentences: twelve pairs (6 minutes)
+#
+# MiniLM, 200 sentences of a source, 12 steps, DANN to each of three other domains. The shares of the classes differ: 68 % of the
+# tweets are positive and 40 % of the newspaper's sentences. Macro-F1 on the target's test, DANN − source-only:
+
+# %%
+text, order, rows = recorded("07_domain_text"), ["tweets", "amazon", "movies", "nyt"], {}
+positive = {
+    d: ftlib.load_task(f"sentiment/{d}").splits["train"].labels.float().mean().item()
+    for d in order
+}
+for i, s in enumerate(order):
+    runs = text[text.task == f"sentiment/{s}"]
+    for k in (1, 2, 3):
+        t = order[(i + k) % 4]
+        column = f"sentiment/{t}:test.macro_f1"
+        rows[f"{s} → {t}"] = {"source-only": runs[runs.arm == "source"][column].mean(),
+                              **judged(runs, column, f"dann-{k}"),
+                              "shares differ by": abs(positive[s] - positive[t])}  # fmt: skip
+twelve = pd.DataFrame(rows).T
+twelve.round(3)
+
+# %%
+counts = twelve.verdict.value_counts().to_dict()
+known = counts  # TODO_text_verdicts: write the dictionary out
+assert counts == known and sum(counts.values()) == 12
+shown = twelve[["shares differ by", "difference"]].astype(float)
+print(f"rank correlation: {shown.corr(method='spearman').iloc[0, 1]:+.2f} over twelve pairs")
+plots.points(shown, "shares differ by", "difference", "Other shares, worse adaptation?",
+             "difference of the shares", "DANN − source-only, macro-F1")  # fmt: skip
+
+# %% [markdown]
+# TODO_text_text: how many recover, hurt, are undecided; the correlation, and that twelve pairs from four domains are not twelve
+# independent points.
+
+# %% [markdown]
+# ## 3. Negative transfer, made on purpose (8 minutes)
+#
+# Why should other shares hurt? Zhao et al. (2019), for two classes. Let p of the source and q of the target be positive. If the
+# features of both domains are *exactly* alike, every head answers "positive" equally often on both, say with the share a. On the
+# source at least |a − p| of the answers are wrong, on the target at least |a − q|. Together:
+#
+# $$\text{error}_s + \text{error}_t \;\ge\; |a - p| + |a - q| \;\ge\; |p - q|$$
+
+# %%
+p, q = 0.68, 0.40  # tweets and newspaper
+least = {a: abs(a - p) + abs(a - q) for a in (0.2, 0.4, 0.5, 0.68, 0.9)}
+print({a: round(error, 2) for a, error in least.items()}, "errors in sum, at the least")
+assert abs(min(least.values()) - abs(p - q)) < 1e-9
+
+# %% [markdown]
+# So equal features cost 28 points of error between tweets and the newspaper, however good the network is. The bound is about
+# features that are exactly alike; a short training is far from that. Therefore the experiment, in which labels are used to *make*
+# the shift, and no method sees them. Six fresh seeds, 10 to 15, on which nothing was chosen; the pairs were named before any run.
+#
+# - *Digits*: the unlabelled photographs hold 50 of each digit (**even**), or 90 of 0 to 4 and 10 of 5 to 9 (**shifted**).
+# - *Sentences*, tweets → newspaper, the pair whose shares differ most: as they are, or both domains with equal shares (**even**).
+
+# %%
+runs = recorded("07_domain_balanced")
+digits = runs.query("task == 'digits/mnist'")
+metric, worst = (f"digits/photos:test.{name}" for name in ("balanced_accuracy", "worst_class"))
+pairs = (("dann-even", "source"), ("dann-shifted", "source"), ("dann-shifted", "dann-even"))
+rows = {f"{a} − {b}": judged(digits, metric, a, b) for a, b in pairs}
+rows |= {f"{a} − {b}, worst class": judged(digits, worst, a, b) for a, b in pairs}
+found = {name: row["verdict"] for name, row in rows.items()}
+known = found  # TODO_shift_digits: write the dictionary out
+assert found == known
+pd.DataFrame(rows).T
+
+# %%
+news, metric = runs.query("task == 'sentiment/tweets'"), "sentiment/nyt:test.macro_f1"
+wide = news.pivot(index="seed", columns="arm", values=metric)
+gains = pd.DataFrame({"as it is": wide["dann"] - wide["source"],
+                      "even": wide["dann-even"] - wide["source-even"]})  # fmt: skip
+rows = {"as it is": judged(news, metric, "dann")}
+rows["even"] = judged(news, metric, "dann-even", "source-even")
+long = gains.rename_axis(columns="arm").stack().rename("gain").reset_index()
+rows["even − as it is"] = judged(long, "gain", "even", "as it is")
+found = {name: row["verdict"] for name, row in rows.items()}
+known = found  # TODO_shift_text: write the dictionary out
+assert found == known
+pd.DataFrame(rows).T
+
+# %% [markdown]
+# TODO_negative_transfer: was negative transfer found (a verdict "hurts" in sections 1 and 2, confirmed here on fresh seeds)? Does
+# balancing change it? If neither: *nothing was found within this budget*, which refutes nothing, with the intervals.
+#
+# Whoever has no labels cannot balance the target. Two things can be done: estimate the factors (BBSE) and weigh the source's
+# examples by them *before* aligning; or leave the alignment out and move the threshold alone.
+
+# %% [markdown]
+# ## 4. Where the threshold counts (4 minutes)
+#
+# The solar cells again, now in *balanced accuracy*, which hangs on the threshold. Is the moved threshold (label-shift), which needs
+# no training at all, behind the methods that train?
+
+# %%
+cells, rows = recorded("07_domain"), {}
+for task, other in (("elpv/mono", "elpv/poly"), ("elpv/poly", "elpv/mono")):
+    for name in ("auroc", "balanced_accuracy", "worst_class"):
+        for arm in ("label-shift", "adabn", "mmd", "dann", "few-10", "target"):
+            column = f"{other}:test.{name}"
+            rows[f"{task[5:]} → {other[5:]}", name, arm] = judged(
+                cells[cells.task == task], column, arm
+            )
+found = pd.DataFrame(rows).T
+still = [rows[shift, "auroc", "label-shift"]["difference"] for shift in {k[0] for k in rows}]
+assert max(map(abs, still)) < 0.005  # a moved threshold leaves the order as it is
+verdicts = found.verdict.xs("auroc", level=1).to_dict()
+known = verdicts  # TODO_cells_verdicts: write the dictionary out
+assert verdicts == known
+found.verdict.unstack(1)
+
+# %% [markdown]
+# TODO_cells_text: per direction, with intervals: what label-shift does to balanced accuracy and to the worst class, beside DANN.
+
+# %% [markdown]
+# ## 5. Validators, and how they are fooled (6 minutes)
+#
+# **IM** (information maximisation) is the entropy of the *mean* answer minus the mean entropy of the answers: high where answers are
+# sure and spread over the classes. By hand:
+#
+# $$\text{IM} = H(\bar p) - \overline{H(p)}$$
+#
+# **SND** takes, for each target example, its similarity to all others as a distribution, and its entropy: high where each example
+# has many near neighbours. **DEV** weighs each held-out source example by how much it looks like the target, and takes the mean
+# loss: low is good.
+
+
+# %%
+def im(logits):
+    p = logits.softmax(-1)
+    mean = p.mean(0)
+    return -(mean * mean.log()).sum() + (p * p.log()).sum(-1).mean()
+
+
+torch.manual_seed(0)
+logits = 3 * torch.randn(30, 4)
+library = domain_gauge.information_maximisation(logits)
+assert abs(im(logits).item() - library) < 1e-5
+labels = torch.tensor([0] * 80 + [1] * 20)  # a target of which 20 % are positive
+right = torch.where(labels[:, None] == torch.arange(2), 3.0, -3.0)
+half = labels.clone()
+half[:30] = 1  # 30 negatives called positive: wrong, but spread evenly
+even = torch.where(half[:, None] == torch.arange(2), 3.0, -3.0)
+for name, answers in (("all right", right), ("30 wrong, evenly spread", even)):
+    accuracy = (answers.argmax(-1) == labels).float().mean().item()
+    print(f"{name}: accuracy {accuracy:.2f}, IM {im(answers).item():.3f}")
+assert im(even) > im(right)
+
+# %% [markdown]
+# **IM prefers the wrong ones**, since they are spread evenly, and the right answers are not: under label shift that is no accident.
+# Over the recorded DANN arms of the lesson (five arms, ten seeds): how does each validator order the runs, compared with the
+# score that it cannot see? First over all runs, then within each seed, where the arms compete:
+
+# %%
+ten = recorded("07_domain_unsteady").query("arm != 'source'")
+metric, looks = "digits/photos:test.accuracy", {
+    "source validation": ten["validation.accuracy"], "IM": ten["DomainGauge.im"],
+    "SND": ten["DomainGauge.snd"], "DEV, turned": -ten["DomainGauge.dev"],
+    "A-distance, turned": -ten["DomainGauge.distance"],
+    "oracle": ten["digits/photos:validation.accuracy"],
+}  # fmt: skip
+rows = {}
+for name, values in looks.items():
+    both = pd.DataFrame({"seed": ten.seed, "looks": values, "score": ten[metric]})
+    within = [g.looks.corr(g.score, method="spearman") for _, g in both.groupby("seed")]
+    mean, low, high = ftlib.compare.interval(np.array(within))
+    overall = both.looks.corr(both.score, method="spearman")
+    rows[name] = {"all runs": overall, "within a seed": mean, "low": low, "high": high}
+pd.DataFrame(rows).T.round(2)
+
+# %% [markdown]
+# TODO_validators_depth: which validators order the runs at all (interval above 0), which the wrong way round.
+
+# %% [markdown]
+# ## 6. A third domain (4 minutes)
+#
+# *Adapted to a second domain, a network transfers better to others, too*: so the sheet says from which this kit grew. Sentences, in
+# the order tweets, Amazon, movies, newspaper, and round again: DANN to the next, scored on the one after that, which neither has
+# seen.
+
+# %% tags=["nbval-check-output"]
+teach.claim("D3", verdict="TODO_D3_verdict")
+
+# %% [markdown]
+# TODO_D3_text: the verdict and the intervals on the four sources; beside it the digits (adapted to photographs, asked about optical
+# ones, and the other way round).
+
+# %% [markdown]
+# ## 7. Beside published results (5 minutes)
+#
+# | who | what they report | what differs from ours |
+# |---|---|---|
+# | Ganin et al. (2016) | MNIST → MNIST-M, accuracy: DANN .7666 | other photographs, all of MNIST, from scratch, long trainings |
+# | four re-implementations | the same: 71.9, 79.8, 86.5 and about 94 % | each other: networks, steps, and what chose them |
+# | Transfer Learning Library, Office-Home | source-only 46.1 or 58.4, DANN 57.6 or 65.2 (original, re-run) | ResNet-50, 65 classes |
+# | the same, Office-Home with a ViT | source-only 75.0, DANN 78.6, MCD 73.0 | a stronger network: a smaller gain, and one loss |
+# | the same, one pair with a ResNet (Ar → Pr) | source-only 65.9, DANN 62.6 | negative transfer, in the same file |
+
+# %% [markdown]
+# Between 71.9 and 94 % lies "the same" method: what was chosen, and by which labels, is as large as what methods are said to
+# differ by.
+
+# %%
+mean = recorded("07_domain_photos").groupby("arm")["digits/photos:test.accuracy"].mean()
+for arm in ("source", "dann", "target"):
+    print(f"ours, {arm}: {mean[arm]:.3f}")
+
+# %% [markdown]
+# For sentences there is a table on the same data: Hutto & Gilbert (2014), Table 5. Word counts and four classical classifiers, trained
+# on half of a domain, three classes (neutral is one), F1. Ours: two classes, 200 sentences, a pretrained network, macro-F1. So the
+# columns cannot be compared, but the *fall* from the own domain to another can be put side by side:
+
+# %%
+order = ["tweets", "movies", "amazon", "nyt"]
+published = pd.DataFrame(
+    [[.84, .56, .58, .46], [.56, .75, .51, .45], [.69, .55, .61, .48], [.59, .56, .51, .50]],
+    index=order, columns=order,
+)  # fmt: skip
+text = recorded("07_domain_text").query("arm == 'source'")
+ours = pd.DataFrame(index=order, columns=order, dtype=float)
+for s in order:
+    runs = text[text.task == f"sentiment/{s}"]
+    for t in order:
+        column = "test.macro_f1" if s == t else f"sentiment/{t}:test.macro_f1"
+        ours.loc[s, t] = runs[column].mean()
+fall = [m.sub(np.diag(m), axis=0) for m in (published, ours)]  # against the own domain
+off = ~np.eye(4, dtype=bool)
+rho = pd.Series(fall[0].to_numpy()[off]).corr(
+    pd.Series(fall[1].to_numpy()[off]), method="spearman"
+)
+print(f"rank correlation of the falls over twelve pairs: {rho:+.2f}")
+assert published.idxmax(axis=1).to_dict() == {"tweets": "tweets", "movies": "movies",
+                                              "amazon": "tweets", "nyt": "tweets"}  # fmt: skip
+print("published, the best of each (rows: trained on):")
+print(published, "\n\nours, source-only:")
+ours.round(2)
+
+# %% [markdown]
+# TODO_published_text: whether the falls agree. In the published table classifiers trained on Amazon or the newspaper do best on
+# *tweets*, not at home: a target can be easier than the source.
+#
+# VADER itself, a list of words with rules, is trained on none: .96, .61, .63 and .55 (tweets, movies, Amazon, newspaper). No shift
+# can hurt what has not learned, and none of ours is measured by its three classes.
+
+# %% [markdown]
+# **Limits.** As in the lesson; and: the twelve pairs share four domains; the shift of the digits' shares is a strong one, made by hand;
+# DANN has default knobs everywhere but in section 5. Joint methods that estimate shares *and* align are not built here.
+#
+# **Sources.** Zhao et al., ICML 2019 (1901.09453). Long et al. (CDAN), NeurIPS 2018 (1705.10667). Saito et al. (MCD), CVPR 2018
+# (1712.02560). Jin et al. (MCC), ECCV 2020 (1912.03699). Lee (pseudo-labels), ICML workshop 2013. Sun, Feng & Saenko (CORAL), AAAI
+# 2016 (1511.05547). Musgrave et al., 2021 (2111.15672). Saito et al. (SND), ICCV 2021 (2108.10860). You et al. (DEV), ICML 2019.
+# Hutto & Gilbert, *VADER*, ICWSM 2014. Jiang et al., *Transfer Learning Library*.
+
+# %%
+print(f"This notebook took {time.perf_counter() - began:.0f} s, profile {profile()}.")
