@@ -102,7 +102,9 @@ def prepare(name: str, seed: int, fraction: float, **options) -> Work:
     case = replace(CASES[name], options=CASES[name].options | options)
     task = tasks.load(case.task, seed=seed, **case.options)
     n = min(len(task.splits["train"]), case.most or len(task.splits["train"]))
-    task = tasks.load(case.task, seed=seed, n=min(n, max(FEWEST, round(fraction * n))), **case.options)
+    few = min(n, max(FEWEST, round(fraction * n)))
+    few -= few % BATCH == 1  # BatchNorm cannot train on one example
+    task = tasks.load(case.task, seed=seed, n=few, **case.options)
     test = task.splits["test"]
     keep = min(len(test), max(FEWEST_TEST, round(fraction * len(test))))
     task.splits["test"] = test.take(np.random.default_rng(seed).permutation(len(test))[:keep])

@@ -119,12 +119,17 @@ teach.claim("A3", verdict="undecided")
 scratch = ftlib.load_runs(f"{RESULTS}/08_augmentation_scratch.jsonl")
 for n, some in scratch.query("purpose == 'measure'").groupby("n"):
     means = some.groupby("arm")["test.balanced_accuracy"].mean()
-    d = ftlib.paired(some, "test.balanced_accuracy", "scratch-policy", "scratch")
-    print(f"{n} cells: {means['scratch']:.3f} from scratch; with the policy", end=" ")
-    print(f"{d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]: {ftlib.reading(d)}")
+    print(f"{n} cells: {means['scratch']:.3f} from scratch; with the policy")
+    for metric, known in (("balanced_accuracy", n == 800), ("nll", True)):
+        d = ftlib.paired(some, f"test.{metric}", "scratch-policy", "scratch")
+        print(f"  {metric} {d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]: {ftlib.reading(d)}")
+        assert (ftlib.reading(d) == "lower") == known
 
 # %% [markdown]
-# TODO_SCRATCH
+# From scratch, 200 steps, six seeds: the same picture. At 50 cells nothing can be told apart; at 800 the policy costs 0.070, from 0.036 to
+# 0.104. Its NLL on test is lower in both cases, by 1.12 and 0.17 nats. So pretraining is not what hides a gain here. (At 50 cells
+# the search from scratch ended at its highest rate, 0.01, though only just: 0.61 on validation, and 0.59 to 0.60 at the
+# other three.)
 
 # %% [markdown]
 # ## 3. Robust against what nobody trained for? (5 minutes)

