@@ -62,14 +62,14 @@ class Curves(Panel):
         """Draw what the controls say; what is on the screen is changed in place."""
         if self._offering:
             return
-        label, column, n = self.measure.label, self.measure.value, self.size.value
+        label, n = self.measure.label, self.size.value
         means = [self._means(arm) for arm in self.arms]
         self._offer([step for step in means[0] if step in means[1]])
         self.alt = f"Line chart of {label} on validation against steps, {n} training examples. {self._compared(means)}"
         x = [list(found) for found in means for _ in range(3)]
         y = [[at[i] for at in found.values()] for found in means for i in (1, 2, 0)]  # low, high, mean
-        values = self.rows[column]  # one scale for all sizes and arms
-        room = 0.05 * (values.max() - values.min()) or 0.05
+        drawn = [value for line in y for value in line] or [0.0]
+        room = 0.05 * (max(drawn) - min(drawn)) or 0.05
         at = 0 if self.step.value is None else self.step.value
         # One message with every trace in full, as on the board.
         self.figure.plotly_update(
@@ -77,7 +77,7 @@ class Curves(Panel):
             relayout_data={
                 "title.text": f"{label}, {n} training examples",
                 "yaxis.title.text": f"{label} on validation",
-                "yaxis.range": [values.min() - room, values.max() + room],
+                "yaxis.range": [min(drawn) - room, max(drawn) + room],
                 "xaxis.range": [0, 1.03 * max([step for found in means for step in found], default=1)],
                 "shapes[0].x0": at,
                 "shapes[0].x1": at,
