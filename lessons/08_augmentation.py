@@ -247,6 +247,8 @@ flips = strategies.Flip(horizontal=True, vertical=True)
 print(*unsafe(flips, "digits/optical"))
 assert unsafe(flips, "elpv") == []
 assert unsafe(strategies.build(policy("elpv")), "elpv") == []
+
+# %%
 runs = ftlib.load_runs(f"{RESULTS}/08_augmentation_tasks.jsonl").query("purpose == 'measure'")
 runs = runs.query("task == 'digits/optical'")
 lost = ftlib.paired(runs, "test.accuracy", "flip", "none")

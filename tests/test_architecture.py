@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "__main__": {"assets", "doctor", "record"},
     "__init__": set(),
 }
-LESSON_WIDGETS = ("curves", "explorer", "generation", "playground", "samples")  # each brought by one lesson
+LESSON_WIDGETS = ("curves", "explorer", "generation", "playground", "samples", "space")  # each brought by one lesson
 FOLDERS = ("tasks", "models", "exercises", "teach", "widgets")  # whose files may import each other
 
 

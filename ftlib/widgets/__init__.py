@@ -12,6 +12,7 @@ from ftlib.widgets.panel import Panel
 from ftlib.widgets.playground import Playground, playground
 from ftlib.widgets.questions import predict, quiz
 from ftlib.widgets.samples import Samples, samples
+from ftlib.widgets.space import FeatureSpace, feature_space
 
-__all__ = ["Board", "Comparer", "Curves", "Panel", "Playground", "RankExplorer", "Samples"]
-__all__ += ["board", "comparer", "curves", "playground", "predict", "quiz", "rank_explorer", "samples"]
+__all__ = ["Board", "Comparer", "Curves", "FeatureSpace", "Panel", "Playground", "RankExplorer", "Samples"]
+__all__ += ["board", "comparer", "curves", "feature_space", "playground", "predict", "quiz", "rank_explorer", "samples"]
