@@ -253,6 +253,7 @@ runs = ftlib.load_runs(f"{RESULTS}/08_augmentation_tasks.jsonl").query("purpose 
 runs = runs.query("task == 'digits/optical'")
 lost = ftlib.paired(runs, "test.accuracy", "flip", "none")
 print(f"flip − none: {lost.mean:+.3f} [{lost.low:+.3f}, {lost.high:+.3f}] of accuracy on test")
+assert lost.high < -0.1  # the counter-example
 found = "lower" if lost.mean < -0.01 else "higher" if lost.mean > 0.01 else "same"
 teach.predict("08_augmentation", "flipped-digits").compare(found)
 
@@ -367,9 +368,9 @@ for metric in ("nll", "ece", "balanced_accuracy"):
     assert ftlib.reading(d).startswith("not" if metric == "balanced_accuracy" else "higher")
 
 # %% [markdown]
-# It is not the rate. Raters are unsure of 15 % of the cells; of all others the network is still told to be certain, and it learns
-# that by heart. The NLL is made by the few answers that are very sure and wrong, and smoothing holds back *every* answer. In
-# the score the two cannot be told apart. So soft labels from people are no substitute for a regulariser; what they are good
+# It is not the rate. Raters are unsure of 15 % of the cells; of all others the network is still told to be certain. The likely
+# reason: the NLL is made by answers that are very sure and wrong, and smoothing holds back *every* answer. In the score the two
+# cannot be told apart. So soft labels from people are no substitute for a regulariser; what they are good
 # for is another question: to know *which* cells are doubtful.
 
 # %% [markdown]
@@ -423,7 +424,7 @@ assert all(gain[steps, "auroc"].low < 0 < gain[steps, "auroc"].high for steps in
 
 # %% [markdown]
 # Three times as many steps (asked after the loss had been seen; six seeds): the score is 0.042 lower, and now the interval holds 0. The NLL is
-# far lower, by 0.62. And AUROC, which looks at the *order* of the cells and at no threshold, cannot be told from 0 at
+# far lower, by 0.62. And the difference in AUROC, which looks at the *order* of the cells and at no threshold, cannot be told from 0 at
 # either length. So a part of the loss may be the threshold: a network that is less sure may call fewer cells defective at
 # one half. Where classes are unequal, look at both.
 
