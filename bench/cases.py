@@ -6,6 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results.jsonl"
+LESSONS = ROOT / "bench" / "lessons.jsonl"  # from any computer, so apart from the rest
 BATCH = 32
 WEIGHT_DECAY, MAX_NORM = 0.01, 1.0  # what `fit` does unless told otherwise; the peers are told to do the same
 OURS, BF16 = "ours", "Trainer, bf16"

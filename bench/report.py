@@ -13,6 +13,7 @@ from bench.cases import (
     BF16,
     CASES,
     GOAL_AUGMENTED,
+    LESSONS,
     OURS,
     PEERS,
     PLAIN,
@@ -176,6 +177,31 @@ def others(rows: list[dict]) -> str:
     return lines(["measurement", "value", "goal", "met"], body)
 
 
+def lessons(rows: list[dict]) -> str:
+    """A table for each computer and profile: how long each lesson takes; of the same one run twice, the later."""
+    parts: dict[tuple, dict[str, dict]] = {}
+    for row in rows:
+        made = row["provenance"]
+        parts.setdefault((made["device"], row["profile"], row["at_a_time"]), {})[row["lesson"]] = row
+    out = []
+    for (device, profile, at_a_time), found in parts.items():
+        versions = next(iter(found.values()))["provenance"]["versions"]
+        dates = sorted({row["provenance"]["date"] for row in found.values()})
+        body = [
+            [
+                name,
+                f"{row['seconds']:.0f}",
+                "{}, {:.0f} s".format(*row["slowest"][0]),
+                "; ".join(row["failed"]) or "–",
+            ]
+            for name, row in sorted(found.items())
+        ]
+        beside = f"{at_a_time} lessons at a time" if at_a_time > 1 else "one lesson at a time"
+        about = f"{device}, profile {profile}, {beside}; torch {versions['torch']}; {' to '.join(dates)}."
+        out += [about, lines(["lesson", "seconds", "its slowest cell", "failed"], body)]
+    return "\n\n".join(out) or "Not measured yet."
+
+
 def origin(rows: list[dict], table: str) -> str:
     """Where the numbers of a table come from, in a sentence or two."""
     used = [row for case in CASES for row in compared(rows, case, table)[0]]
@@ -212,6 +238,7 @@ def render(rows: list[dict]) -> str:
     parts += [augmentation(rows)] if used else []
     parts += ["## Other measurements"]
     parts += [others(rows) if any("measure" in row for row in rows) else "Not measured yet."]
+    parts += ["## The lessons", lessons(read(LESSONS))]
     return "\n\n".join(parts)
 
 

@@ -12,6 +12,10 @@ from torch import nn
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
+# On a GPU, cuDNN rounds float32 convolutions to TF32 (10 bits) and adds up in any order unless it is told not to. Here
+# float32 is float32, and the same seed repeats the same run.
+torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic = False, True
+
 
 def profile() -> str:
     """ "quick" or "full": how much a notebook does. FTLIB_PROFILE decides, or else whether there is an accelerator."""

@@ -143,9 +143,8 @@ model, history = ftlib.fit(
     model, task.loader("train", shuffle=True), strategies.LinearProbe(), steps=20, lr=3e-3
 )
 
-changed = [
-    name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])
-]
+after = model.cpu().state_dict()  # `fit` may have moved it to a GPU
+changed = [name for name, tensor in after.items() if not torch.equal(tensor, before[name])]
 print("changed:", changed)
 assert changed == ["head.weight", "head.bias"]
 plots.losses(history, "A linear probe, 20 steps")

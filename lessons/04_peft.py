@@ -480,7 +480,7 @@ first = {name: w.detach().clone() for name, w in weights.items()}
 loader = task.loader("train", tokenizer=model.tokenizer, batch_size=16, shuffle=True)
 knobs = {"steps": STEPS, "lr": 1e-4, "precision": "float32", "verbose": False}
 model, _ = ftlib.fit(model, loader, strategies.Full(), **knobs)
-updates = {name: (w.detach() - first[name]).cpu().numpy() for name, w in weights.items()}
+updates = {name: (w.detach().cpu() - first[name]).numpy() for name, w in weights.items()}
 
 # %%
 runs = ftlib.load_runs(f"{RESULTS}/04_peft.jsonl").query("purpose == 'measure'")

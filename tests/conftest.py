@@ -25,6 +25,7 @@ def go_offline() -> None:
 
 
 os.environ["FTLIB_PROFILE"] = "quick"
+os.environ["ACCELERATE_USE_CPU"] = "true"  # also where there is a GPU: many tests compare to the last bit
 os.environ["FTLIB_ANSWERS"] = str(SOCKET_LOG.parent / "answers")  # a learner's own answers stay untouched
 go_offline()
 

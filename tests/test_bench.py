@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from torch import nn
 
-from bench import augmentation, cases, other, peers, report
+from bench import augmentation, cases, lessons, other, peers, report
 from bench.cases import BATCH, BF16, CASES, OURS, PEERS, PLAIN, WAYS
 from bench.work import Examples, Net, Work
 from ftlib.models.depthwise import Depthwise, quicken
@@ -324,3 +324,50 @@ def test_peers_have_pytorchs_own_convolutions():
     model.stages[0] = quicken(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False)))
     assert type(model.stages[0][0]) is Depthwise
     assert type(Net(work, model, tuned=True).model.stages[0][0]) is nn.Conv2d
+
+
+# -- the lessons ---------------------------------------------------------------------------------------------
+LESSON = """# %% [markdown]
+# # A lesson
+# ## 1. What works
+# %%
+1 + 1
+# %% [markdown]
+# ## 2. What fails
+# %%
+raise ValueError("no such thing")
+# %% tags=["raises-exception"]
+raise ValueError("as it should")
+# %%
+import time; time.sleep(0.2)
+"""
+
+
+def test_a_lesson_that_fails_is_run_to_its_end_and_what_failed_is_named(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "lessons"))
+    (tmp_path / "09_none.py").write_text(LESSON)
+    found = lessons.run(tmp_path / "09_none.py", tmp_path / "kept")
+    assert found["lesson"] == "09_none" and found["failed"] == ["2. What fails: ValueError: no such thing"]
+    assert found["slowest"][0][0] == "2. What fails" and 0.2 <= found["slowest"][0][1] <= found["seconds"]
+    assert (tmp_path / "kept" / "09_none.ipynb").exists()
+
+
+def test_a_kernel_that_dies_is_noted(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "lessons"))
+    (tmp_path / "09_none.py").write_text("# %%\n1\n# %%\nimport os; os._exit(1)\n")
+    assert lessons.run(tmp_path / "09_none.py")["failed"] == ["code cell 2: Kernel died"]
+
+
+def test_each_computer_has_its_table_and_the_later_run_counts():
+    row = {
+        "lesson": "01_full",
+        "seconds": 20.4,
+        "slowest": [["2. It", 11.0]],
+        "failed": ["2. It: oh"],
+        "profile": "full",
+    }
+    row |= {"at_a_time": 1, "provenance": ORIGIN}
+    text = report.lessons([row, row | {"seconds": 19.2, "failed": []}, row | {"profile": "quick", "at_a_time": 4}])
+    assert "cpu, profile full, one lesson at a time; torch 2.1; 2026-01-01." in text and "4 lessons at a time" in text
+    assert "| 01_full | 19 | 2. It, 11 s | – |" in text and "| 01_full | 20 | 2. It, 11 s | 2. It: oh |" in text
+    assert report.lessons([]) == "Not measured yet."

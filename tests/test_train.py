@@ -303,3 +303,9 @@ def test_parts_of_a_combination_keep_their_state_when_saved_and_loaded():
     fresh = combine(AGEM(), EWC())
     fresh.load_state_dict(whole.state_dict())
     assert [len(p.anchors) for p in parts_of(fresh) if isinstance(p, EWC)] == [1]
+
+
+def test_float32_on_a_gpu_is_not_rounded_to_tf32_and_a_seed_repeats_a_run():
+    import ftlib.machine  # noqa: F401: it sets this where it is imported
+
+    assert not torch.backends.cudnn.allow_tf32 and torch.backends.cudnn.deterministic
