@@ -306,6 +306,5 @@ def test_parts_of_a_combination_keep_their_state_when_saved_and_loaded():
 
 
 def test_float32_on_a_gpu_is_not_rounded_to_tf32_and_a_seed_repeats_a_run():
-    import ftlib.machine  # noqa: F401: it sets this where it is imported
-
+    # ftlib.machine sets this where it is imported
     assert not torch.backends.cudnn.allow_tf32 and torch.backends.cudnn.deterministic
