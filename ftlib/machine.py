@@ -68,6 +68,12 @@ def memory_in_use(device: torch.device) -> int:
     return torch.cuda.max_memory_allocated() if device.type == "cuda" else psutil.Process().memory_info().rss
 
 
+def forget_peak(device: torch.device) -> None:
+    """Let `memory_in_use` speak of what comes now, and not of an earlier training."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+
+
 class Clock:
     """Seconds spent in named parts of a step. Waits for the accelerator, so that its work falls in the right part."""
 

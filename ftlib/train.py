@@ -17,7 +17,16 @@ from tqdm import tqdm
 from ftlib import metrics
 from ftlib.cache import PrefixCache
 from ftlib.early import Best
-from ftlib.machine import Clock, autocast, clear_memory_error, memory_in_use, model_device, resolve_precision, to_device
+from ftlib.machine import (
+    Clock,
+    autocast,
+    clear_memory_error,
+    forget_peak,
+    memory_in_use,
+    model_device,
+    resolve_precision,
+    to_device,
+)
 from ftlib.strategy import Strategy, count_targets, owners
 from ftlib.stream import aside, read_checkpoint, rng_state, set_rng_state, stream, write_checkpoint
 
@@ -63,6 +72,7 @@ def fit(
     loaders = loaders if isinstance(loaders, dict) else {"train": loaders}
     kind = getattr(model, "kind", None)
     dtype = resolve_precision(precision, device, kind)
+    forget_peak(device)
     layout = torch.channels_last if kind == "image" else torch.contiguous_format
 
     set_seed(seed)

@@ -79,7 +79,7 @@ def _reversed(function, strength: float, shape: tuple) -> str:
         "strength is applied twice: multiply the gradient by −strength once.": (-(strength**2) * above),
         "It is the gradient from above that is multiplied by −strength: it is left out.":
             (-strength * before, -strength * torch.ones(shape)),
-    }) or f"For strength {strength:g} the gradient is {-strength:g} times the one from above: yours is not."  # fmt: skip
+    }) or f"For strength {strength:g} the gradient is {-strength:g} times the one from above: not yours."  # fmt: skip
 
 
 # Implement: the squared MMD.
