@@ -111,7 +111,7 @@ assert abs(second["elpv/mono"] - second["elpv/poly"]) < 0.1
 # monocrystalline cells and is asked about polycrystalline ones, which look grainy:
 
 # %%
-mono, poly = (ftlib.load_task(f"elpv/{kind}", n=200, size=64) for kind in ("mono", "poly"))
+mono, poly = (ftlib.load_task(f"elpv/{kind}", size=64) for kind in ("mono", "poly"))
 torch.manual_seed(0)
 probe = ftlib.load_model("efficientnet-lite0", mono)
 same = {"steps": 60, "lr": 1e-2, "verbose": False}
@@ -122,24 +122,28 @@ known, unknown = (
     ftlib.predict_logits(probe, task.loader("validation", batch_size=64))
     for task in (mono, poly)
 )
-seen = ["accuracy", "balanced_accuracy", "auroc"]
-table = {
-    name: ftlib.metrics.classification(out["logits"].numpy(), out["labels"].numpy())
-    for name, out in (("mono", known), ("poly", unknown))
-}
+
+
+def scored(out, bias=0.0) -> pd.Series:
+    found = ftlib.metrics.classification((out["logits"] + bias).numpy(), out["labels"].numpy())
+    return pd.Series(found)[["accuracy", "balanced_accuracy", "auroc"]].round(2)
+
+
+table = {"mono": scored(known), "poly": scored(unknown)}
 intact = (unknown["labels"] == 0).float().mean().item()
 print(f"always 'intact' would be right on {intact:.0%} of the poly cells")
-pd.DataFrame(table).loc[seen].round(2)
+assert table["poly"]["accuracy"] < intact - 0.2
+pd.DataFrame(table)
 
 # %% [markdown]
 # **AUROC** is the chance that a defective cell gets a higher score than an intact one: it asks for the *order* of the cells alone.
-# Accuracy also asks where the **threshold** lies. If all scores move, a good order looks bad. So two questions: how much order
-# is lost, and how much is a misplaced threshold?
+# Accuracy also asks where the **threshold** lies. If all scores move, a good order looks bad: here much less order is lost than
+# the accuracy says. Two ways to move the threshold without a label of the target:
 #
-# **BBSE** (black-box shift estimation; Lipton et al., 2018) moves the threshold without a target label. Let C hold the shares of
-# (answer i, true class j) on held-out *source* examples, and μ the shares of the answers on the target. If only the shares of
-# the classes changed, by factors w, then C w = μ: solve it. (For w − 1, so that w stays 1 where C says nothing, as of a class
-# that is never answered.) Then add log w to the logits.
+# - **Same shares**: answer "defective" as often as on the source. Right where the shares are the same.
+# - **BBSE** (black-box shift estimation; Lipton et al., 2018). Let C hold the shares of (answer i, true class j) on held-out
+#   *source* examples, μ the shares of the answers on the target. If *only* the shares of the classes changed, by factors w, then
+#   C w = μ: solve it and add log w to the logits. (For w − 1, so that w stays 1 where C says nothing.)
 
 
 # %%
@@ -157,17 +161,21 @@ answers, target_answers = (out["logits"].argmax(-1) for out in (known, unknown))
 w = factors(answers, known["labels"], target_answers, 2)
 library = domain_shift.label_shift(answers, known["labels"], target_answers, 2)
 assert torch.allclose(w, library, atol=1e-6)
-moved = unknown["logits"] + w.clamp(min=1e-3).log().float()
-table["poly, moved"] = ftlib.metrics.classification(moved.numpy(), unknown["labels"].numpy())
-print("factors for intact and defective:", [round(x, 2) for x in w.tolist()])
-assert abs(table["poly, moved"]["auroc"] - table["poly"]["auroc"]) < 0.01
-pd.DataFrame(table).loc[seen].round(2)
+table["poly, BBSE"] = scored(unknown, w.clamp(min=1e-3).log().float())
+score = unknown["logits"] @ torch.tensor([-1.0, 1.0])  # above 0: "defective"
+often = (mono.splits["train"].labels == 1).float().mean().item()
+move = torch.tensor([score.quantile(1 - often).item(), 0.0])
+table["poly, same shares"] = scored(unknown, move)
+print("BBSE's factors for intact and defective:", [round(x, 2) for x in w.tolist()])
+for name in ("poly, BBSE", "poly, same shares"):
+    assert abs(table[name]["auroc"] - table["poly"]["auroc"]) < 0.02  # the order stands still
+assert table["poly, same shares"]["balanced_accuracy"] > table["poly"]["balanced_accuracy"] + 0.05
+pd.DataFrame(table)
 
 # %% [markdown]
-# A moved threshold cannot change the order, so AUROC stands still: the assertion says so. What changes in accuracy was never
-# lost. Therefore the gap of the cells is measured **in AUROC** from here on, and *label-shift*, this correction, is a baseline
-# that each method must beat where a threshold counts. (BBSE assumes that only the shares changed. Here the looks changed too, so
-# its factors are not true shares.)
+# A moved threshold cannot change the order, so AUROC stands still, and the gap of the cells is measured **in AUROC** from here on.
+# BBSE fails here: true factors are near 1, and it finds others, since the *looks* changed and not the shares. Where the shares
+# do change, assuming that they did not would fail. So **both are baselines, and each is right under its own assumption only**.
 
 # %% [markdown]
 # ## 3. The gradient, turned round, by hand (7 minutes)
