@@ -188,7 +188,12 @@ def lessons(rows: list[dict]) -> str:
         versions = next(iter(found.values()))["provenance"]["versions"]
         dates = sorted({row["provenance"]["date"] for row in found.values()})
         body = [
-            [name, f"{row['seconds']:.0f}", "{}, {:.0f} s".format(*row["slowest"][0]), "; ".join(row["failed"]) or "–"]
+            [
+                name,
+                f"{row['seconds']:.0f}",
+                "{}, {:.0f} s".format(*row["slowest"][0]),
+                "; ".join(one.split(":")[0] for one in row["failed"]) or "–",
+            ]
             for name, row in sorted(found.items())
         ]
         beside = f"{at_a_time} lessons at a time" if at_a_time > 1 else "one lesson at a time"

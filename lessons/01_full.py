@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 import ftlib
 from ftlib import plots, strategies, teach, widgets
-from ftlib.machine import profile
+from ftlib.machine import model_device, profile
 
 FULL = profile() == "full"  # on a GPU: all images, more steps; elsewhere: quick
 N = None if FULL else 200
@@ -139,7 +139,8 @@ twin, history = ftlib.fit(
     twin, batches, strategies.Full(), steps=6, lr=3e-4, precision="float32", max_norm=1e9
 )
 print([round(row["loss"], 3) for row in history])
-assert all(abs(row["loss"] - x) < 1e-3 for row, x in zip(history, losses))
+near = 1e-3 if model_device(twin).type == "cpu" else 0.05  # a GPU rounds otherwise; AdamW enlarges it
+assert all(abs(row["loss"] - x) < near for row, x in zip(history, losses))
 
 # %% [markdown]
 # ## 3. Break it (4 minutes)

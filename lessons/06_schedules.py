@@ -29,7 +29,7 @@ import torch.nn.functional as F
 
 import ftlib
 from ftlib import plots, strategies, teach, widgets
-from ftlib.machine import profile
+from ftlib.machine import model_device, profile
 from ftlib.strategies.schedules import range_test, scales
 
 FULL = profile() == "full"  # on a GPU: all images, more steps; elsewhere: quick
@@ -111,7 +111,8 @@ same = {"steps": 6, "lr": 1e-3, "precision": "float32", "max_norm": 1e9}
 twin, history = ftlib.fit(twin, batches, strategies.LinearDecay(warmup=1 / 3), **same)
 print([f"{row['lr']:.6f}" for row in history], [round(row["loss"], 3) for row in history])
 assert all(abs(row["lr"] - rate) < 1e-12 for row, rate in zip(history, rates))
-assert all(abs(row["loss"] - x) < 5e-3 for row, x in zip(history, losses))
+near = 5e-3 if model_device(twin).type == "cpu" else 0.05  # a GPU rounds otherwise; AdamW enlarges it
+assert all(abs(row["loss"] - x) < near for row, x in zip(history, losses))
 
 # %% [markdown]
 # ## 3. Break it (5 minutes)

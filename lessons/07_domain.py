@@ -80,9 +80,10 @@ assert lower < upper and lower < scores["digits/mnist", "digits/mnist"]
 #
 # $$\text{recovered gap} = \frac{\text{method} - \text{source-only}}{\text{target-only} - \text{source-only}}$$
 #
-# It is 0 for a method that does nothing, 1 for one that is as good as labels, and *below 0* for one that hurts. The last has a
-# name, **negative transfer**, and we shall look for it. Two claims are tested: training against a *discriminator* handles the
-# mismatch; and it makes training more complex and less steady.
+# It is 0 for a method that does nothing, 1 for one that is as good as labels, and *below 0* for one that hurts, which is called
+# **negative transfer**: we shall find some. It can exceed 1: target-only has target labels and nothing else, a method has the
+# source's labels too, and in a short training these may be worth more. Two claims are tested: training against a *discriminator*
+# handles the mismatch; and it makes training more complex and less steady.
 
 # %% [markdown]
 # ## 2. Which shift? And a threshold that is no gap (4 minutes)
@@ -243,10 +244,11 @@ for t, (s, u) in enumerate(zip(sources, targets)):
 same = {"steps": T, "lr": 3e-4, "precision": "float32", "max_norm": 1e9, "verbose": False}
 pairs = {"train": sources, "target": targets}
 twin, history = ftlib.fit(twin, pairs, strategies.DANN(norm="shared"), **same)
+near = 5e-3 if model_device(twin).type == "cpu" else 0.05  # a GPU rounds otherwise; AdamW enlarges it
 for row, (task_loss, domain_loss) in zip(history, by_hand):
     print(f"task {row['terms']['loss']:.3f}, domain {row['terms']['target']:.3f}")
-    assert abs(row["terms"]["loss"] - task_loss) < 5e-3
-    assert abs(row["terms"]["target"] - domain_loss) < 5e-3
+    assert abs(row["terms"]["loss"] - task_loss) < near
+    assert abs(row["terms"]["target"] - domain_loss) < near
 
 # %% [markdown]
 # (`norm="shared"`: both batches are normalised together, as above. By default the library normalises each domain by its own
@@ -269,7 +271,7 @@ zero = weights_after(no_slope, pairs)
 equal = sum(torch.equal(zero[name], value) for name, value in plain.items())
 print(f"{equal} of {len(plain)} tensors are equal to the last bit; new ones:")
 print([name for name in zero if name not in plain])
-assert equal == len(plain) or FULL  # a GPU adds in another order each time
+assert equal == len(plain)
 assert domain.ramp(1.0, 1e-30) == 0
 
 # %% [markdown]
@@ -311,9 +313,10 @@ found = "lower" if ratio < 0.9 else "higher" if ratio > 1.1 else "alike"
 teach.predict("07_domain", "flipped").compare(found)
 
 # %% [markdown]
-# **The symptom to remember:** there is no error, and the domain loss goes down, which looks like success. It is the contrary:
-# features and discriminator now work together at telling the domains apart. With the right sign the domain loss must *not* go to
-# 0: at ln 2 = 0.693 it can only guess. And the four lines of the proof in section 3 find a wrong sign in a millisecond.
+# **The symptom to remember:** there is no error, and the sum of the losses says little. But the domain loss goes down, which looks
+# like success. It is the contrary: features and discriminator now work together at telling the domains apart. With the right
+# sign the domain loss must *not* go to 0: at ln 2 = 0.693 it can only guess. And the four lines of the proof in section 3 find a
+# wrong sign in a millisecond.
 #
 # The other famous bug cannot be seen in any loss: **a label of the target is read**. Then the method seems to work wonders. Here
 # it is an error, since labels are taken out of every target batch; and where a method is allowed a few labels, they are counted:
@@ -399,17 +402,22 @@ pd.DataFrame(far)
 torch.manual_seed(0)
 model = ftlib.load_model("efficientnet-lite0", source)
 loaders = {"train": source.loader("train", shuffle=True), "target": target.loader("train")}
-model, _ = ftlib.fit(model, loaders, strategies.Full(), steps=20, lr=3e-3, verbose=False)
+model, _ = ftlib.fit(model, loaders, strategies.Full(), steps=STEPS, lr=3e-3, verbose=False)
 before = {name: v.clone() for name, v in model.state_dict().items()}
-first = ftlib.evaluate(model, target.loader("validation", batch_size=64))["accuracy"]
-model, _ = ftlib.fit(model, loaders, strategies.AdaBN(), steps=0, lr=0.0, verbose=False)
-then = ftlib.evaluate(model, target.loader("validation", batch_size=64))["accuracy"]
+score = {"as trained": ftlib.evaluate(model, target.loader("validation"))["accuracy"]}
+for name, other in (("source", source), ("target", target)):
+    counted = {"train": source.loader("train"), "target": other.loader("train", shuffle=True)}
+    model, _ = ftlib.fit(model, counted, strategies.AdaBN(), steps=0, lr=0.0, verbose=False)
+    score[f"counted on the {name}"] = ftlib.evaluate(model, target.loader("validation"))["accuracy"]
 changed = {name for name, v in model.state_dict().items() if not torch.equal(v, before[name])}
-print(f"{len(changed)} tensors changed; accuracy on photographs {first:.3f} → {then:.3f}")
+print(f"{len(changed)} tensors changed; accuracy on photographs:")
 assert changed and all("running_" in n or "num_batches" in n for n in changed)
+assert score["counted on the target"] > max(list(score.values())[:2]) + 0.05
+pd.Series(score).round(3)
 
 # %% [markdown]
-# Recorded: solar cells whose *pictures* were changed and nothing else, low contrast, blur, noise. Here the shares of the classes
+# Counting anew on the *source* is the control: it is not the counting that helps, but the target's statistics. Now recorded:
+# solar cells whose *pictures* were changed and nothing else, low contrast, blur, noise. Here the shares of the classes
 # are the same. Six seeds; the verdict is about more than one point (0.01) of AUROC against source-only:
 
 # %%
@@ -437,7 +445,7 @@ pd.DataFrame(rows).T
 # Four shifts in the core: solar cells mono → poly and back (AUROC), MNIST → photographs and MNIST → *optical* digits of another
 # scanner (accuracy). Beside DANN: AdaBN, MMD, and the honest competitor, **few-10**: ten labelled target examples, in each step
 # beside a source batch. All arms take the rate that source-only has best on the *source's* validation, so no label of the target
-# chooses anything. **Predict first:** digits over photographs, six seeds: which of the four has the highest mean?
+# chooses anything. **Predict first:** digits over photographs, six seeds: what does the discriminator add to AdaBN?
 
 # %%
 widgets.predict("07_domain", "photos-winner")
@@ -449,9 +457,11 @@ shown = ["mean", "difference", "diff_low", "diff_high", "p", "detectable", "read
 found[shown].round(3)
 
 # %%
-four = found["mean"][["adabn", "mmd", "dann", "few-10"]]
-print({arm: round(float(mean), 3) for arm, mean in four.items()})
-teach.predict("07_domain", "photos-winner").compare(four.idxmax())
+d = ftlib.paired(photos, "digits/photos:test.accuracy", "dann", "adabn")
+print(f"DANN − AdaBN: {d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]")
+ten = found["mean"]["few-10"] > found["mean"][["adabn", "dann"]].max()
+answer = "few-10" if ten else "dann" if d.low > 0 else "adabn" if d.high < 0 else "alike"
+teach.predict("07_domain", "photos-winner").compare(answer)
 
 # %% tags=["nbval-check-output"]
 teach.claim("D1", verdict="TODO_D1_verdict")
@@ -473,6 +483,7 @@ shifts = {
     "mono → poly": ("07_domain", "elpv/mono", "elpv/poly:test"),
     "poly → mono": ("07_domain", "elpv/poly", "elpv/mono:test"),
     "MNIST → photographs": ("07_domain_photos", "digits/mnist", "digits/photos:test"),
+    "the same, 200 steps": ("07_domain_longer", "digits/mnist", "digits/photos:test"),
     "MNIST → optical": ("07_domain_optical", "digits/mnist", "digits/optical:test"),
 }
 arms, parts = ["source", "adabn", "label-shift", "coral", "mmd", "dann", "cdan", "mcc"], []
