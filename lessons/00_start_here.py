@@ -160,7 +160,7 @@ plots.losses(history, "A linear probe, 20 steps")
 # | [04 LoRA and adapters](04_peft.ipynb) | model | train few parameters, up to a language model |
 # | 05 Multi-task learning | batches, loss | let tasks share a network, and see when they conflict |
 # | [06 Schedules](06_schedules.ipynb) | learning rate | find a learning rate, and see what the schedule's shape adds |
-# | 07 Domain adaptation | batches, loss | use data that has no labels |
+# | [07 Domain adaptation](07_domain.ipynb) | batches, loss | use data that has no labels, and see when that hurts |
 # | [08 Augmentation](08_augmentation.ipynb) | batches | augment your data, and see when it helps |
 # | 09 Comparison | all | put all of them side by side |
 # | 10 Tools | – | take a recipe to LLaMA-Factory and others |

@@ -139,7 +139,9 @@ twin, history = ftlib.fit(
     twin, batches, strategies.Full(), steps=6, lr=3e-4, precision="float32", max_norm=1e9
 )
 print([round(row["loss"], 3) for row in history])
-near = 1e-3 if model_device(twin).type == "cpu" else 0.05  # a GPU rounds otherwise; AdamW enlarges it
+near = (
+    1e-3 if model_device(twin).type == "cpu" else 0.05
+)  # a GPU rounds otherwise; AdamW enlarges it
 assert all(abs(row["loss"] - x) < near for row, x in zip(history, losses))
 
 # %% [markdown]

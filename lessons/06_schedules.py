@@ -111,7 +111,9 @@ same = {"steps": 6, "lr": 1e-3, "precision": "float32", "max_norm": 1e9}
 twin, history = ftlib.fit(twin, batches, strategies.LinearDecay(warmup=1 / 3), **same)
 print([f"{row['lr']:.6f}" for row in history], [round(row["loss"], 3) for row in history])
 assert all(abs(row["lr"] - rate) < 1e-12 for row, rate in zip(history, rates))
-near = 5e-3 if model_device(twin).type == "cpu" else 0.05  # a GPU rounds otherwise; AdamW enlarges it
+near = (
+    5e-3 if model_device(twin).type == "cpu" else 0.05
+)  # a GPU rounds otherwise; AdamW enlarges it
 assert all(abs(row["loss"] - x) < near for row, x in zip(history, losses))
 
 # %% [markdown]

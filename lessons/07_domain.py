@@ -170,7 +170,9 @@ table["poly, same shares"] = scored(unknown, move)
 print("BBSE's factors for intact and defective:", [round(x, 2) for x in w.tolist()])
 for name in ("poly, BBSE", "poly, same shares"):
     assert abs(table[name]["auroc"] - table["poly"]["auroc"]) < 0.02  # the order stands still
-assert table["poly, same shares"]["balanced_accuracy"] > table["poly"]["balanced_accuracy"] + 0.05
+assert (
+    table["poly, same shares"]["balanced_accuracy"] > table["poly"]["balanced_accuracy"] + 0.05
+)
 pd.DataFrame(table)
 
 # %% [markdown]
@@ -244,7 +246,9 @@ for t, (s, u) in enumerate(zip(sources, targets)):
 same = {"steps": T, "lr": 3e-4, "precision": "float32", "max_norm": 1e9, "verbose": False}
 pairs = {"train": sources, "target": targets}
 twin, history = ftlib.fit(twin, pairs, strategies.DANN(norm="shared"), **same)
-near = 5e-3 if model_device(twin).type == "cpu" else 0.05  # a GPU rounds otherwise; AdamW enlarges it
+near = (
+    5e-3 if model_device(twin).type == "cpu" else 0.05
+)  # a GPU rounds otherwise; AdamW enlarges it
 for row, (task_loss, domain_loss) in zip(history, by_hand):
     print(f"task {row['terms']['loss']:.3f}, domain {row['terms']['target']:.3f}")
     assert abs(row["terms"]["loss"] - task_loss) < near
@@ -408,7 +412,9 @@ score = {"as trained": ftlib.evaluate(model, target.loader("validation"))["accur
 for name, other in (("source", source), ("target", target)):
     counted = {"train": source.loader("train"), "target": other.loader("train", shuffle=True)}
     model, _ = ftlib.fit(model, counted, strategies.AdaBN(), steps=0, lr=0.0, verbose=False)
-    score[f"counted on the {name}"] = ftlib.evaluate(model, target.loader("validation"))["accuracy"]
+    score[f"counted on the {name}"] = ftlib.evaluate(model, target.loader("validation"))[
+        "accuracy"
+    ]
 changed = {name for name, v in model.state_dict().items() if not torch.equal(v, before[name])}
 print(f"{len(changed)} tensors changed; accuracy on photographs:")
 assert changed and all("running_" in n or "num_batches" in n for n in changed)

@@ -21,6 +21,9 @@ from ftlib.strategies.full import L2SP
 from ftlib.strategies.schedules import LinearDecay, OneCycle, range_test, scales
 from mistakes_augmentation import LEADS, SHOWN
 from mistakes_augmentation import ROWS as AUGMENTATION
+from mistakes_domain import APART
+from mistakes_domain import ROWS as DOMAIN
+from mistakes_domain import on_the_board as dann_on_the_board
 from mistakes_peft import ROWS as PEFT
 from mistakes_peft import SPECTRUM
 from toy import net
@@ -39,6 +42,8 @@ READ_OFF = {
     "02_freezing/board": lambda: top_on_the_board(),
     "04_peft/explorer": lambda: (2, SPECTRUM),
     "06_schedules/playground": lambda: between_two_peaks(),
+    "07_domain/board": lambda: dann_on_the_board(),
+    "07_domain/space": lambda: (18, APART),
     "08_augmentation/samples": lambda: (0.75, LEADS),
     "08_augmentation/curves": lambda: (40, SHOWN),
 }  # answers that are read from a widget, and not code
@@ -472,6 +477,7 @@ def between_two_peaks(shape="linear", column="test.balanced_accuracy"):
 MISTAKES = [
     *PEFT,
     *AUGMENTATION,
+    *DOMAIN,
     ("02_freezing/budget", 5, "With k = 5 the training needs 50.9 MB, more than 30 MB"),
     ("02_freezing/budget", lambda: 9, "that fits, but so does a smaller k"),
     ("02_freezing/budget", 12, "k is a whole number of stages, 0 to 9"),

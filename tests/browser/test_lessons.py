@@ -21,6 +21,8 @@ LESSONS = [
     ("04_peft_depth", Zoom("Few parameters, many parameters"), {"marks"}),
     ("06_schedules", Dropdown("Shape", "cosine"), {"titles", "marks"}),
     ("06_schedules_depth", Zoom("100 digits, six seeds"), {"marks"}),
+    ("07_domain", Dropdown("Measure", "worst class"), {"titles", "marks"}),
+    ("07_domain_depth", Zoom("Nearer domains, better answers?"), {"marks"}),
     ("08_augmentation", Toggle("Strength", "1"), {"titles", "marks"}),
     ("08_augmentation_depth", Zoom("Solar cells, ten seeds"), {"marks"}),
 ]
