@@ -448,7 +448,7 @@ pd.DataFrame(rows).T
 # %% [markdown]
 # ## 7. Does a discriminator handle the mismatch? (4 minutes)
 #
-# Four shifts in the core: solar cells mono → poly and back (AUROC), MNIST → photographs and MNIST → *optical* digits of another
+# Four shifts: solar cells mono → poly and back (AUROC), MNIST → photographs and MNIST → *optical* digits of another
 # scanner (accuracy). Beside DANN: AdaBN, MMD, and the honest competitor, **few-10**: ten labelled target examples, in each step
 # beside a source batch. All arms take the rate that source-only has best on the *source's* validation, so no label of the target
 # chooses anything. **Predict first:** digits over photographs, six seeds: what does the discriminator add to AdaBN?
@@ -473,8 +473,14 @@ teach.predict("07_domain", "photos-winner").compare(answer)
 teach.claim("D1", verdict="TODO_D1_verdict")
 
 # %% [markdown]
-# TODO_D1_text: the verdict, both deciding contrasts (against source-only; against the best of AdaBN, MMD and ten labels) with
-# their intervals, and on which shifts they agree.
+# **Undecided**, and the parts say more than the sum. On *photographs* DANN gains 16 points over source-only [14, 18]. But AdaBN,
+# which trains nothing on the target, gains 15.5 [13.5, 17.6], and DANN − AdaBN is +0.4 [−2.2, +3.0]: what the discriminator adds
+# cannot be told from nothing. (DANN normalises the target's batches by themselves, so AdaBN is a part of it.) Ten labels gain 5.8
+# [2.3, 9.3]. On the *cells* DANN gains nowhere: −10.5 points of AUROC [−21.5, +0.6] and −4.4 [−15.9, +7.1].
+#
+# Target-only stands *below* the methods here: 40 steps on 500 photographs teach less than 40 on plain digits and the right
+# statistics. A bound that is none is a sign of a short training, so the same was run for **200 steps** (afterwards, and no part
+# of the claim): it stands on the board.
 
 # %% [markdown]
 # ## 8. The board: every shift, every method (3 minutes)
@@ -526,9 +532,10 @@ for shift, runs in everything.groupby("task", sort=False):
         d = ftlib.paired(runs, "score", arm, "source")
         verdicts[shift, arm] = WORDS.get(d.verdict(0.01), d.verdict(0.01))
 verdicts = pd.Series(verdicts).unstack(0)[list(shifts)]
-known = verdicts.loc["dann"].to_dict()  # TODO_shift_verdicts: write it out
-assert verdicts.loc["dann"].to_dict() == known
-verdicts.fillna("not run")
+words = verdicts.fillna("–").agg(" ".join, axis=1).to_dict()
+known = words  # TODO_shift_verdicts: write it out
+assert words == known
+verdicts.fillna("–")
 
 # %% [markdown]
 # TODO_board_text: which method recovers on which shift, which hurts, what stays undecided, and what was kept on the source. Does
@@ -566,8 +573,11 @@ teach.predict("07_domain", "spread").compare(found)
 teach.claim("D2", verdict="TODO_D2_verdict")
 
 # %% [markdown]
-# TODO_D2_text: the verdict with its interval; the *failure rate* (share of seeds on which an arm ends below source-only) of the
-# five arms; the seconds. And the knobs: weight, γ, width, whose statistics: four that source-only does not have.
+# **Undecided**: DANN's spread is larger by 0.4 points [−0.6, +1.4], and 0.5 was asked for. No arm of the five ends below
+# source-only on any of ten seeds. More *complex* it is: about 1.7 times the seconds (on a busy computer), and four knobs that
+# source-only does not have: weight, γ, width, whose statistics. But look at *weak*: with a tenth of the weight it gains as much
+# (15.7 points [13.7, 17.7]). So what helps is not the discriminator, and what hardly acts can hardly unsettle. A *constant* λ is
+# 1.5 points above the ramp [0.1, 3.0]: one of four comparisons, so no reason to drop the ramp.
 
 # %% [markdown]
 # ## 10. Choosing without labels (3 minutes)
@@ -603,8 +613,10 @@ teach.predict("07_domain", "validators").compare(
 )
 
 # %% [markdown]
-# TODO_validators_text: what each validator loses against the oracle, with intervals, and whether that is more than what separates
-# DANN from source-only. Musgrave et al. (2021) found on other data that it is.
+# The oracle chooses .346. IM and SND lose 1.5 and 1.4 points and end where the default knobs are; the source's validation and DEV
+# lose about half a point, which cannot be told from nothing. All of this is small beside the 16 points that separate any of them
+# from source-only, since five arms that differ by two points leave little to choose. Where arms differ more, choosing decides:
+# Musgrave et al. (2021) found that it costs more than the methods differ.
 
 # %% [markdown]
 # ## 11. Look at the features (3 minutes)
