@@ -495,7 +495,7 @@ teach.claim("D1", verdict="TODO_D1_verdict")
 # the source's own test: what adapting cost. Arms that you have not met: *label-shift* moves the threshold by BBSE; *coral* gives
 # target features the source's covariance afterwards; *cdan* shows the discriminator the answers too; *mcc* asks for answers that do
 # not mix classes up. **Your task:** MNIST → photographs, measure *worst class*: how far (in points, 0.01)
-# is DANN above or below source-only? Type the number in place of `None` in the cell below the figure, and run that cell.
+# is AdaBN above or below source-only? Type the number in place of `None` in the cell below the figure, and run that cell.
 
 # %%
 shifts = {

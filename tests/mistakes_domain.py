@@ -222,18 +222,18 @@ def nothing_without_a_gap(runs, method, metric):
 # board
 
 
-def dann_above(metric="digits/photos:test.worst_class", arm="dann"):
+def adabn_above(metric="digits/photos:test.worst_class", arm="adabn"):
     runs = load_runs(record.DATA / "results" / "07_domain_photos.jsonl").query("purpose == 'measure'")
     return 100 * paired(runs[runs.arm.isin([arm, "source"])], metric, arm, "source").mean
 
 
 def on_the_board():
-    return round(dann_above(), 1)  # as it is read from three decimals
+    return round(adabn_above(), 1)  # as it is read from three decimals
 
 
 def accuracy_recovered():
     accuracy = "digits/photos:test.accuracy"
-    return dann_above(accuracy) / dann_above(accuracy, "target")
+    return adabn_above(accuracy) / adabn_above(accuracy, "target")
 
 
 ROWS = [
@@ -328,8 +328,8 @@ ROWS = [
     ("07_domain/board", (3, 5), "Write the number with a point"),
     ("07_domain/board", 99.0, "First choose MNIST → photographs and worst class"),
     ("07_domain/board", lambda: -on_the_board(), "the sign is not"),
-    ("07_domain/board", lambda: dann_above() / 100, "a hundred times as much"),
-    ("07_domain/board", lambda: dann_above("digits/photos:test.accuracy"), "That is accuracy"),
+    ("07_domain/board", lambda: adabn_above() / 100, "a hundred times as much"),
+    ("07_domain/board", lambda: adabn_above("digits/photos:test.accuracy"), "That is accuracy"),
     ("07_domain/board", accuracy_recovered, "That is the recovered gap"),
     ("07_domain/space", (None, APART), "There is no answer yet: write the step in place of None"),
     ("07_domain/space", (6, APART), "it is source-only that is nearest there: choose Method DANN"),

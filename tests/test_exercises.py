@@ -23,7 +23,7 @@ from mistakes_augmentation import LEADS, SHOWN
 from mistakes_augmentation import ROWS as AUGMENTATION
 from mistakes_domain import APART
 from mistakes_domain import ROWS as DOMAIN
-from mistakes_domain import on_the_board as dann_on_the_board
+from mistakes_domain import on_the_board as adabn_on_the_board
 from mistakes_peft import ROWS as PEFT
 from mistakes_peft import SPECTRUM
 from toy import net
@@ -42,7 +42,7 @@ READ_OFF = {
     "02_freezing/board": lambda: top_on_the_board(),
     "04_peft/explorer": lambda: (2, SPECTRUM),
     "06_schedules/playground": lambda: between_two_peaks(),
-    "07_domain/board": lambda: dann_on_the_board(),
+    "07_domain/board": lambda: adabn_on_the_board(),
     "07_domain/space": lambda: (18, APART),
     "08_augmentation/samples": lambda: (0.75, LEADS),
     "08_augmentation/curves": lambda: (40, SHOWN),

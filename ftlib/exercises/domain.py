@@ -273,23 +273,23 @@ NEAR = 0.3  # points: also who reads the figure, and not the words, is right
 
 
 def board(points) -> str:
-    """By how many points of the worst class DANN is above source-only, on digits over photographs."""
+    """By how many points of the worst class AdaBN is above source-only, on digits over photographs."""
     runs = load_runs(record.DATA / "results" / "07_domain_photos.jsonl").query("purpose == 'measure'")
     place, choose = "digits/photos:test", "choose MNIST → photographs and worst class"
 
-    def above(metric: str, arm: str = "dann") -> float:
+    def above(metric: str, arm: str = "adabn") -> float:
         return 100 * paired(runs[runs.arm.isin([arm, "source"])], metric, arm, "source").mean
 
-    accuracy, gap = (above(f"{place}.accuracy", arm) for arm in ("dann", "target"))
+    accuracy, gap = (above(f"{place}.accuracy", arm) for arm in ("adabn", "target"))
     right, others = above(f"{place}.worst_class"), {
         f"That is accuracy, the score on the target: {choose}.": accuracy,
         f"That is the recovered gap: {choose}.": accuracy / gap,
         f"That is the recovered gap, in per cent: {choose}.": 100 * accuracy / gap,
         f"That is what was kept on the source: {choose}.": above("test.accuracy"),
     }  # fmt: skip
-    otherwise = f"First {choose}. The words below the figure give dann's difference: times 100, it is in points."
+    otherwise = f"First {choose}. The words below the figure give adabn's difference: times 100, it is in points."
     points = points() if callable(points) else points
-    hint = points_read(points, right, others, ("dann", "source"), otherwise)
+    hint = points_read(points, right, others, ("adabn", "source"), otherwise)
     return "" if hint == otherwise and abs(float(points) - right) < NEAR else hint
 
 
