@@ -443,13 +443,13 @@ for kind in ("contrast", "blur", "noise"):
                   "AdaBN": means[metric][f"adabn-{kind}"], "difference": d.mean,
                   "low": d.low, "high": d.high, "verdict": word}  # fmt: skip
 found = {kind: row["verdict"] for kind, row in rows.items()}
-known = found  # TODO_inputs_verdicts: write the dictionary out
-assert found == known
+assert found == {"contrast": "undecided", "blur": "recovers", "noise": "undecided"}
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# TODO_inputs_text: which of the three are recovered, with the intervals; and whether AdaBN does anything where a shift does not
-# scale or move (noise).
+# **Blur** is recovered: +11 points of AUROC [4, 18], back to what clean pictures have. Low **contrast** gains as much in the mean,
+# +9.5 [−2, +21], but six seeds do not decide it. **Noise** is nothing that scales or moves, and the mean is below 0, −5 [−19, +10].
+# So the expectation holds in its order, and is shown for one of the three.
 
 # %% [markdown]
 # ## 7. Does a discriminator handle the mismatch? (4 minutes)
@@ -716,7 +716,7 @@ widgets.quiz("07_domain", "which-shift", "domain-loss", "equal-features")
 #
 # 1. **Measure the gap first**, by a score that does not hang on a threshold, and look at the shares of the classes.
 # 2. **A network with BatchNorm? Count it anew first**: it costs nothing. On photographs it is most of what any method gained; on
-#    solar cells it hurt. So keep a handful of target labels to *check* with, and count them.
+#    solar cells it hurt on six seeds. So keep some target labels to *check* with, and count them.
 # 3. **The threshold next**: same shares, or factors. TODO_rule_shares (from depth, section 3).
 # 4. **Are ten labels to be had?** TODO_rule_few: then compare with them.
 # 5. **Else an alignment**, with the source's validation or a validator choosing, never a target label: TODO_rule_align.

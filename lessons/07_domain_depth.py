@@ -177,12 +177,18 @@ gains = pd.DataFrame({"as it is": wide["adabn"] - wide["source"],
 long = gains.rename_axis(columns="arm").stack().rename("gain").reset_index()
 rows["adabn: even − as it is"] = judged(long, "gain", "even", "as it is")
 found = {name: row["verdict"] for name, row in rows.items()}
-known = found  # TODO_fresh_verdicts
-assert found == known
+assert set(found.values()) == {"undecided"}
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# TODO_fresh_text
+# **Not confirmed.** On seeds 0 to 5 AdaBN lost 15.8 points [7.8, 23.7], on fresh ones 7.0 [−6.3, 20.4]: the same direction, half the
+# size, and an interval that holds 0. The pair was picked since it was the worst of many, and what is picked for its size is smaller
+# when it is measured again. That is why a find is confirmed once, on seeds that took no part in it. DANN loses 3.4 points
+# [0.2, 6.6], which is below 0 and not beyond the margin of one point.
+#
+# The control stands where source-only stands (−1.4 [−12, +9]): what counts is the target's statistics. With even shares AdaBN loses
+# nothing in the mean (−0.6 [−11, +10]), but the shares of the two kinds hardly differ to begin with, even − as it is holds 0, and
+# training on even shares has itself moved source-only by −6 [−19, +7]. So no explanation by shares is shown.
 
 # %% [markdown]
 # *Made*: why should other shares hurt? Zhao et al. (2019), for two classes. Let p of the source and q of the target be positive. If the
