@@ -171,6 +171,7 @@ rows = {arm: judged(fresh, metric, arm) for arm in ("adabn", "adabn-self", "dann
 rows |= {
     f"{m}-even": judged(fresh, metric, f"{m}-even", "source-even") for m in ("adabn", "dann")
 }
+rows["source-even"] = judged(fresh, metric, "source-even")
 wide = fresh.pivot(index="seed", columns="arm", values=metric)
 gains = pd.DataFrame({"as it is": wide["adabn"] - wide["source"],
                       "even": wide["adabn-even"] - wide["source-even"]})  # fmt: skip
