@@ -541,13 +541,26 @@ for shift, runs in everything.groupby("task", sort=False):
         verdicts[shift, arm] = WORDS.get(d.verdict(0.01), d.verdict(0.01))
 verdicts = pd.Series(verdicts).unstack(0)[list(shifts)]
 words = verdicts.fillna("–").agg(" ".join, axis=1).to_dict()
-known = words  # TODO_shift_verdicts: write it out
-assert words == known
+assert words == {
+    "adabn": "hurts undecided recovers recovers recovers",
+    "mmd": "undecided undecided recovers recovers –",
+    "dann": "undecided undecided recovers recovers recovers",
+    "few-10": "undecided undecided recovers recovers undecided",
+    "label-shift": "equivalent equivalent hurts – –",
+    "coral": "– – undecided – undecided",
+    "cdan": "– – recovers recovers –",
+    "mcc": "– – recovers – –",
+}
 verdicts.fillna("–")
 
 # %% [markdown]
-# TODO_board_text: which method recovers on which shift, which hurts, what stays undecided, and what was kept on the source. Does
-# a smaller A-distance go with a higher score? (Say it only if a cell backs it.)
+# **Digits**: whatever moves the normalisation recovers, over photographs and on the optical ones (AdaBN +25 points [19, 31], DANN
+# +24 [18, 30]). With 200 steps target-only is a bound: AdaBN recovers 76 % of the gap and DANN 82 %, which differ by 1.9 points
+# [−0.2, +4.0]. **Cells**: nothing recovers, and AdaBN *hurts*, mono → poly, by 15.8 points of AUROC [7.8, 23.7]: negative transfer.
+# It is the worst of 27 comparisons; depth asks again, on fresh seeds. **What was kept**: a network that normalises by the target's
+# statistics loses on the source, 15 points for DANN after 200 steps [8, 22]. Keep two sets of statistics if you need both.
+#
+# **Nearer is not better**: there AdaBN also brings the domains nearer, A-distance 1.98 → 1.88, and the score falls.
 
 # %% [markdown]
 # ## 9. Is it less steady? (3 minutes)
@@ -717,9 +730,11 @@ widgets.quiz("07_domain", "which-shift", "domain-loss", "equal-features")
 # 1. **Measure the gap first**, by a score that does not hang on a threshold, and look at the shares of the classes.
 # 2. **A network with BatchNorm? Count it anew first**: it costs nothing. On photographs it is most of what any method gained; on
 #    solar cells it hurt on six seeds. So keep some target labels to *check* with, and count them.
-# 3. **The threshold next**: same shares, or factors. TODO_rule_shares (from depth, section 3).
-# 4. **Are ten labels to be had?** TODO_rule_few: then compare with them.
-# 5. **Else an alignment**, with the source's validation or a validator choosing, never a target label: TODO_rule_align.
+# 3. **The threshold next**, where answers are asked for: by the same shares, or by factors where you know that looks are alike.
+# 4. **Are ten labels to be had?** On digits they gain 6 points where AdaBN gains 15 to 25; on cells no gain is shown. Train on them
+#    *and* adapt, or keep them to check with.
+# 5. **An alignment last**, with the source's validation or a validator choosing, never a target label: expect from it what AdaBN
+#    gives and little more: +0.4 points here [−2.2, +3.0], after 200 steps +1.9 [−0.2, +4.0].
 # 6. **Report** recovered gap, worst class, what was kept, spread and failure rate; and the oracle apart.
 
 # %% [markdown]

@@ -94,15 +94,20 @@ found = pd.DataFrame(rows).T
 found.round(3)
 
 # %%
-verdicts = found.verdict.to_dict()
-known = verdicts  # TODO_photos_verdicts: write the dictionary out
-assert verdicts == known
+verdicts = found.verdict.drop("target")
+assert set(verdicts[verdicts != "recovers"].items()) == {("label-shift", "hurts"),
+                                                         ("coral", "undecided")}  # fmt: skip
 pair = found.drop("target")[["A-distance", "recovered"]].astype(float)
 plots.points(pair, "A-distance", "recovered", "Nearer domains, better answers?",
              "proxy A-distance", "recovered gap")  # fmt: skip
 
 # %% [markdown]
-# TODO_photos_text
+# Eight methods that see target batches *recover*, by 15 to 17 points; one of them is AdaBN, and the others contain what it does.
+# CORAL, which only re-colours the last features, is undecided; label-shift, which assumes that looks are alike, *hurts*, and gets
+# none of its worst class right.
+# The figure shows no line: all distances lie between 1.82 and 1.91, whatever was recovered.
+#
+# Forty steps are few. The same with 200, where target-only is a bound; against source-only, and against AdaBN:
 
 # %%
 longer = recorded("07_domain_longer")
@@ -114,13 +119,15 @@ rows = {
 }  # fmt: skip
 found = pd.DataFrame(rows).T
 print(f"source-only {means['source']:.3f}, AdaBN {means['adabn']:.3f}; 200 steps, six seeds")
-against = found["verdict, against AdaBN"].to_dict()
-known = against  # TODO_longer_verdicts
-assert against == known
+against = found["verdict, against AdaBN"]
+assert against["few-10"] == "hurts" and against["target"] == "recovers"
+assert set(against.drop(["few-10", "target"])) == {"undecided"}
 found.round(3)
 
 # %% [markdown]
-# TODO_longer_text
+# No method can be told from AdaBN; the highest, Deep CORAL, is 2.1 points above it [−1.0, +5.2]. All of them now bring the domains
+# nearer than AdaBN does, yet mean scores hardly follow. Ten labels stay 12 points below it, and target-only is 7 above: that is
+# what is left to win.
 
 # %% [markdown]
 # ## 2. Sentences: twelve pairs (6 minutes)
@@ -217,16 +224,22 @@ pairs = (("dann-even", "source"), ("dann-shifted", "source"), ("dann-shifted", "
 rows = {f"{a} − {b}": judged(digits, metric, a, b) for a, b in pairs}
 rows |= {f"{a} − {b}, worst class": judged(digits, worst, a, b) for a, b in pairs}
 found = {name: row["verdict"] for name, row in rows.items()}
-known = found  # TODO_shift_digits: write the dictionary out
-assert found == known
+assert [found[f"{a} − {b}"] for a, b in pairs] == ["recovers", "recovers", "undecided"]
+assert [found[f"{a} − {b}, worst class"] for a, b in pairs] == [
+    "recovers",
+    "recovers",
+    "undecided",
+]
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# TODO_negative_transfer: was negative transfer found (a verdict "hurts" in sections 1 and 2, confirmed here on fresh seeds)? Does
-# balancing change it? If neither: *nothing was found within this budget*, which refutes nothing, with the intervals.
+# **No harm is shown.** With nine times as many photographs of one half of the digits as of the other, DANN recovers as much as with
+# even ones: −0.4 points [−1.3, +0.5], worst class −0.7 [−7.6, +6.3]. The theorem is about features that are *exactly* alike. Here the
+# proxy A-distance is 1.83 after DANN (section 1), of 2 at most: the domains are told apart almost without error, so nothing forces equal
+# shares. What helped was the normalisation, and 500 photographs give it nearly the same statistics either way.
 #
-# Whoever has no labels cannot balance the target. Two things can be done: estimate the factors (BBSE) and weigh the source's
-# examples by them *before* aligning; or leave the alignment out and move the threshold alone.
+# Whoever does align closely, and has no labels, cannot balance the target. Two things can be done: estimate the factors (BBSE) and
+# weigh the source's examples by them *before* aligning; or leave the alignment out and move the threshold alone.
 
 # %% [markdown]
 # ## 4. Where the threshold counts (3 minutes)
@@ -246,13 +259,22 @@ for task, other in (("elpv/mono", "elpv/poly"), ("elpv/poly", "elpv/mono")):
 found = pd.DataFrame(rows).T
 still = [rows[shift, "auroc", "label-shift"]["difference"] for shift in {k[0] for k in rows}]
 assert max(map(abs, still)) < 0.005  # a moved threshold leaves the order as it is
-verdicts = found.verdict.xs("auroc", level=1).to_dict()
-known = verdicts  # TODO_cells_verdicts: write the dictionary out
-assert verdicts == known
+verdicts = found.verdict
+decided = {key: word for key, word in verdicts.items() if word in ("recovers", "hurts")}
+assert decided == {
+    ("mono → poly", "auroc", "adabn"): "hurts",
+    ("mono → poly", "balanced_accuracy", "adabn"): "hurts",
+    ("mono → poly", "auroc", "target"): "recovers",
+    ("mono → poly", "balanced_accuracy", "target"): "recovers",
+    ("poly → mono", "worst_class", "label-shift"): "hurts",
+}
 found.verdict.unstack(1)
 
 # %% [markdown]
-# TODO_cells_text: per direction, with intervals: what label-shift does to balanced accuracy and to the worst class, beside DANN.
+# A threshold moved by BBSE gains nothing: −3.5 points of balanced accuracy [−9.5, +2.5] and −6.8 [−15.6, +2.0], and from poly to mono
+# the worst class *loses* 27 [9, 46]. As in section 2 of the lesson: the looks changed, the shares did not, and the factors are
+# wrong. DANN is behind source-only by 5.5 [−1.5, +12.5] and 0.0 [−14, +14]. So neither of them is a baseline that is hard to beat
+# here; source-only is.
 
 # %% [markdown]
 # ## 5. Validators, and how they are fooled (5 minutes)
@@ -311,7 +333,9 @@ for name, values in looks.items():
 pd.DataFrame(rows).T.round(2)
 
 # %% [markdown]
-# TODO_validators_depth: which validators order the runs at all (interval above 0), which the wrong way round.
+# Within a seed the source's validation orders the arms a little, .29 [.00, .58], and DEV, .36 [−.05, .78], is undecided; IM, SND and
+# the A-distance do not order them at all. But even the oracle reaches only .38 [.07, .70]: it looks at other labelled examples of
+# the same target, and five arms that differ by two points are hard to order for anybody.
 
 # %% [markdown]
 # ## 6. A third domain (4 minutes)
