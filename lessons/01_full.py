@@ -223,7 +223,7 @@ arms = {
 
 # %%
 same = {"task": "elpv", "model": "efficientnet-lite0", "seed": 0, "splits": ["validation"]}
-same |= {"options": {"n": N, "size": 96}, "every": STEPS // 4}
+same |= {"options": {"n": N, "size": 96}, "every": STEPS // 2}
 live = []
 for arm, phases in arms.items():
     live.append(ftlib.run(ftlib.Spec(arm=arm, phases=phases, **same), verbose=True))

@@ -112,13 +112,15 @@ plots.points(pair, "A-distance", "recovered", "Nearer domains, better answers?",
 # %%
 longer = recorded("07_domain_longer")
 means = longer.groupby("arm")[metric].mean()
+distances = longer.groupby("arm")["DomainGauge.distance"].mean()
 rows = {
-    arm: {"mean": mean, **judged(longer, metric, arm),
+    arm: {"mean": mean, "A-distance": distances[arm], **judged(longer, metric, arm),
           **{f"{k}, against AdaBN": v for k, v in judged(longer, metric, arm, "adabn").items()}}
     for arm, mean in means.items() if arm not in ("source", "adabn")
 }  # fmt: skip
 found = pd.DataFrame(rows).T
-print(f"source-only {means['source']:.3f}, AdaBN {means['adabn']:.3f}; 200 steps, six seeds")
+for arm in ("source", "adabn"):
+    print(f"{arm}: {means[arm]:.3f}, A-distance {distances[arm]:.2f}; 200 steps, six seeds")
 against = found["verdict, against AdaBN"]
 assert against["few-10"] == "hurts" and against["target"] == "recovers"
 assert set(against.drop(["few-10", "target"])) == {"undecided"}
