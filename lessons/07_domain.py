@@ -79,7 +79,8 @@ assert lower < upper and lower < scores["digits/mnist", "digits/mnist"]
 # **gap**, and a method is measured by the part of it that it wins back:
 #
 # $$\text{recovered gap} = \frac{\text{method} - \text{source-only}}{\text{target-only} - \text{source-only}}$$
-#
+
+# %% [markdown]
 # It is 0 for a method that does nothing, 1 for one that is as good as labels, and *below 0* for one that hurts, which is called
 # **negative transfer**: we shall find some. It can exceed 1: target-only has target labels and nothing else, a method has the
 # source's labels too, and in a short training these may be worth more. Two claims are tested: training against a *discriminator*, a
@@ -139,7 +140,10 @@ pd.DataFrame(table)
 # %% [markdown]
 # **AUROC** is the chance that a defective cell gets a higher score than an intact one: it asks for the *order* of the cells alone.
 # Accuracy also asks where the **threshold** lies. If all scores move, a good order looks bad: here much less order is lost than
-# the accuracy says. Two ways to move the threshold without a label of the target:
+# the accuracy says.
+
+# %% [markdown]
+# Two ways to move the threshold without a label of the target:
 #
 # - **Same shares**: answer "defective" as often as on the source. Right where the shares are the same.
 # - **BBSE** (black-box shift estimation; Lipton et al., 2018). Let C hold the shares of (answer i, true class j) on held-out
@@ -482,7 +486,8 @@ teach.claim("D1", verdict="undecided")
 # which trains nothing on the target, gains 15.5 [13.5, 17.6], and DANN − AdaBN is +0.4 [−2.2, +3.0]: what the discriminator adds
 # cannot be told from nothing. (DANN normalises the target's batches by themselves, so AdaBN is a part of it.) Ten labels gain 5.8
 # [2.3, 9.3]. Against the best of AdaBN, MMD and ten labels, seed by seed, DANN is nowhere ahead. On the *cells* no gain is shown: −10.5 points of AUROC [−21.5, +0.6] and −4.4 [−15.9, +7.1].
-#
+
+# %% [markdown]
 # Target-only stands *below* AdaBN, MMD and DANN here: 40 steps on 500 photographs teach less than 40 on plain digits and the right
 # statistics. A bound that is none is a sign of a short training, so the same was run for **200 steps** (afterwards, and no part
 # of the claim): it stands on the board.
@@ -731,6 +736,8 @@ widgets.quiz("07_domain", "which-shift", "domain-loss", "equal-features")
 # 2. **A network with BatchNorm? Count it anew first**: it costs nothing. On photographs it is most of what any method gained; on
 #    solar cells it hurt on six seeds. So keep some target labels to *check* with, and count them.
 # 3. **The threshold next**, where answers are asked for: by the same shares, or by factors where you know that looks are alike.
+
+# %% [markdown]
 # 4. **Are ten labels to be had?** On digits they gain 6 points where AdaBN gains 15 to 25; on cells no gain is shown. Train on them
 #    *and* adapt, or keep them to check with.
 # 5. **An alignment last**, with the source's validation or a validator choosing, never a target label: expect from it what AdaBN

@@ -196,7 +196,8 @@ pd.DataFrame(rows).T
 # size, and an interval that holds 0. The pair was picked since it was the worst of many, and what is picked for its size is smaller
 # when it is measured again. That is why a find is confirmed once, on seeds that took no part in it. DANN loses 3.4 points
 # [0.2, 6.6], which is below 0 and not beyond the margin of one point.
-#
+
+# %% [markdown]
 # The control stands where source-only stands (−1.4 [−12, +9]): what counts is the target's statistics. With even shares AdaBN loses
 # nothing in the mean (−0.6 [−11, +10]), but the shares of the two kinds hardly differ to begin with, even − as it is holds 0, and
 # training on even shares has itself moved source-only by −6 [−19, +7]. So no explanation by shares is shown.
