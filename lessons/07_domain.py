@@ -167,6 +167,8 @@ answers, target_answers = (out["logits"].argmax(-1) for out in (known, unknown))
 w = factors(answers, known["labels"], target_answers, 2)
 library = domain_shift.label_shift(answers, known["labels"], target_answers, 2)
 assert torch.allclose(w, library, atol=1e-6)
+
+# %%
 table["poly, BBSE"] = scored(unknown, w.clamp(min=1e-3).log().float())
 score = unknown["logits"] @ torch.tensor([-1.0, 1.0])  # above 0: "defective"
 often = (mono.splits["train"].labels == 1).float().mean().item()
