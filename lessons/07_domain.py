@@ -567,7 +567,7 @@ verdicts.fillna("–")
 # It is the worst of 27 comparisons; depth asks again, on fresh seeds. **What was kept**: a network that normalises by the target's
 # statistics loses on the source, 15 points for DANN after 200 steps [8, 22]. Keep two sets of statistics if you need both.
 #
-# **Nearer is not better**: there AdaBN also brings the domains nearer, A-distance 1.98 → 1.88, and the score falls.
+# **Nearer is not always better**: on the cells AdaBN brings the domains nearer, A-distance 1.98 → 1.88, and the score falls.
 
 # %% [markdown]
 # ## 9. Is it less steady? (3 minutes)
