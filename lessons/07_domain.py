@@ -653,11 +653,11 @@ teach.predict("07_domain", "validators").compare(
 # %% [markdown]
 # ## 11. Look at the features (3 minutes)
 #
-# Source-only and DANN on solar cells, mono → poly, 24 short steps each. At five moments the features of 60 cells of each domain are
-# kept. A **PCA** finds the two directions in which all of them together differ most; every moment is drawn in the same two.
-# Choose a step; colour by class or by domain; hover over a point, or choose an example, to see its cell. **Your task:** the words
-# under the figure say how far apart the domains are. At which step of *DANN* are they **nearest**? Type it in place of `None`
-# below the figure, and run that cell.
+# Source-only and DANN on solar cells, mono → poly, 24 short steps each. At five moments the features of 60 cells of each
+# domain are kept, scaled to a mean length of 1. A **PCA** finds the two directions in which all of them together differ most;
+# every moment is drawn in the same two. Choose a step; colour by class or by domain; hover over a point, or choose an example,
+# to see its cell. **Your task:** the words under the figure say how far apart the domains are. At which step of *DANN* are
+# they **nearest**? Type it in place of `None` below the figure, and run that cell.
 
 # %%
 cells = {kind: ftlib.load_task(f"elpv/{kind}", n=200, size=32) for kind in ("mono", "poly")}
@@ -670,7 +670,8 @@ progress = {}
 @torch.no_grad()
 def features(model):
     batch = to_device({"pixels": pixels.float() / 255}, model_device(model))
-    return model.eval().features(batch).float().cpu().numpy()  # (120, 1280)
+    h = model.eval().features(batch).float().cpu()  # (120, 1280)
+    return (h / h.norm(dim=1).mean()).numpy()  # they grow in training: the mean length is 1
 
 
 for method, strategy in (("source-only", strategies.Full()), ("DANN", strategies.DANN())):
