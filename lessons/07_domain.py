@@ -661,8 +661,7 @@ teach.predict("07_domain", "validators").compare(
 
 # %%
 cells = {kind: ftlib.load_task(f"elpv/{kind}", n=200, size=32) for kind in ("mono", "poly")}
-first = torch.arange(60).numpy()
-some = {kind: task.splits["validation"].take(first) for kind, task in cells.items()}
+some = {k: t.splits["validation"].take(torch.arange(60).numpy()) for k, t in cells.items()}
 pixels = torch.cat([part.inputs for part in some.values()])  # (120, 1, 32, 32)
 progress = {}
 
