@@ -4,8 +4,7 @@
     .venv/bin/python -m bench.lessons 02_freezing --profile full --at-a-time 4 --results FILE --keep DIR
 
 A cell that fails is noted and the next one runs, so that one run finds all that is wrong. Rows go into
-bench/lessons.jsonl, and with --keep the executed notebooks into a folder; the kit's own are left alone. The profile
-full takes what the device has: on a GPU bfloat16, on a processor an hour.
+bench/lessons.jsonl, and with --keep the executed notebooks into a folder; the kit's own are left alone.
 """
 
 import argparse
