@@ -30,12 +30,14 @@ def run(source: Path, keep: Path | None = None) -> dict:
     notebook = build.read(source)
     where = {"metadata": {"path": str(build.NOTEBOOKS)}}
     options = {"kernel_name": "python3", "allow_errors": True, "resources": where}
-    client = NotebookClient(notebook, timeout=60 * build.MINUTES, **options)
+    begun = []  # counted as they are sent: a kernel that dies may take its own word for a cell's start with it
+    hook = {"on_cell_execute": lambda cell, cell_index: begun.append(cell_index)}
+    client = NotebookClient(notebook, timeout=60 * build.MINUTES, **options, **hook)
     start, died = time.perf_counter(), []
     try:
         client.execute()
     except (DeadKernelError, CellTimeoutError) as error:
-        died = [f"code cell {sum(bool(cell.get('execution_count')) for cell in notebook.cells)}: {error}"]
+        died = [f"code cell {len(begun)}: {error}"]
     seconds = round(time.perf_counter() - start, 1)
     if keep:
         keep.mkdir(parents=True, exist_ok=True)
