@@ -309,6 +309,18 @@ def test_what_stands_beside_a_claim_decides_nothing(lab):
     assert "the other way round" in str(found) and "contradicted (beside it)" in str(found)
 
 
+def test_many_rows_beside_a_claim_are_folded_up(lab):
+    few, many = ([{"unit": f"number {k}"} for k in range(n)] for n in (12, 13))
+    lab(pair(0.05), also=few)
+    assert "<details>" not in teach.claim("T").markdown
+    lab(pair(0.05), also=many)
+    found = teach.claim("T")
+    shown, folded = found.markdown.split("<details><summary>13 more comparisons")
+    assert shown.count("| elpv |") == 1 and "supported |" in shown and "beside it" not in shown
+    assert folded.count("| elpv |") == 13 and folded.index("</details>") < folded.index("**Verdict: supported")
+    assert "number 12" in str(found) and "<" not in str(found).replace("< 0.001", "")
+
+
 def test_the_parts_of_a_claim_must_agree_and_each_has_its_own_reading(lab):
     lab(pair(0.05), also=[{"margin": 0.2, "unit": "the second part", "decides": True}])
     found = teach.claim("T")

@@ -21,6 +21,7 @@ from ftlib.compare import LEVEL, SEEDS_FOR_A_VERDICT, Paired, holm, paired
 from ftlib.runs import frame, load_records
 from ftlib.teach.text import Text
 
+BESIDE = 12  # so many rows beside a claim are shown unfolded
 NEAR = 0.95  # "as good": this share of the best score
 CHOSEN_BY = "validation.balanced_accuracy"  # what a rate is chosen by where all of them were measured
 MEANING = {
@@ -46,7 +47,7 @@ class Claim(Text):
         super().__init__(
             f"**Claim {self.id}.** {said['sentence']}\n\n"
             f"*The rule, written before the results were seen:* {said['rule']}\n\n"
-            f"{_table(rows)}\n\n**Verdict: {self.verdict}**: {MEANING[self.verdict]} "
+            f"{_tables(rows)}\n\n**Verdict: {self.verdict}**: {MEANING[self.verdict]} "
             f"What the literature led us to expect: {said['prior']}"
         )
 
@@ -295,6 +296,15 @@ def _of(values: pd.Series, metric: str, arm: str, baseline: str) -> Paired:
 
 def _folder():
     return record.DATA / "claims"
+
+
+def _tables(rows: pd.DataFrame) -> str:
+    """All rows in Markdown; what decides nothing is folded up where it would bury what decides."""
+    beside = rows[~rows.decides]
+    if len(beside) <= BESIDE:
+        return _table(rows)
+    folded = f"{len(beside)} more comparisons, which stand beside it and decide nothing"
+    return f"{_table(rows[rows.decides])}\n\n<details><summary>{folded}</summary>\n\n{_table(beside)}\n\n</details>"
 
 
 def _table(rows: pd.DataFrame) -> str:

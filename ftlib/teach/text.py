@@ -4,7 +4,7 @@ import re
 
 
 class Text:
-    """Markdown with **bold**, *italics*, `code` and tables."""
+    """Markdown with **bold**, *italics*, `code`, tables, and what <details> fold up; printed, all of it is there."""
 
     def __init__(self, markdown: str):
         self.markdown = markdown
@@ -13,6 +13,6 @@ class Text:
         return self.markdown
 
     def __str__(self) -> str:
-        return re.sub(r"[*`]+", "", self.markdown)
+        return re.sub(r"[*`]+|</?(?:details|summary)>", "", self.markdown)
 
     __repr__ = __str__
