@@ -1,7 +1,7 @@
 """Domain adaptation while training: each loss is its formula, no weight is source-only, no label of the target is read.
 
-pytorch-adapt and skada are not among the pinned packages. So each loss is compared with a second writing of its paper's
-formula, as loops over pairs and entries, that shares no code with the first.
+Each loss is compared with a second writing of its paper's formula, as loops over pairs and entries, that shares no code
+with the first; test_domain_peers.py compares them with pytorch-adapt and skada.
 """
 
 import math
