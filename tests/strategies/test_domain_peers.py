@@ -1,4 +1,4 @@
-"""Domain adaptation beside two libraries: pytorch-adapt and skada, whose values tests/data/domain_peers.py wrote down."""
+"""Domain adaptation beside pytorch-adapt and skada, whose values tests/data/domain_peers.py wrote down."""
 
 import json
 from pathlib import Path
