@@ -16,11 +16,11 @@ Letters: B examples of a batch, T tokens, C channels, H x W positions, D feature
 
 import hashlib
 
-import psutil
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from ftlib.machine import free_memory
 from ftlib.strategy import Strategy, owners
 
 READ = ("pixels", "input_ids", "attention_mask")  # what stages read of a batch
@@ -149,8 +149,3 @@ def lengths(batch: dict) -> list[int]:
     """Tokens an example, without the pads, which stand on the right."""
     ids = batch["input_ids"]
     return batch.get("attention_mask", torch.ones_like(ids)).sum(1).tolist()
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that are free where the activations are kept."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available

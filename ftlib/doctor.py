@@ -22,14 +22,14 @@ MEMORY = 4 * GB  # what the notebooks' quick profile was cut to fit, with room f
 
 def report() -> dict:
     """Everything as plain values; `advice` holds one sentence a problem, and is empty on a sound machine."""
-    import psutil
+    from ftlib.machine import main_memory
 
-    memory, where = psutil.virtual_memory(), device()
+    (total, free), where = main_memory(), device()
     found = {
         "python": f"{platform.python_version()} ({short(sys.executable)})",
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "device": where,
-        "memory": {"total": memory.total, "available": memory.available},  # bytes
+        "memory": {"total": total, "available": free},  # bytes
         "home": {"path": short(assets.home()), "free": _free(assets.home())},  # bytes
         "packages": packages(),
         "assets": {name: assets.problem_with(name) for name in assets.ASSETS},  # None is ready

@@ -4,6 +4,7 @@ import os
 import time
 from collections import Counter
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import torch
@@ -11,6 +12,11 @@ from accelerate.utils import send_to_device
 from torch import nn
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+# Where Linux says how much memory a container may use and does use, and how much of that it can have back (v2, v1).
+CONTAINER = [
+    (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
+    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+]
 
 # On a GPU, cuDNN rounds float32 convolutions to TF32 (10 bits) and adds up in any order unless it is told not to. Here
 # float32 is float32, and the same seed repeats the same run.
@@ -61,6 +67,25 @@ def to_device(batch: dict, device: torch.device) -> dict:
     if "pixels" in batch:
         batch["pixels"] = batch["pixels"].contiguous(memory_format=torch.channels_last)
     return batch
+
+
+def main_memory() -> tuple[int, int]:
+    """Bytes that programs may use here, and bytes of them that are free. In a container its limit counts."""
+    total, free = psutil.virtual_memory().total, psutil.virtual_memory().available
+    for folder, limit, used, idle in CONTAINER:
+        try:
+            most, now = (int((folder / name).read_text()) for name in (limit, used))
+            more = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())[idle]
+        except (OSError, ValueError, KeyError):
+            continue  # no such system, or no limit ("max")
+        if most < total:
+            total, free = most, min(free, max(most - now + int(more), 0))
+    return total, free
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free where a model's activations lie."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else main_memory()[1]
 
 
 def memory_in_use(device: torch.device) -> int:

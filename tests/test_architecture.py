@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "stream": {"strategy"},
     "metrics": {"strategy"},
     "early": set(),
-    "cache": {"strategy"},
+    "cache": {"strategy", "machine"},
     "train": {"strategy", "stream", "metrics", "machine", "early", "cache"},
     "wheels": set(),
     "convert": {"wheels"},

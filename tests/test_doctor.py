@@ -11,7 +11,7 @@ import psutil
 import pytest
 import torch
 
-from ftlib import assets, doctor
+from ftlib import assets, doctor, machine
 from ftlib.__main__ import main
 
 
@@ -21,12 +21,32 @@ def enough_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "MEMORY", 0)
 
 
+@pytest.mark.parametrize(
+    ("limit", "used", "idle"),
+    [("memory.max", "memory.current", "inactive_file"),
+     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")],
+)  # fmt: skip
+def test_a_container_has_the_memory_that_its_limit_leaves(tmp_path, monkeypatch, limit, used, idle) -> None:
+    folder, whole = next(place for place in machine.CONTAINER if place[1] == limit)[0], psutil.virtual_memory()
+    assert folder.is_absolute()
+    monkeypatch.setattr(machine, "CONTAINER", [(tmp_path / "none", limit, used, idle), (tmp_path, limit, used, idle)])
+    (tmp_path / used).write_text("300000\n")
+    (tmp_path / "memory.stat").write_text(f"anon 200000\n{idle} 80000\n")
+    for unlimited in ("max\n", f"{2**63 - 4096}\n"):
+        (tmp_path / limit).write_text(unlimited)
+        assert machine.main_memory()[0] == whole.total
+    (tmp_path / limit).write_text("1000000\n")
+    assert machine.main_memory() == (1_000_000, 780_000)
+    assert machine.free_memory(torch.device("cpu")) == 780_000
+    assert doctor.report()["memory"] == {"total": 1_000_000, "available": 780_000}
+
+
 def test_the_report_on_this_computer() -> None:
     found = doctor.report()
     assert found["advice"] == []
     assert found["device"]["type"] in ("cpu", "cuda", "mps", "xpu")
     assert found["device"]["threads"] == torch.get_num_threads()
-    assert found["memory"]["total"] == psutil.virtual_memory().total
+    assert 0 < found["memory"]["available"] <= found["memory"]["total"] <= psutil.virtual_memory().total
     assert found["home"]["path"] == doctor.short(assets.home()) and found["home"]["free"] > 0
     assert found["profile"] == "quick"  # tests always run quick
     assert found["assets"] == dict.fromkeys(assets.ASSETS)
