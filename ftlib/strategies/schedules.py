@@ -244,8 +244,9 @@ class Waypoints(Strategy):
     """Changes nothing. At the end it walks in a straight line from the weights at one moment of the run to the last.
 
     barrier = max over 0 < α < 1 of L((1−α)·θ_at + α·θ_end) − ((1−α)·L(θ_at) + α·L(θ_end)), L the training loss
-    (Frankle et al., ICML 2020, 1912.05671). At most 0: one valley. Above: a hill stood between them. BatchNorm's
-    statistics are counted anew at every point, since the mean of two networks' statistics fits neither.
+    (after Frankle et al., ICML 2020, 1912.05671; in this form Entezari et al., ICLR 2022, 2110.06296). At most 0: one
+    valley. Above: a hill stood between them. BatchNorm's statistics are counted anew at every point, since the mean of
+    two networks' statistics fits neither.
     """
 
     at: float = 3 / 7  # share of the steps; without a warmup the end of the second of Restarts' three cycles

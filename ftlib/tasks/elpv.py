@@ -1,6 +1,6 @@
 """ELPV: 2,624 solar cells photographed by electroluminescence. Is the cell intact or defective?
 
-Experts gave each cell a probability p of being defective: 0, 1/3, 2/3 or 1. `target` says what is learnt
+An expert gave each cell a probability p of being defective: 0, 1/3, 2/3 or 1. `target` says what is learnt
 from it. "defect": p > 0.5. "soft": trained on (1 - p, p), judged on "defect". "type": mono- or
 polycrystalline. Only 31 % are defective, and always saying "intact" is right in 69 % of the cases: balanced
 accuracy is the metric.
