@@ -7,7 +7,7 @@
 
 The first three work in `finish`, after the last step. A phase of zero steps applies one to a model that was trained on
 the source: `Phase([{"AdaBN": {}}], steps=0, lr=0, data={"train": "train", "target": "elpv/poly:train"})`.
-AdaBN undoes whatever scales and shifts the inputs of a normalisation (contrast, brightness), and only that. CORAL and
+AdaBN undoes whatever scales and shifts the inputs of a normalisation (contrast, brightness). CORAL and
 LabelShift change the linear head alone, so the network costs what it did. LabelShift assumes that the shares of the
 classes have changed and nothing else; AdaBN and CORAL assume that everything but the shares has.
 
