@@ -526,13 +526,13 @@ own = pd.DataFrame(rows).T
 told = own.verdict.unstack(1).agg(" ".join, axis=1).to_dict()  # accuracy, worst class
 assert told == {"source": "below below", "mmd": "undecided below",
                 "dann": "undecided below", "entropy": "below below"}  # fmt: skip
-own.round(3)
+own.infer_objects().round(3)
 
 # %% [markdown]
 # With a rate of its own AdaBN gains 23 points over source-only [20, 27], DANN 22 [19, 25]: both took three times the rate of
 # source-only. In accuracy DANN and MMD cannot be told from AdaBN. But their **worst class** is lower, by 15 points [4, 25] and 11
 # [3, 20], and entropy minimisation is behind in both. So the doubt was right, and what it hid was more of the same: the normalisation is
-# the gain, and what is trained on top of it lets one digit down.
+# most of the gain, and what is trained on top of it costs the worst class.
 
 # %% [markdown]
 # ## 8. The board: every shift, every method (3 minutes)
