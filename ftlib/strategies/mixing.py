@@ -60,7 +60,7 @@ class LabelSmoothing(OnLabels):
     """Every label becomes (1 − ε) y + ε / K: nothing is certain. The rest of a batch stays as it is.
 
     With two classes ε = 0.1 moves 5 % of each label. ELPV's rater (target="soft") moved 5.1 % on average, but all of
-    it on the cells that they were unsure of. Labels that are soft already are smoothed further.
+    it on the cells of which the rater was unsure. Labels that are soft already are smoothed further.
     """
 
     epsilon: float = 0.1  # 0 is none, 1 leaves nothing to learn; 0.1 in the paper
