@@ -1,4 +1,4 @@
-"""Every bug of bugs.py, planted into a copy of the library, turns the tests red that are meant to find it.
+"""Every bug of bugs*.py, planted into a copy of the library, turns the tests red that are meant to find it.
 
 A test that has never failed has shown nothing. So each row is applied to a copy of ftlib/, the tests that it names run
 on that copy, and each must fail because of what it asserts; the same tests pass on a copy without the bug. The heavy
@@ -14,13 +14,15 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
-from bugs import BUGS, Bug
+from bugs import Bug
 
 TESTS = Path(__file__).resolve().parent.parent
 ROOT = TESTS.parent
+BUGS = [bug for file in sorted(Path(__file__).parent.glob("bugs*.py")) for bug in import_module(file.stem).BUGS]
 LIMIT = 300  # seconds for the tests of one row; on a quiet computer they take about one
 # What the tests import, but for the library itself. Where there is no fork server (Windows), each run imports it anew.
 HEAVY = ["_pytest.python", "accelerate", "pandas", "plotly.graph_objects", "scipy.stats", "skimage.data", "timm"]
