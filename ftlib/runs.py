@@ -126,7 +126,6 @@ def _phases(
         strategy = strategies.build(phase.strategy)
         for part in parts_of(strategy):  # the same class in a later phase goes on from what it has learned
             part.load_state_dict(memory.get(type(part).__name__, {}))
-        model.requires_grad_(True)  # what a phase froze, only that phase froze
         data = {
             k: _loader(spec, task, model, v, batch_size=phase.batch_size, shuffle=True) for k, v in phase.data.items()
         }
@@ -151,18 +150,19 @@ def _phases(
 def _execute(spec: Spec, verbose: bool) -> dict:
     _commit()  # asked before the run: the files may change during it
     task, model = _start(spec)
-    seconds, curve, losses, peak, done, memory = Counter(), [], [], 0, 0, {}
+    seconds, curve, losses, peak, done, memory, trainable = Counter(), [], [], 0, 0, {}, 0
     for history in _phases(spec, task, model, verbose, memory=memory):
         for row in history:
             seconds.update(row["seconds"])
             peak = max(peak, row["memory"])
             losses.append(row["loss"])
+            trainable = row["trainable"]  # in the end, of the last step
             if "validation" in row:
                 recent = losses[-(spec.every or 1) :]
                 at = {"step": done + row["step"] + 1, "loss": sum(recent) / len(recent), "lr": row["lr"]}
                 curve.append({**at, **row["validation"]})
         done += len(history)
-    trainable, total = count_parameters(model)
+    total = count_parameters(model)[1]
     scores = {split: evaluate(model, _loader(spec, task, model, split, batch_size=64)) for split in spec.splits}
     reads = task.reads["test"]
     if reads > 1:

@@ -9,12 +9,17 @@ override does nothing, so the class below is full fine-tuning. `train.fit` is th
 Shapes: B examples, T tokens, K classes.
 """
 
+import itertools
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from functools import reduce
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ftlib.refusals import check_knobs
 
 # How a combination merges each slot: chain = one after the other, one = a single owner, sum = added, each = all called.
 MERGE = {
@@ -31,7 +36,15 @@ MERGE = {
 }
 # The order of the parts of a combination, in every slot, however it was written down.
 ROLES = ("heads", "injection", "freezing", "augment", "mix", "")
+# The order of `finish`: each kind corrects or measures the network that the ones before it have left.
+FINISH = ("average", "statistics", "head", "", "measure")
+HEAD_ALONE = {"LinearProbe": "a linear probe trains the head alone"}  # said by `idle`, of more than one file
+FROZEN_ALREADY = {"injection": "an injection freezes the pretrained weights itself, and what it puts in always learns"}
 IGNORED = -100  # a label that is not counted (PyTorch's own default for cross-entropy)
+# Said by `exclusive`, of more than one file:
+STATISTICS = "decide whose BatchNorm statistics the network keeps"
+CORRECTS = "correct the trained network for the target, each as if nothing else had"
+COMPARES = "compare the source with the target, while the network keeps the BatchNorm statistics of one of them"
 INPUTS = ("pixels", "input_ids", "attention_mask", "x")  # what networks read of a batch; x: any other one's input
 
 
@@ -60,6 +73,7 @@ def target_loss(logits: Tensor, labels: Tensor) -> Tensor:
     Raises ValueError for a label outside 0..K-1.
     """
     if not labels.is_floating_point():
+        labels = labels.long()  # cross-entropy takes no other whole numbers
         counted = labels[labels != IGNORED]
         if counted.numel() and not 0 <= counted.min() <= counted.max() < logits.shape[-1]:
             raise ValueError(
@@ -98,8 +112,26 @@ class Strategy:
     """
 
     role = ""  # where it stands in a combination: one of ROLES
+    finishes = ""  # when its `finish` has its turn: one of FINISH
     reads = ""  # "pictures" or "texts", where it makes sense for one of them only
-    exclusive = ""  # what no second part of a combination may do too, in words: "average the weights"
+    exclusive = ()  # what no second part may do too, in words: ("average the weights",)
+    idle = {}  # {role or class of another part: why this one has no effect beside it}
+    needs = ()  # loaders that it reads; `fit` looks for them before the first step
+    may_use = ()  # loaders that it reads where they are given
+
+    def __new__(cls, *values, **knobs):
+        """Refuse a knob that does not exist or is of another type, before `__init__` computes with it."""
+        check_knobs(cls, values, knobs)
+        return super().__new__(cls)
+
+    def begin(self, model: nn.Module) -> None:
+        """Called by `fit` first: what was learned on another model is forgotten."""
+        before = vars(self).get("_model")
+        if before is not None and before() is not model:
+            knobs = {f.name: getattr(self, f.name) for f in fields(self)}
+            vars(self).clear()
+            self.__init__(**knobs)
+        self._model = weakref.ref(model)
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """Add heads, inject, freeze. Called by `fit`; calling it twice must equal calling it once."""
@@ -142,7 +174,7 @@ class Strategy:
 
     def state_dict(self) -> dict:
         """What the strategy has learned: every attribute that is not a knob."""
-        return {k: v for k, v in vars(self).items() if k not in {f.name for f in fields(self)}}
+        return {k: v for k, v in vars(self).items() if k not in {"_model", *(f.name for f in fields(self))}}
 
     def load_state_dict(self, state: dict) -> None:
         """Take back what `state_dict` gave."""
@@ -194,7 +226,16 @@ class Combined(Strategy):
         return self._one("batches")(loaders)
 
     def transform(self, batch):
-        return self._chain("transform", batch)
+        """What augments changes the target's pictures and texts too: else it would make a gap that is none."""
+        out, target = self._chain("transform", batch), batch.get("target")
+        augment = [part for part in owners(self, "transform") if part.role == "augment"]
+        if target is None or not augment:
+            return out
+        device = next(iter(target.values())).device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):  # draws that leave the source's alone
+            for part in augment:
+                target = part.transform(target)
+        return {**out, "target": Withheld(target)}
 
     def loss(self, model, batch):
         return self._one("loss")(model, batch)
@@ -212,7 +253,8 @@ class Combined(Strategy):
         self._each("before_step", model, progress)
 
     def finish(self, model, loaders):
-        self._each("finish", model, loaders)
+        for part in sorted(owners(self, "finish"), key=lambda part: FINISH.index(part.finishes)):
+            part.finish(model, loaders)
 
     def state_dict(self):
         return {str(i): part.state_dict() for i, part in enumerate(self.parts)}
@@ -225,10 +267,13 @@ class Combined(Strategy):
 def combine(*strategies: Strategy) -> Strategy:
     """Several strategies as one, the same in whatever order they are written.
 
-    Raises ValueError, naming them, if two parts own a slot that only one may own (see MERGE), both inject, both do what
-    is `exclusive`, or if some read pictures and others texts.
+    Raises ValueError, naming them, if two parts own a slot that only one may own (see MERGE), are of one class, both
+    inject, both do what is `exclusive`, if some read pictures and others texts, or if one has no effect beside another.
     """
     parts = [part for whole in strategies for part in parts_of(whole)]
+    for part in parts:
+        if not isinstance(part, Strategy):
+            raise TypeError(f"combine takes strategies, but got {part!r}: write the class with brackets, as Full()")
     whole = Combined(tuple(sorted(parts, key=lambda p: (ROLES.index(p.role), type(p).__name__, repr(p)))))
     for slot, rule in MERGE.items():
         if rule == "one" and len(owners(whole, slot)) > 1:
@@ -236,15 +281,19 @@ def combine(*strategies: Strategy) -> Strategy:
             raise ValueError(f"{slot}() can have one owner, but {both} both set it: leave one of them out")
     doing: dict[str, list[str]] = {}
     for part in whole.parts:
-        what = "put new weights inside a model" if part.role == "injection" else part.exclusive
-        doing.setdefault(what, []).append(repr(part))
+        inject = ("put new weights inside a model",) if part.role == "injection" else ()
+        for what in (*inject, *part.exclusive, f"are {type(part).__name__}"):
+            doing.setdefault(what, []).append(repr(part))
     for what, those in doing.items():
-        if what and len(those) > 1:
+        if len(those) > 1:
             raise ValueError(f"{' and '.join(those)} all {what}: leave all but one out")
     readers = [part for part in whole.parts if part.reads]
     if len({part.reads for part in readers}) > 1:
         words = " and ".join(f"{part} reads {part.reads}" for part in readers)
         raise ValueError(f"{words}, and no batch holds both: leave out those that do not fit the task")
+    for part, other in itertools.permutations(whole.parts, 2):
+        if why := part.idle.get(other.role) or part.idle.get(type(other).__name__):
+            raise ValueError(f"{part} has no effect beside {other}, since {why}: leave one of them out")
     return whole
 
 

@@ -1,15 +1,13 @@
-"""The stream of batches, the random generators and the checkpoint: what makes a killed run end in the same weights.
+"""The stream of batches and the random generators: what makes a killed run end in the same weights.
 
 Item k of pass p depends on (seed, p, k) only, never on what training drew in between. So a resumed run skips k items
 of one pass and is where it was; and validating in the middle of training changes nothing.
 """
 
-import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,6 +15,7 @@ from accelerate.utils import set_seed
 
 from ftlib.strategy import Strategy
 
+SEEDS = 2**32  # numpy's generators take seeds below this
 PASS_STRIDE = 7919  # a prime between the seeds of two passes, so that neighbouring runs do not share an order
 
 
@@ -51,10 +50,10 @@ def stream(strategy: Strategy, loaders: dict, seed: int, at: tuple[int, int] = (
     number, skip = at
     while True:
         with aside():
-            set_seed(seed + PASS_STRIDE * number)
+            set_seed((seed + PASS_STRIDE * number) % SEEDS)
             for loader in loaders.values():
                 if getattr(loader, "generator", None):
-                    loader.generator.manual_seed(seed + PASS_STRIDE * number)
+                    loader.generator.manual_seed((seed + PASS_STRIDE * number) % SEEDS)
             items, rng = iter(strategy.batches(loaders)), rng_state()
         for k in count(1):
             with aside(rng):
@@ -66,21 +65,3 @@ def stream(strategy: Strategy, loaders: dict, seed: int, at: tuple[int, int] = (
         if k == 1:
             raise ValueError(f"the loaders {list(loaders)} gave no batch to {strategy}: is the training split empty?")
         number, skip = number + 1, 0
-
-
-def write_checkpoint(state: dict, file: Path) -> None:
-    """Write aside, then rename: the old checkpoint or the new one, never half of one."""
-    part = file.with_name(file.name + ".part")
-    with open(part, "wb") as f:
-        torch.save(state, f)
-        f.flush()
-        os.fsync(f.fileno())
-    os.replace(part, file)
-
-
-def read_checkpoint(file: Path, key: str) -> dict:
-    """The state that was saved, if it is of the run that `key` describes; else ValueError."""
-    old = torch.load(file, map_location="cpu", weights_only=True)
-    if old["key"] != key:
-        raise ValueError(f"{file} is of another run, {old['key']}, not {key}: delete it or name another file")
-    return old

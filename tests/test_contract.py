@@ -32,6 +32,7 @@ ALIGNED = {"DeepCORAL", "MMD", "DANN", "CDAN", "MCD", "EntropyMin", "MCC", "Pseu
 ADAPTS = ALIGNED | {"AdaBN", "CORAL", "LabelShift", "FewLabels", "DomainGauge"}
 # Strategies that do not start at the pretrained function, on purpose.
 STARTS_ELSEWHERE = {"FromScratch", "Prompt", "Prefix"}
+INJECTIONS = {"LoRA", "IA3", "Adapter", "Prompt", "Prefix"}
 KNOBS = {"LoRA": {"r": 4}}  # where the defaults are too large for a toy
 READERS = {name for name in NAMES if strategies.get(name).reads == "texts"}
 LOOKERS = {name for name in NAMES if strategies.get(name).reads == "pictures"} | {"StochasticDepth"}  # needs branches
@@ -41,8 +42,11 @@ def make(name):
     return strategies.get(name)(**KNOBS.get(name, {}))
 
 
-def toy(*names, **knobs):
-    return encoder() if READERS & set(names) else eye(**knobs) if LOOKERS & set(names) else net(**knobs)
+def toy(*names, start=7, **knobs):
+    """A small model, drawn from another seed than `fit` takes: else weights drawn anew would be the old ones."""
+    if READERS & set(names):
+        return encoder(start)
+    return eye(start, **knobs) if LOOKERS & set(names) else net(start, **knobs)
 
 
 def examples(*names, **knobs):

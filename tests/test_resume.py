@@ -162,13 +162,13 @@ def test_every_pass_has_its_own_order_which_the_seed_decides():
 
 def test_a_finished_run_is_loaded_and_not_trained_again(tmp_path):
     once, first = fit(net(), data(), Cosine(), steps=3, lr=1e-2, checkpoint=tmp_path / "c", verbose=False)
-    again, second = fit(net(seed=9), data(), Cosine(), steps=3, lr=1e-2, checkpoint=tmp_path / "c", verbose=False)
+    again, second = fit(net(), data(), Cosine(), steps=3, lr=1e-2, checkpoint=tmp_path / "c", verbose=False)
     assert same(weights(once), weights(again)) and first == second
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     fit(net(), data(), Cosine(), steps=3, lr=1e-2, checkpoint=tmp_path / "c", verbose=False)
-    with pytest.raises(ValueError, match=r"is of another run, .*: delete it or name another file"):
+    with pytest.raises(ValueError, match=r"is of another run: strategy was Cosine\(warmup=0.0\) and is Cosine\(.*delete the file"):
         fit(net(), data(), Cosine(0.5), steps=3, lr=1e-2, checkpoint=tmp_path / "c", verbose=False)
 
 

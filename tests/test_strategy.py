@@ -42,7 +42,8 @@ PAIRS = [
 
 
 def test_there_are_ten_slots_and_a_merge_rule_for_each():
-    others = {"role", "reads", "exclusive", "state_dict", "load_state_dict"}
+    others = {"role", "reads", "exclusive", "idle", "needs", "may_use", "finishes"}
+    others |= {"begin", "state_dict", "load_state_dict"}
     public = {n for n in vars(Strategy) if not n.startswith("_")} - others
     assert public == set(MERGE) == {n for n in vars(Combined) if n in MERGE}
     assert len(MERGE) == 10

@@ -37,7 +37,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ftlib.strategy import Strategy, Withheld, count_targets, target_loss
+from ftlib.strategy import COMPARES, STATISTICS, Strategy, Withheld, count_targets, target_loss
 
 NORMS = ("target", "source", "shared")
 
@@ -114,13 +114,8 @@ def class_confusion(logits: Tensor, temperature: float) -> Tensor:
 def pairs(loaders: dict) -> Iterator[tuple[dict, Withheld]]:
     """One pass over the source, each batch beside one of the target, which begins anew as often as it must.
 
-    Raises ValueError where there is no target, or an empty one.
+    Raises ValueError where the target is empty.
     """
-    if "target" not in loaders:
-        raise ValueError(
-            f"domain adaptation needs examples of the target, but the loaders are {', '.join(loaders)}: give fit "
-            f'{{"train": source, "target": target}}'
-        )
     if getattr(loaders["target"], "generator", None):  # equal seeds would put row k of both into one batch, every pass
         loaders["target"].generator.manual_seed(loaders["target"].generator.initial_seed() + 1)
     target = iter(loaders["target"])
@@ -170,7 +165,11 @@ def _statistics_stand_still(model: nn.Module, yes: bool) -> Iterator[None]:
 
 @dataclass
 class Aligned(Strategy):
-    """What all that follow share: batches in pairs, the two passes, and the weight of the second term."""
+    """What all that follow share: batches in pairs, the two passes, and the weight of the second term.
+
+    The target's examples are augmented as the source's are. With norm "source" the network keeps the source's BatchNorm
+    statistics, as every other strategy expects; a network without BatchNorm is the same under all three.
+    """
 
     weight: float = 1.0  # of the alignment, a mean over a batch; 0 is source-only
     # Whose BatchNorm statistics the network keeps. Each domain is normalised by its own batch ("target" or "source"),
@@ -182,6 +181,14 @@ class Aligned(Strategy):
             raise ValueError(f"weight must not be negative, but it is {self.weight}: 0 is training on the source only")
         if self.norm not in NORMS:
             raise ValueError(f"norm must be one of {', '.join(NORMS)}, but it is {self.norm!r}")
+
+    @property
+    def needs(self) -> tuple:
+        return ("train", "target") if self.weight else ("train",)
+
+    @property
+    def exclusive(self) -> tuple:
+        return (STATISTICS, COMPARES) if self.norm != "source" else ()
 
     def prepare(self, model: nn.Module) -> nn.Module:
         if getattr(model, "kind", None) == "lm" or not isinstance(model.head, nn.Linear):
@@ -265,7 +272,7 @@ class DANN(Aligned):
     def prepare(self, model: nn.Module) -> nn.Module:
         model = super().prepare(model)
         if not hasattr(model, "domain"):
-            wide, like = [self.reads(model), self.hidden, self.hidden, 1], model.head.weight
+            wide, like = [self.inputs(model), self.hidden, self.hidden, 1], model.head.weight
             layers = [nn.Linear(a, b, device=like.device, dtype=like.dtype) for a, b in itertools.pairwise(wide)]
             model.domain = nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
         return model
@@ -273,7 +280,7 @@ class DANN(Aligned):
     def before_step(self, model: nn.Module, progress: float) -> None:
         self.strength = ramp(progress, self.gamma) if self.gamma else 1.0
 
-    def reads(self, model: nn.Module) -> int:
+    def inputs(self, model: nn.Module) -> int:
         """How many numbers the discriminator gets an example."""
         return model.head.in_features
 
@@ -290,7 +297,7 @@ class DANN(Aligned):
 class CDAN(DANN):
     """DANN that also sees the answer: features ⊗ class probabilities, D · K numbers; probabilities get no gradient."""
 
-    def reads(self, model: nn.Module) -> int:
+    def inputs(self, model: nn.Module) -> int:
         return model.head.in_features * model.head.out_features
 
     def given(self, model: nn.Module, features: Tensor) -> Tensor:

@@ -126,8 +126,13 @@ class DomainGauge(Strategy):
     """Changes nothing. At the end it measures, without a label of the target, how far apart the domains are.
 
     `distance`: proxy A-distance of the features of loaders["train"] and ["target"]; `im` and `snd` of the target's
-    answers; `dev` where loaders["held_out"] has source examples that were not trained on.
+    answers; `dev` where loaders["held_out"] has source examples that were not trained on. It has its turn last, so it
+    measures the network that `fit` returns.
     """
+
+    finishes = "measure"
+    needs = ("train", "target")
+    may_use = ("held_out",)
 
     def __post_init__(self):
         self.distance = self.im = self.snd = self.dev = float("nan")
@@ -142,8 +147,6 @@ class DomainGauge(Strategy):
 
     @torch.no_grad()
     def finish(self, model: nn.Module, loaders: dict) -> None:
-        if "target" not in loaders:
-            raise ValueError(f"DomainGauge compares with a target, but the loaders are {', '.join(loaders)}: add one")
         (source, _, _), (target, logits, _) = (_seen(model, loaders[name]) for name in ("train", "target"))
         self.distance = proxy_a_distance(source, target)
         self.im, self.snd = information_maximisation(logits), soft_neighbourhood_density(logits)

@@ -24,7 +24,7 @@ import torch
 from accelerate.utils import send_to_device
 from torch import Tensor, nn
 
-from ftlib.strategy import Strategy, Withheld, count_targets
+from ftlib.strategy import COMPARES, CORRECTS, STATISTICS, Strategy, Withheld, count_targets
 
 
 def power(matrix: Tensor, exponent: float) -> Tensor:
@@ -80,19 +80,16 @@ def features_of(model: nn.Module, loader, labels: bool = False) -> tuple[Tensor,
     return tuple(torch.cat(column) for column in zip(*rows, strict=True))
 
 
-def _needs(loaders: dict, *names: str) -> None:
-    if missing := [name for name in names if name not in loaders]:
-        raise ValueError(
-            f"the loader {' and '.join(missing)} is missing: there are {', '.join(loaders)}; give fit "
-            f"{{{', '.join(f'{name!r}: ...' for name in ('train', *names))}}}"
-        )
-
-
 def _linear_head(model: nn.Module, who: Strategy) -> nn.Module:
     if getattr(model, "kind", None) == "lm" or not isinstance(model.head, nn.Linear):
         raise ValueError(
             f"{type(who).__name__} changes a linear head, but the head of this model is {type(model.head).__name__}: "
             f"use a classifier of images, or an encoder with a task"
+        )
+    if who.applied:
+        raise ValueError(
+            f"{who} has corrected the head of this model already, and would correct it twice: train the model from "
+            f"before, or load it anew"
         )
     return model
 
@@ -102,8 +99,13 @@ class AdaBN(Strategy):
     """After the last step BatchNorm's statistics are those of the target; no weight changes.
 
     Other shares of the classes move the statistics too, and then it corrects what was right. Every example counts once.
-    The layers below a normalisation are normalised by their batch meanwhile, so batches should not be small.
+    The layers below a normalisation are normalised by their batch meanwhile, so batches should not be small. Averages
+    of the weights (EMA, SWA) come first, since statistics belong to one set of weights.
     """
+
+    finishes = "statistics"
+    needs = ("target",)
+    exclusive = (CORRECTS,)
 
     def prepare(self, model: nn.Module) -> nn.Module:
         if not _norms(model):
@@ -114,7 +116,6 @@ class AdaBN(Strategy):
 
     @torch.no_grad()
     def finish(self, model: nn.Module, loaders: dict) -> None:
-        _needs(loaders, "target")
         norms, device, seen = _norms(model), next(model.parameters()).device, 0
         momenta = [m.momentum for m in norms]
         for m in norms:
@@ -152,7 +153,12 @@ class CORAL(Strategy):
         1.0  # on both covariances, over the source's mean variance; the paper adds 1 to features of variance 1
     )
 
+    finishes = "head"
+    needs = ("train", "target")
+    exclusive = (CORRECTS, COMPARES)
+
     def __post_init__(self):
+        self.applied = False
         if not self.ridge > 0:
             raise ValueError(
                 f"ridge must be above 0, but it is {self.ridge}: small ones whiten noise, the paper takes 1"
@@ -163,12 +169,12 @@ class CORAL(Strategy):
 
     @torch.no_grad()
     def finish(self, model: nn.Module, loaders: dict) -> None:
-        _needs(loaders, "target")
         (source,), (target,) = features_of(model, loaders["train"]), features_of(model, loaders["target"])
         a, c = recolour(source, target, self.ridge)
         weight, bias = model.head.weight.double().cpu(), model.head.bias.double().cpu()
         model.head.weight.copy_(weight @ a.T)  # (K, D)
         model.head.bias.copy_(bias + weight @ c)
+        self.applied = True
 
 
 @dataclass
@@ -179,7 +185,13 @@ class LabelShift(Strategy):
     without it "train" is taken, on which a network makes too few.
     """
 
+    finishes = "head"
+    needs = ("target",)
+    may_use = ("held_out", "train")
+    exclusive = (CORRECTS, COMPARES)
+
     def __post_init__(self):
+        self.applied = False
         self.weights: list[float] = []  # q(k) / p(k), estimated
 
     def prepare(self, model: nn.Module) -> nn.Module:
@@ -187,15 +199,14 @@ class LabelShift(Strategy):
 
     @torch.no_grad()
     def finish(self, model: nn.Module, loaders: dict) -> None:
-        _needs(loaders, "target")
-        known, labels = features_of(model, loaders.get("held_out", loaders["train"]), labels=True)
+        known, labels = features_of(model, loaders["held_out" if "held_out" in loaders else "train"], labels=True)
         labels = labels.argmax(-1) if labels.is_floating_point() else labels
         (unknown,) = features_of(model, loaders["target"])
         weight, bias = model.head.weight.double().cpu(), model.head.bias.double().cpu()
         answers, target_answers = ((h @ weight.T + bias).argmax(-1) for h in (known, unknown))
         w = label_shift(answers, labels, target_answers, len(bias))
         model.head.bias.copy_(bias + w.clamp(min=1e-3).log())  # a class that seems to be gone stays possible
-        self.weights = w.tolist()
+        self.weights, self.applied = w.tolist(), True
 
 
 @dataclass
@@ -206,6 +217,7 @@ class FewLabels(Strategy):
     """
 
     weight: float = 1.0  # of the few's mean loss beside the source's; 0 is source-only
+    exclusive = (STATISTICS,)
 
     def __post_init__(self):
         if self.weight < 0:
@@ -213,11 +225,14 @@ class FewLabels(Strategy):
         self.read: list[int] = []  # which target examples
         self.labels = 0.0
 
+    @property
+    def needs(self) -> tuple:
+        return ("train", "labelled") if self.weight else ("train",)
+
     def batches(self, loaders: dict) -> Iterator[dict | list[dict]]:
         if not self.weight:
             yield from loaders["train"]
             return
-        _needs(loaders, "labelled")
         few = iter(loaders["labelled"])
         for source in loaders["train"]:
             if (target := next(few, None)) is None:

@@ -20,7 +20,7 @@ import torch
 from accelerate.utils import send_to_device
 from torch import nn
 
-from ftlib.strategy import Strategy, count_targets, target_loss
+from ftlib.strategy import FROZEN_ALREADY, HEAD_ALONE, Strategy, count_targets, target_loss
 
 
 @dataclass
@@ -29,6 +29,7 @@ class FreezeFirst(Strategy):
 
     k: int = 1
     role = "freezing"
+    idle = FROZEN_ALREADY | HEAD_ALONE
 
     def prepare(self, model: nn.Module) -> nn.Module:
         if not 0 <= self.k <= len(model.stages):
@@ -46,6 +47,7 @@ class TuneOnly(Strategy):
 
     stages: list = field(default_factory=lambda: [0])  # numbers from the input; -1 is the last
     role = "freezing"
+    idle = FROZEN_ALREADY | HEAD_ALONE
 
     def prepare(self, model: nn.Module) -> nn.Module:
         for i, stage in enumerate(model.stages):
@@ -71,6 +73,7 @@ class GradualUnfreezing(Strategy):
 
     share: float = 0.5  # of the training, cut into one part more than there are stages; ULMFiT wakes one an epoch
     role = "freezing"
+    idle = HEAD_ALONE
 
     def __post_init__(self):
         if not 0 < self.share <= 1:
@@ -101,6 +104,7 @@ class BiasOnly(Strategy):
     """Every bias and the head are trained (BitFit); normalisation statistics stand still."""
 
     role = "freezing"
+    idle = FROZEN_ALREADY | HEAD_ALONE
 
     def prepare(self, model: nn.Module) -> nn.Module:
         return _train_only(model, lambda module, name: name.endswith("bias"))
@@ -116,6 +120,7 @@ class NormOnly(Strategy):
     """Scale and shift of every normalisation layer and the head are trained; their statistics follow the batches."""
 
     role = "freezing"
+    idle = FROZEN_ALREADY | HEAD_ALONE
 
     def prepare(self, model: nn.Module) -> nn.Module:
         return _train_only(model, lambda module, name: _is_norm(module))

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ftlib.strategy import Strategy
+from ftlib.strategy import FROZEN_ALREADY, HEAD_ALONE, Strategy
 
 
 @dataclass
@@ -46,6 +46,7 @@ class LinearProbe(Strategy):
     """Only the head is trained; the stages stay bit-identical, BatchNorm statistics included."""
 
     role = "freezing"
+    idle = FROZEN_ALREADY
 
     def prepare(self, model: nn.Module) -> nn.Module:
         model.stages.requires_grad_(False)
@@ -60,6 +61,7 @@ class LayerRates(Strategy):
     """Layer-wise learning rates: the head learns at lr, each stage below it `decay` times as fast as the one above."""
 
     decay: float = 0.7  # 1 is full fine-tuning, 0 a linear probe; ULMFiT divides by 2.6, which is 0.38
+    idle = HEAD_ALONE | dict.fromkeys(["Prompt", "Prefix"], "what it trains lies in no stage")
 
     def __post_init__(self):
         if not 0 < self.decay <= 1:
@@ -86,7 +88,7 @@ class L2SP(Strategy):
 
     alpha: float = 0.01  # pull of the pretrained point; the paper searches 0.001 to 1 (for plain SGD)
     beta: float = 0.01  # ordinary decay of the new head, as in the paper
-    exclusive = "set the weight decay"
+    exclusive = ("set the weight decay",)
 
     def __post_init__(self):
         if self.alpha < 0 or self.beta < 0:

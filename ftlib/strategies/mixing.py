@@ -83,7 +83,7 @@ class Mixing(OnLabels):
 
     alpha: float = 0.2  # of Beta(α, α): near 0 hardly anything is mixed, 1 draws λ evenly
     role = "mix"
-    exclusive = "mix examples"
+    exclusive = ("mix examples",)
 
     def __post_init__(self):
         super().__post_init__()

@@ -32,7 +32,7 @@ from accelerate.utils import send_to_device
 from torch import Tensor, nn
 from torchvision.ops import stochastic_depth
 
-from ftlib.strategy import Strategy
+from ftlib.strategy import HEAD_ALONE, STATISTICS, Strategy
 
 # ---- dropout and stochastic depth
 
@@ -104,6 +104,7 @@ class StochasticDepth(Strategy):
     """
 
     p: float = 0.1  # of the last branch; the first of L has p / L, as in the paper
+    idle = HEAD_ALONE
 
     def __post_init__(self):
         check_probabilities(self, "p")
@@ -153,7 +154,7 @@ class WeightDecay(Strategy):
     """
 
     rate: float = 0.05  # λ; `fit` alone takes 0.01, and for every parameter
-    exclusive = "set the weight decay"
+    exclusive = ("set the weight decay",)
 
     def __post_init__(self):
         if not self.rate >= 0:
@@ -175,7 +176,8 @@ class WeightDecay(Strategy):
 class Average(Strategy):
     """What both averages share: they look at the weights after each step, and put the average in place at the end."""
 
-    exclusive = "average the weights"
+    exclusive = ("average the weights",)
+    finishes = "average"
 
     def __post_init__(self):
         self.average: dict[str, Tensor] = {}
@@ -235,6 +237,7 @@ class SWA(Average):
     """The plain mean of the weights after each step from `start` on, with BatchNorm's statistics counted anew."""
 
     start: float = 0.75  # share of the steps; the paper averages the last quarter, once an epoch
+    exclusive = (*Average.exclusive, STATISTICS)
 
     def __post_init__(self):
         super().__post_init__()

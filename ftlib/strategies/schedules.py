@@ -251,6 +251,8 @@ class Waypoints(Strategy):
 
     at: float = 3 / 7  # share of the steps; without a warmup the end of the second of Restarts' three cycles
     points: int = 5  # between the two ends
+    finishes = "measure"
+    needs = ("train",)
 
     def __post_init__(self):
         if not 0 < self.at < 1:

@@ -193,14 +193,14 @@ def test_no_label_of_the_target_is_read(make):
     ("make", "words"),
     [
         (lambda: AdaBN().prepare(encoder()), "AdaBN needs a network with BatchNorm, but this one has none"),
-        (lambda: train(AdaBN(), data()), "the loader target is missing: there are train; give fit"),
+        (lambda: train(AdaBN(), data()), "reads the loaders train, target, but target is missing: there are train; give fit"),
         (
             lambda: train(AdaBN(), {"train": data(), "target": []}),
             "two examples or more, but the target loader gave none",
         ),
         (lambda: train(CORAL(), {"train": data(), "target": []}), "nothing to compare: the loader gave no batch"),
-        (lambda: train(LabelShift(), data()), "the loader target is missing"),
-        (lambda: train(FewLabels(), data(), steps=1), "the loader labelled is missing"),
+        (lambda: train(LabelShift(), data()), "but target is missing"),
+        (lambda: train(FewLabels(), data(), steps=1), "but labelled is missing"),
         (lambda: train(FewLabels(), {"train": data(), "labelled": []}, steps=1), "the loader labelled gave no batch"),
         (lambda: CORAL(ridge=0), "ridge must be above 0, but it is 0"),
         (lambda: FewLabels(weight=-1), "weight must not be negative, but it is -1"),

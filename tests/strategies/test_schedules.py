@@ -292,7 +292,7 @@ def test_a_range_test_of_a_real_run():
         (lambda: StepDecay(at=[50]), r"at holds rising shares between 0 and 1, but it is \[50\]"),
         (lambda: StepDecay(factor=0.0), r"factor must lie in \(0, 1\], but it is 0.0"),
         (lambda: Restarts(cycles=0), "cycles must be a whole number from 1 on, but it is 0: 1 is Cosine"),
-        (lambda: Restarts(cycles=2.5), "cycles must be a whole number from 1 on, but it is 2.5"),
+        (lambda: Restarts(cycles=2.5), "cycles of Restarts must be a whole number, but it is 2.5"),
         (lambda: Restarts(growth=0.5), "growth must be at least 1, but it is 0.5"),
         (lambda: WarmupStableDecay(0.5, 0.6), "add up to 1 at most, but they are 0.5 and 0.6: shorten one"),
         (lambda: WarmupStableDecay(cooldown=-0.1), "add up to 1 at most, but they are 0.05 and -0.1"),

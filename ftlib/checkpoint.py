@@ -1,0 +1,102 @@
+"""Checkpoints: written aside and renamed, read only by the run that wrote them.
+
+A run is told apart by its arguments, by the weights that it starts from and by its data. The last two go into the file
+as digests, so a loop over data sets with one file name is refused and not answered with the first one's model.
+"""
+
+import hashlib
+import os
+import pickle
+import weakref
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+ROWS = 1000  # of a data set whose columns cannot be seen, at most so many rows are read, evenly spaced
+# {model: {file: digest of what it started from}}: a cell that is run again hands over the same model, changed since.
+STARTED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def ready(file: str | Path) -> Path:
+    """The path of a checkpoint, in a folder that is there; ValueError where none can be written."""
+    file = Path(file)
+    if file.is_dir():
+        raise ValueError(f"checkpoint must name a file, but {file} is a folder: add a name, as {file / 'run.pt'}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"the folder of the checkpoint {file} cannot be made ({error}): name another one") from None
+    if not os.access(file.parent, os.W_OK):
+        raise ValueError(f"the checkpoint {file} cannot be written, {file.parent} is read-only: name another folder")
+    return file
+
+
+def write_checkpoint(state: dict, file: Path) -> None:
+    """Write aside, then rename: the old checkpoint or the new one, never half of one, and nothing left over."""
+    part = file.with_name(file.name + ".part")
+    try:
+        with open(part, "wb") as f:
+            torch.save(state, f)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_checkpoint(file: Path, key: dict[str, str]) -> dict:
+    """The state that was saved, if it is of the run that `key` describes; else a ValueError that says what differs."""
+    try:
+        old = torch.load(file, map_location="cpu", weights_only=True)
+        was = dict(old["key"])
+    except (EOFError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError, ValueError):
+        raise ValueError(
+            f"{file} is no checkpoint of fit, or an older version wrote it: delete it or name another file"
+        ) from None
+    if differs := [f"{k} was {was.get(k)} and is {key[k]}" for k in key if was.get(k) != key[k]]:
+        raise ValueError(
+            f"{file} is of another run: {'; '.join(differs)}. To go on with that run, call fit as then, with the model "
+            f"as it was before its first step; for a new run delete the file or name another"
+        )
+    return old
+
+
+@torch.no_grad()
+def digest_of_model(model: nn.Module) -> str:
+    """16 hex digits of the names and values of a model's tensors."""
+    found = hashlib.blake2b(digest_size=8)
+    for name, tensor in model.state_dict().items():
+        _feed(found, name, tensor)
+    return found.hexdigest()
+
+
+def digest_of_data(loaders: dict) -> str:
+    """16 hex digits of what the loaders' data sets hold; of a loader without a data set, its length alone."""
+    found = hashlib.blake2b(digest_size=8)
+    for name, loader in sorted(loaders.items()):
+        size = len(loader) if hasattr(loader, "__len__") else None
+        rows = getattr(loader, "dataset", loader if isinstance(loader, list) else None)
+        _feed(found, name, size)
+        if hasattr(rows, "columns"):  # ours: whole columns
+            _feed(found, rows.columns, rows.tokens)
+        elif hasattr(rows, "__len__") and hasattr(rows, "__getitem__"):
+            for i in np.unique(np.linspace(0, len(rows) - 1, min(len(rows), ROWS)).astype(int)) if len(rows) else ():
+                _feed(found, rows[int(i)])
+    return found.hexdigest()
+
+
+def _feed(found, *values) -> None:
+    for value in values:
+        if isinstance(value, Tensor):
+            found.update(f"{value.dtype}{tuple(value.shape)}".encode())
+            found.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        elif isinstance(value, dict):
+            for key in sorted(value, key=str):
+                _feed(found, str(key), value[key])
+        elif isinstance(value, Iterable) and not isinstance(value, str | bytes | np.ndarray):
+            _feed(found, *value)
+        else:
+            found.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
