@@ -275,7 +275,7 @@ def predict_logits(model: nn.Module, loader) -> dict[str, Tensor]:
     for batch in loader:
         logits = model(to_device(batch, model_device(model)))
         for name, value in (("logits", logits), ("labels", batch["labels"]), ("index", batch["index"])):
-            rows[name].append(value.float().cpu() if value.is_floating_point() else value.cpu())
+            rows[name].append(value.float().cpu() if value.is_floating_point() else value.long().cpu())
     if not rows:
         raise ValueError("there is nothing to predict: the loader gave no batch, so its split is empty")
     return {name: torch.cat(parts) for name, parts in rows.items()}

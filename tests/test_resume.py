@@ -168,7 +168,9 @@ def test_a_finished_run_is_loaded_and_not_trained_again(tmp_path):
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     fit(net(), data(), Cosine(), steps=3, lr=1e-2, checkpoint=tmp_path / "c", verbose=False)
-    with pytest.raises(ValueError, match=r"is of another run: strategy was Cosine\(warmup=0.0\) and is Cosine\(.*delete the file"):
+    with pytest.raises(
+        ValueError, match=r"is of another run: strategy was Cosine\(warmup=0.0\) and is Cosine\(.*delete the file"
+    ):
         fit(net(), data(), Cosine(0.5), steps=3, lr=1e-2, checkpoint=tmp_path / "c", verbose=False)
 
 

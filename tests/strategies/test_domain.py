@@ -378,7 +378,10 @@ def test_it_combines_with_what_freezes_and_injects():
         (lambda: CDAN(hidden=0), "hidden at least 1, but they are 10.0 and 0"),
         (lambda: MCC(temperature=0), "temperature must be above 0, but it is 0: the paper takes 2.5"),
         (lambda: PseudoLabels(threshold=1), "threshold is a probability between 0 and 1, but it is 1: try 0.9"),
-        (lambda: train(DANN(), data()), "reads the loaders train, target, but target is missing: there are train; give fit"),
+        (
+            lambda: train(DANN(), data()),
+            "reads the loaders train, target, but target is missing: there are train; give fit",
+        ),
         (lambda: train(DANN(), {"train": data(), "target": []}), "the target loader gave no batch: is its split empty"),
         (
             lambda: coral(torch.ones(1, 3), torch.ones(4, 3)),

@@ -122,7 +122,10 @@ def test_the_gauge_measures_features_and_answers():
         (lambda: proxy_a_distance(cloud(11), cloud(40)), "at least 12 examples of each, but one has 11"),
         (lambda: soft_neighbourhood_density(torch.zeros(2, 3)), "at least two others, but there are 2"),
         (lambda: recovered_gap([0.1, 0.2], [0.1], [0.3, 0.2]), "paired by seed, so there must be equally many"),
-        (lambda: fit(net(), data(), DomainGauge(), steps=0, lr=0, verbose=False), "but target is missing: there are train; give fit"),
+        (
+            lambda: fit(net(), data(), DomainGauge(), steps=0, lr=0, verbose=False),
+            "but target is missing: there are train; give fit",
+        ),
         (lambda: DomainGauge().prepare(decoder()), "one feature an example, but a language model has one a token"),
         (lambda: gauged(target=[]), "nothing to measure: a loader gave no batch"),
     ],

@@ -193,7 +193,10 @@ def test_no_label_of_the_target_is_read(make):
     ("make", "words"),
     [
         (lambda: AdaBN().prepare(encoder()), "AdaBN needs a network with BatchNorm, but this one has none"),
-        (lambda: train(AdaBN(), data()), "reads the loaders train, target, but target is missing: there are train; give fit"),
+        (
+            lambda: train(AdaBN(), data()),
+            "reads the loaders train, target, but target is missing: there are train; give fit",
+        ),
         (
             lambda: train(AdaBN(), {"train": data(), "target": []}),
             "two examples or more, but the target loader gave none",
