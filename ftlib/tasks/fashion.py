@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ftlib import assets
 from ftlib.tasks.splits import assign, make_splits
 from ftlib.tasks.task import Split, Task
 
@@ -26,7 +27,9 @@ DEBIAN = "/usr/share/datasets/fashion-mnist"
 
 def load(domain: None, *, seed: int, n: int | None, folder: str | None = None) -> Task:
     """folder: where the four idx files are, if not where Debian puts them."""
-    where = Path(folder or os.environ.get("FTLIB_FASHION") or DEBIAN).expanduser()
+    if not isinstance(folder, str | os.PathLike | None):
+        raise ValueError(f"folder must be the name of the folder with the four files, not {folder!r}")
+    where = assets.user_path(folder or os.environ.get("FTLIB_FASHION") or DEBIAN)
     if missing := [name for name in FILES if not (where / name).is_file()]:
         raise FileNotFoundError(
             f"Fashion-MNIST is not in {where} ({', '.join(missing)} missing): install Debian's package "
