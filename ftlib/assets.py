@@ -96,9 +96,12 @@ def home() -> Path:
         return user_path(chosen).absolute()
     import platformdirs
 
-    if not (folder := platformdirs.user_cache_path("ftlib")).is_absolute():  # ~ stays ~ where nobody knows the user
-        raise AssetError("This user has no home folder to keep the assets in: set FTLIB_HOME to a folder.")
-    return folder
+    try:
+        if (folder := platformdirs.user_cache_path("ftlib")).is_absolute():
+            return folder
+    except RuntimeError:
+        pass  # nobody knows this user; older versions of platformdirs give a folder named ~
+    raise AssetError("This user has no home folder to keep the assets in: set FTLIB_HOME to a folder.")
 
 
 def path(name: str, *, thorough: bool = False) -> Path:

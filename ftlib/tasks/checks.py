@@ -44,8 +44,10 @@ def choose(option: str, value: str, known: Sequence[str]) -> str:
 
 def read_inputs(inputs) -> Tensor | list[str]:
     """Images as uint8 or float32 (N, C, H, W), texts as a list; a ValueError that names the first wrong row."""
-    if isinstance(inputs, Tensor) or (isinstance(inputs, np.ndarray) and inputs.dtype.kind not in "OUST"):
-        return _read_pixels(torch.as_tensor(inputs))
+    if isinstance(inputs, np.ndarray) and inputs.dtype.kind in "biuf":
+        inputs = torch.as_tensor(np.require(inputs, requirements=["C", "W"]))  # a copy of mirrored or locked arrays
+    if isinstance(inputs, Tensor):
+        return _read_pixels(inputs)
     if isinstance(inputs, str | bytes | Mapping) or not isinstance(inputs, Iterable):
         raise ValueError(
             f"inputs must be images, a tensor (N, C, H, W), or a list of N texts, but {reprlib.repr(inputs)} came"
@@ -141,7 +143,7 @@ def _numbers(labels) -> Tensor:
                 f"labels must be numbers, one class number an example, but {seen}: number the classes from 0, and "
                 f"leave rows without a label out"
             )
-        labels = torch.as_tensor(table)
+        labels = torch.tensor(table)
     if labels.is_complex():
         raise ValueError(f"labels must be whole or real numbers, but {labels.dtype} came: convert them")
     return labels.float() if labels.is_floating_point() else labels.long()
