@@ -117,10 +117,17 @@ def test_soft_labels_train_and_hard_labels_judge():
 
 @pytest.fixture
 def few_cells(tmp_path, monkeypatch):
-    """A home with ELPV's pictures and an empty cache; a function that forgets what was read before. The first three
-    cells only, and one of size 0 to tell that nothing was decoded anew."""
-    (tmp_path / f"elpv-{assets.ASSETS['elpv'].version}").symlink_to(assets.path("elpv"), target_is_directory=True)
+    """The cache file of a home whose ELPV has three pictures only; what was read before is forgotten."""
+    names = [f"images/cell000{i}.png" for i in (1, 2, 3)]
+    contents = {name: (assets.path("elpv") / name).read_bytes() for name in names}
+    (asset := tmp_path / f"elpv-{assets.ASSETS['elpv'].version}" / "images").mkdir(parents=True)
+    for name, content in contents.items():
+        (asset.parent / name).write_bytes(content)
+    files = {name: [len(content), hashlib.sha256(content).hexdigest()] for name, content in contents.items()}
+    stamp = {"wheel_sha256": assets.ASSETS["elpv"].sha256, "recipe": 1, "files": files}
+    (asset.parent / "asset.json").write_text(json.dumps(stamp))
     monkeypatch.setenv("FTLIB_HOME", str(tmp_path))
+    monkeypatch.setattr(assets, "CHEAP", 0)  # as with all of the pictures
     monkeypatch.setattr("ftlib.tasks.elpv.MODULES", [3])
     images.cache_clear()
     yield tmp_path / "cache" / "elpv-8.npy"
@@ -156,19 +163,15 @@ def test_a_sound_picture_cache_is_read_and_not_made_anew(few_cells, monkeypatch)
 
 def test_pictures_are_decoded_of_sound_files_only(few_cells):
     """A flipped byte of a picture would otherwise be in the cache for good."""
-    asset = few_cells.parent.parent / f"elpv-{assets.ASSETS['elpv'].version}"
-    (stamp := asset.resolve() / "asset.json").read_text()
-    asset.unlink()
-    (asset / "images").mkdir(parents=True)
-    whole = dict.fromkeys([f"images/cell000{i}.png" for i in (1, 2, 3)])
-    for name in whole:
-        (asset / name).write_bytes(b"a picture")
-        whole[name] = [9, hashlib.sha256(b"another..").hexdigest()]
-    kept = {"wheel_sha256": assets.ASSETS["elpv"].sha256, "recipe": 1, "files": whole}
-    (asset / "asset.json").write_text(json.dumps(kept))
-    assert stamp != asset / "asset.json"
-    with pytest.raises(assets.AssetError, match="'elpv' is damaged .*cell0001.png.* run `python -m ftlib assets elpv"):
+    picture = assets.path("elpv") / "images" / "cell0002.png"
+    content = bytearray(picture.read_bytes())
+    content[-1] ^= 1
+    picture.write_bytes(content)
+    with pytest.raises(
+        assets.AssetError, match="is damaged .*cell0002.png.* run `python -m ftlib assets elpv --check`"
+    ):
         images(8)
+    assert not few_cells.exists()
 
 
 def test_a_cache_that_cannot_be_written_is_done_without_and_said_so(few_cells, monkeypatch):

@@ -73,7 +73,7 @@ BUGS = [
         "no largest number", "tasks", CHECKS,
         "or (most is not None and number > most)", "",
         "size=10000 asks for 262 GB.",
-        (f"{MISTAKE}[call66-size must be a whole number from 8 to 512 pixels, not 10000]",),
+        (f"{MISTAKE}[call57-size must be a whole number from 8 to 512 pixels, not 10000]",),
     ),
     Bug(
         "the digest not compared", "assets", "tasks/elpv.py",
