@@ -259,6 +259,7 @@ def test_a_changed_byte_is_found_by_a_thorough_check(stick: Path, home: Path, mo
         assets.path("tiny", thorough=True)
     monkeypatch.setattr(assets, "ASSETS", {"tiny": assets.ASSETS["tiny"]})
     monkeypatch.setattr(doctor, "MEMORY", 0)
+    monkeypatch.setattr(doctor, "packages", list)
     assert doctor.report()["advice"] == []
     (sentence,) = doctor.report(thorough=True)["advice"]
     assert "tiny" in sentence and "run `python -m ftlib assets --check`" in sentence
