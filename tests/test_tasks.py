@@ -439,6 +439,11 @@ def test_fashion_says_what_it_lacks(fashion):
     file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes())[:-3]))
     with pytest.raises(ValueError, match="not: fetch it again"):
         tasks.load("fashion", folder=str(fashion))
+    whole = file.read_bytes()
+    for damaged in (b"", b"no gzip", whole[:-9], whole[:20] + b"??" + whole[22:]):
+        file.write_bytes(damaged)
+        with pytest.raises(ValueError, match="labels-idx1-ubyte.gz should be a complete .* not: fetch it again"):
+            tasks.load("fashion", folder=str(fashion))
     file.unlink()
     with pytest.raises(FileNotFoundError, match=r"t10k-labels-idx1-ubyte\.gz missing.*dataset-fashion-mnist"):
         tasks.load("fashion", folder=str(fashion))

@@ -10,6 +10,7 @@ Algorithms", arXiv:1708.07747.
 
 import gzip
 import os
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,11 @@ def load(domain: None, *, seed: int, n: int | None, folder: str | None = None) -
 
 def idx(file: Path) -> np.ndarray:
     """An idx file of bytes: 0, 0, 8, the number of axes, each axis in four bytes, then the numbers."""
-    content = gzip.decompress(file.read_bytes())
+    packed = file.read_bytes()
+    try:
+        content = gzip.decompress(packed)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        content = b""  # refused below
     axes = content[3] if content[:3] == b"\0\0\x08" else 0
     shape = np.frombuffer(content, ">u4", axes, offset=4) if axes else np.array([-1])
     if len(content) != 4 + 4 * axes + shape.prod(dtype=np.int64):
