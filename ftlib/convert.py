@@ -17,10 +17,12 @@ own. The files are written in the plainest form, so that transformers 4 and 5 re
 Source: Ben Allal et al. 2025, "SmolLM2: When Smol Goes Big", arXiv:2502.02737.
 """
 
+import errno
 import json
+import re
 from pathlib import Path
 
-from ftlib.wheels import AssetError
+from ftlib.wheels import AssetError, naming
 
 PARAMETERS = 134_515_008  # the embedding is counted once: the output layer shares it
 UNPACKED = "unpacked from a 4-bit llama.cpp file (Q4_1, embedding Q8_0): not the precision of the original release"
@@ -65,6 +67,7 @@ def _write_weights(reader, field, folder: Path) -> None:
     """`model.safetensors`, float32, under the names that transformers uses."""
     import gguf
     import numpy as np
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     heads = {"attn_q": field("llama.attention.head_count"), "attn_k": field("llama.attention.head_count_kv")}
@@ -77,7 +80,12 @@ def _write_weights(reader, field, folder: Path) -> None:
             continue
         _, block, part = stem.split(".")
         weights[f"model.layers.{block}.{_BLOCK[part]}.weight"] = _halves(w, heads[part]) if part in heads else w
-    save_file(weights, file := folder / "model.safetensors", metadata={"format": "pt", "note": UNPACKED})
+    file = folder / "model.safetensors"
+    try:
+        save_file(weights, file, metadata={"format": "pt", "note": UNPACKED})
+    except SafetensorError as error:  # it has no OSError of its own; a full disk is told by the number in its words
+        code = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(code[1]) if code else errno.EIO, str(error), str(file)) from error
     file.chmod(0o644)  # safetensors writes for the owner only; a cache may be shared by a class
 
 
@@ -114,9 +122,14 @@ def _write_config(field, folder: Path) -> None:
         "eos_token_id": field("tokenizer.ggml.eos_token_id"),
         "pad_token_id": field("tokenizer.ggml.padding_token_id"),
     }
-    (folder / "config.json").write_text(json.dumps(config, indent=1))
+    _write_text(folder / "config.json", json.dumps(config, indent=1))
     special = {key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    (folder / "generation_config.json").write_text(json.dumps(special, indent=1))
+    _write_text(folder / "generation_config.json", json.dumps(special, indent=1))
+
+
+def _write_text(file: Path, text: str) -> None:
+    with naming(file):
+        file.write_text(text, encoding="utf-8")
 
 
 def _write_tokenizer(field, folder: Path) -> None:
@@ -136,7 +149,7 @@ def _write_tokenizer(field, folder: Path) -> None:
     content = json.loads(tokenizer.to_str())
     content["model"]["merges"] = [" ".join(merge) for merge in merges]  # the older way of writing, read by all
     content["model"].pop("ignore_merges", None)
-    (folder / "tokenizer.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    _write_text(folder / "tokenizer.json", json.dumps(content, ensure_ascii=False))
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": "<|im_start|>",
@@ -147,7 +160,7 @@ def _write_tokenizer(field, folder: Path) -> None:
         "clean_up_tokenization_spaces": False,
         "chat_template": field("tokenizer.chat_template"),
     }
-    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=1, ensure_ascii=False), encoding="utf-8")
+    _write_text(folder / "tokenizer_config.json", json.dumps(config, indent=1, ensure_ascii=False))
 
 
 def check(folder: Path) -> None:

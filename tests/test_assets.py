@@ -8,6 +8,7 @@ import errno
 import hashlib
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ftlib import assets
+from ftlib import assets, doctor
 from ftlib.__main__ import main
 
 CHILD = """
@@ -188,7 +189,8 @@ def test_the_disk_gives_up_on_the_way(
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(where, refuse)
-    fails(home, os.strerror(code), "is full" if code == errno.ENOSPC else "expected to be written", "set FTLIB_HOME")
+    file = {"shutil.copyfileobj": r"new.a\.txt", "pathlib.Path.write_text": r"new.asset\.json"}.get(where, "")
+    fails(home, f"{os.strerror(code)}.*{file}", "is full" if code == errno.ENOSPC else "be written", "set FTLIB_HOME")
     monkeypatch.undo()
 
 
@@ -238,11 +240,30 @@ def test_damage_is_seen_and_repaired(stick: Path, damage: str, home: Path) -> No
     assert is_whole(home)
 
 
-def test_a_changed_byte_is_found_by_a_thorough_check(stick: Path, home: Path) -> None:
+def test_a_changed_byte_of_a_small_asset_is_found_at_each_look(stick: Path, home: Path) -> None:
+    folder = assets.ensure(["tiny"])["tiny"]
+    (folder / "a.txt").write_bytes(b"worst")
+    with pytest.raises(assets.AssetError, match=r"is damaged .*a\.txt is not the .*run `python -m ftlib assets tiny`"):
+        assets.path("tiny")
+    assets.ensure(["tiny"])
+    assert is_whole(home)
+
+
+def test_a_changed_byte_is_found_by_a_thorough_check(stick: Path, home: Path, monkeypatch) -> None:
+    monkeypatch.setattr(assets, "CHEAP", 0)  # as if it were large
     folder = assets.ensure(["tiny"])["tiny"]
     (folder / "a.txt").write_bytes(b"worst")
     assert assets.problem_with("tiny") is None  # the size is right
-    assert "is damaged" in assets.problem_with("tiny", thorough=True)
+    assert "is damaged" in assets.problem_with("tiny", thorough=True) and assets.path("tiny") == folder
+    with pytest.raises(assets.AssetError, match="run `python -m ftlib assets tiny --check`"):
+        assets.path("tiny", thorough=True)
+    monkeypatch.setattr(assets, "ASSETS", {"tiny": assets.ASSETS["tiny"]})
+    monkeypatch.setattr(doctor, "MEMORY", 0)
+    monkeypatch.setattr(doctor, "packages", list)
+    assert doctor.report()["advice"] == []
+    (sentence,) = doctor.report(thorough=True)["advice"]
+    assert "tiny" in sentence and "run `python -m ftlib assets --check`" in sentence
+    assert main(["doctor"]) == 0 and main(["doctor", "--check"]) == 1
     assert main(["assets", "tiny", "--check"]) == 0
     assert is_whole(home)
 
@@ -272,5 +293,75 @@ def test_a_packed_stick_serves_a_computer_without_a_network(
 def test_the_command_line_says_the_sentence(tiny: assets.Asset, capsys: pytest.CaptureFixture) -> None:
     assert main(["assets", "tiny"]) == 1
     assert "expected to download" in capsys.readouterr().err
+    assert main(["assets", "minilim"]) == 1
+    assert "did you mean 'minilm'" in capsys.readouterr().err
     assert main(["assets", "nonsense"]) == 1
     assert "There is no asset 'nonsense'; the assets are: efficientnet-lite0" in capsys.readouterr().err
+
+
+LEFT = [f".tiny~{platform.node()}~{2**22 + 1}~x.part", ".tiny~elsewhere~1~x.part"]  # no process has such a number
+ODD = [".a~b~c~d~e~f.part", ".tiny~node~xy~x.part"]
+
+
+@pytest.mark.parametrize("command", [["assets", "tiny"], ["assets", "tiny", "--pack"]], ids=["fetch", "pack"])
+def test_what_was_left_of_others_is_removed_and_an_odd_name_harms_nobody(
+    stick: Path, home: Path, tmp_path: Path, command: list[str]
+) -> None:
+    where = home if command[-1] == "tiny" else tmp_path / "packed"
+    for name in LEFT + ODD:
+        (where / name).mkdir(parents=True)
+    for name in LEFT[1:] + ODD[:1]:
+        os.utime(where / name, (0, 0))  # old enough
+    assert main([*command, *([str(where)] if where != home else [])]) == 0
+    assert sorted(path.name for path in where.glob("*.part")) == ODD[1:]
+
+
+def test_a_full_disk_names_the_file_while_packing(stick: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    def refuse(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("shutil.copyfileobj", refuse)
+    assert main(["assets", "tiny", "--pack", str(tmp_path / "out")]) == 1
+    assert re.search(r"is full \(No space left on device, .*copy\): make room", capsys.readouterr().err)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without HOME whom the system does not know, as in many containers."""
+    for name in ("HOME", "USERPROFILE", "HOMEPATH", "FTLIB_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+
+
+def test_a_user_without_a_home_gets_a_sentence(nobody, capsys, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for command in (["assets", "mnist"], ["doctor"]):
+        assert main(command) == 1
+        assert "This user has no home folder to keep the assets in: set FTLIB_HOME" in capsys.readouterr().err
+    monkeypatch.setenv("FTLIB_HOME", "~/lab")
+    assert main(["doctor"]) == 1
+    assert "~/lab begins with ~ but no home folder is known: write the whole path" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []  # no folder that is called ~
+
+
+def test_a_user_without_a_home_who_names_a_folder_is_served(nobody, tiny, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("FTLIB_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("FTLIB_WHEELS", str(tmp_path / "shelf"))
+    assert main(["assets", "tiny"]) == 0 and is_whole(tmp_path / "home")
+    assert main(["doctor"]) == 1
+    assert "Not ready: efficientnet-lite0" in capsys.readouterr().out
+
+
+def test_a_damaged_shipped_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, _ = assets.SHIPPED["sentiment"]
+    good = assets.shipped("sentiment").read_bytes()
+    (tmp_path / file).write_bytes(good[:5000] + bytes([good[5000] ^ 1]) + good[5001:])
+    monkeypatch.setattr(assets, "DATA", tmp_path)
+    with pytest.raises(assets.AssetError, match="is damaged: restore it with `git checkout -- data`"):
+        assets.shipped("sentiment")
+    monkeypatch.setattr(doctor, "MEMORY", 0)
+    assert "sentiment.tsv.gz was expected and is damaged" in doctor.report()["advice"][-1]
+    (tmp_path / file).unlink()
+    with pytest.raises(assets.AssetError, match="is missing: restore it"):
+        assets.shipped("sentiment")

@@ -1,5 +1,6 @@
 """SmolLM2's folder: the converter against transformers' own GGUF loader, and the real model's known facts."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -8,7 +9,7 @@ import gguf
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -129,3 +130,21 @@ def test_text_survives_the_tokenizer(text: str) -> None:
     digits = [token for token in tokenizer.convert_ids_to_tokens(ids) if any(c.isdigit() for c in token)]
     assert all(len(token) == 1 for token in digits), digits
     assert len(tokenizer) == 49_152 and tokenizer.model_max_length == 8192
+
+
+def test_a_full_disk_is_told_with_the_file(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """safetensors has an error of its own, which is no OSError."""
+    (folder := tmp_path / "model").mkdir()
+
+    def full(*_, **__):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("safetensors.numpy.save_file", full)
+        with pytest.raises(OSError, match="No space left") as error:
+            convert.write(tiny, folder)
+    assert (error.value.errno, error.value.filename) == (errno.ENOSPC, str(folder / "model.safetensors"))
+    monkeypatch.setattr("pathlib.Path.write_text", lambda *_, **__: (_ for _ in ()).throw(OSError(errno.ENOSPC, "x")))
+    with pytest.raises(OSError) as error:
+        convert.write(tiny, folder)
+    assert error.value.filename == str(folder / "config.json")

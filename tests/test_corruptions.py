@@ -52,9 +52,15 @@ def test_a_cell_has_its_own_noise_whatever_else_is_loaded():
         ("elpv+noise6", "there is no corruption 'noise6'"),
         ("sentiment/tweets+noise1", "sentiment/tweets has no pictures to corrupt"),
         ("cells+noise1", "there is no task 'cells'"),
+        ("elpv+nois3", "did you mean 'noise3'"),
         ("elpv+", "there is no corruption ''"),
     ],
 )
 def test_what_cannot_be_corrupted_is_refused(name, words):
     with pytest.raises(ValueError, match=words):
         tasks.load(name, n=40, **({} if "sentiment" in name else {"size": 64}))
+
+
+def test_only_bytes_can_be_corrupted():
+    with pytest.raises(ValueError, match="must be uint8 in 0..255, but torch.float32 came"):
+        corrupt(torch.rand(2, 1, 32, 32), torch.arange(2), "noise3")

@@ -1,13 +1,18 @@
 """Tasks: the data is what its card says, splits keep apart what they must, and a seed fixes everything."""
 
+import errno
 import gzip
 import hashlib
+import json
+import platform
 import subprocess
 import sys
+import warnings
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import skimage.data
 import torch
@@ -17,7 +22,7 @@ from ftlib import assets, tasks
 from ftlib.tasks.digits import PHOTOGRAPHS, mnist, photos
 from ftlib.tasks.elpv import MODULES, images, table
 from ftlib.tasks.splits import even_order
-from ftlib.tasks.task import IGNORED, SPLITS, Split, batch_rows
+from ftlib.tasks.task import IGNORED, SPLITS, Split, Task, batch_rows
 
 NAMES = [
     name for name in tasks.names() if name not in ("digits", "fashion")
@@ -48,7 +53,7 @@ def indices(task: tasks.Task, split: str) -> list[int]:
 def test_splits_are_apart_and_as_large_as_promised(name, options):
     task = tasks.load(name, seed=1, **options)
     assert task.name == name and tuple(task.splits) == SPLITS
-    assert task.outputs == max(len(task.labels), 1)
+    assert task.outputs == max(len(task.labels), 1) and task.lacking == {}
     rows = [row for split in SPLITS for row in indices(task, split)]
     assert len(rows) == len(set(rows))
     test, validation = (len(task.splits[split]) / len(rows) for split in ("test", "validation"))
@@ -110,14 +115,78 @@ def test_soft_labels_train_and_hard_labels_judge():
     assert torch.equal(soft.splits["test"].labels, hard.splits["test"].labels)
 
 
-def test_a_damaged_picture_cache_is_made_anew():
+@pytest.fixture
+def few_cells(tmp_path, monkeypatch):
+    """The cache file of a home whose ELPV has three pictures only; what was read before is forgotten."""
+    names = [f"images/cell000{i}.png" for i in (1, 2, 3)]
+    contents = {name: (assets.path("elpv") / name).read_bytes() for name in names}
+    (asset := tmp_path / f"elpv-{assets.ASSETS['elpv'].version}" / "images").mkdir(parents=True)
+    for name, content in contents.items():
+        (asset.parent / name).write_bytes(content)
+    files = {name: [len(content), hashlib.sha256(content).hexdigest()] for name, content in contents.items()}
+    stamp = {"wheel_sha256": assets.ASSETS["elpv"].sha256, "recipe": 1, "files": files}
+    (asset.parent / "asset.json").write_text(json.dumps(stamp))
+    monkeypatch.setenv("FTLIB_HOME", str(tmp_path))
+    monkeypatch.setattr(assets, "CHEAP", 0)  # as with all of the pictures
+    monkeypatch.setattr("ftlib.tasks.elpv.MODULES", [3])
     images.cache_clear()
+    yield tmp_path / "cache" / "elpv-8.npy"
+    images.cache_clear()
+
+
+DAMAGES = {
+    "shortened": lambda content: content[:200],
+    "all black": lambda content: content[:128] + bytes(len(content) - 128),
+    "one bit": lambda content: content[:150] + bytes([content[150] ^ 1]) + content[151:],
+    "no longer NumPy's": lambda content: bytes(range(100)) + content[100:],
+    "empty": lambda content: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_picture_cache_is_made_anew(few_cells, damage):
     cells = images(8)
-    file = assets.home() / "cache" / "elpv-8.npy"
-    file.write_bytes(file.read_bytes()[:1000])
+    good = few_cells.read_bytes()
+    few_cells.write_bytes(DAMAGES[damage](good))
     images.cache_clear()
-    assert cells.shape == (2624, 1, 8, 8) and torch.equal(images(8), cells)
-    assert not list(file.parent.glob("*.part"))
+    assert cells.shape == (3, 1, 8, 8) and cells.float().std() > 1 and torch.equal(images(8), cells)
+    assert few_cells.read_bytes() == good
+    assert sorted(file.name for file in few_cells.parent.iterdir()) == ["elpv-8.npy", "elpv-8.sha256"]
+
+
+def test_a_sound_picture_cache_is_read_and_not_made_anew(few_cells, monkeypatch):
+    cells = images(8)
+    images.cache_clear()
+    monkeypatch.setattr("ftlib.tasks.elpv.Image", None)
+    assert torch.equal(images(8), cells)
+
+
+def test_pictures_are_decoded_of_sound_files_only(few_cells):
+    """A flipped byte of a picture would otherwise be in the cache for good."""
+    picture = assets.path("elpv") / "images" / "cell0002.png"
+    content = bytearray(picture.read_bytes())
+    content[-1] ^= 1
+    picture.write_bytes(content)
+    with pytest.raises(
+        assets.AssetError, match="is damaged .*cell0002.png.* run `python -m ftlib assets elpv --check`"
+    ):
+        images(8)
+    assert not few_cells.exists()
+
+
+def test_a_cache_that_cannot_be_written_is_done_without_and_said_so(few_cells, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("numpy.save", full)
+        with pytest.warns(UserWarning, match=r"elpv-8\.npy could not be written \(No space left on device\)"):
+            cells = images(8)
+    assert cells.shape == (3, 1, 8, 8) and list(few_cells.parent.iterdir()) == []
+    left = few_cells.parent / f".elpv~{platform.node()}~{2**22 + 1}~x.part"  # no process has such a number
+    left.mkdir()
+    images.cache_clear()
+    assert torch.equal(images(8), cells) and not left.exists()
 
 
 def test_digits_over_photographs_are_the_same_digits_and_the_same_everywhere():
@@ -272,7 +341,8 @@ def test_unshuffled_texts_are_sorted_by_length(minilm):
     task = tasks.load("sentiment/amazon")
     widths = [int(batch["attention_mask"].sum(1).max()) for batch in task.loader("test", tokenizer=minilm)]
     assert widths == sorted(widths)
-    short = task.loader("test", tokenizer=minilm, max_length=8)
+    with pytest.warns(UserWarning, match=r"of 749 texts of sentiment/amazon, test, have more than 8 tokens"):
+        short = task.loader("test", tokenizer=minilm, max_length=8)
     assert max(batch["input_ids"].shape[1] for batch in short) == 8
 
 
@@ -369,32 +439,55 @@ def test_fashion_says_what_it_lacks(fashion):
     file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes())[:-3]))
     with pytest.raises(ValueError, match="not: fetch it again"):
         tasks.load("fashion", folder=str(fashion))
+    whole = file.read_bytes()
+    for damaged in (b"", b"no gzip", whole[:-9], whole[:20] + b"??" + whole[22:]):
+        file.write_bytes(damaged)
+        with pytest.raises(ValueError, match="labels-idx1-ubyte.gz should be a complete .* not: fetch it again"):
+            tasks.load("fashion", folder=str(fashion))
     file.unlink()
     with pytest.raises(FileNotFoundError, match=r"t10k-labels-idx1-ubyte\.gz missing.*dataset-fashion-mnist"):
         tasks.load("fashion", folder=str(fashion))
 
 
 MISTAKES = [
-    (("elvp", {}), "no task 'elvp': choose one of elpv, elpv/mono"),
+    (("elvp", {}), "no task 'elvp': choose one of elpv, elpv/mono, .*; did you mean 'elpv'"),
     (("elpv/thin", {}), "no task 'elpv/thin'"),
-    (("elpv", {"tagret": "soft"}), "no option tagret: its options are target, protocol, size"),
+    (("elpv", {"tagret": "soft"}), "no option tagret: its options are target, protocol, size; did you mean 'target'"),
     (("instructions", {"target": "three"}), "its options are none"),
     (("elpv", {"target": "crack"}), "'defect', 'soft', 'type', not 'crack'"),
     (("elpv", {"protocol": "module"}), "'block', 'random', not 'module'"),
     (("elpv/mono", {"target": "type"}), "load 'elpv', not 'elpv/mono'"),
-    (("elpv", {"size": 2.5}), "at least 8 pixels, not 2.5"),
+    (("elpv", {"size": 2.5}), "size must be a whole number from 8 to 512 pixels, not 2.5"),
     (("sentiment", {"target": "stars"}), "'polarity', 'three', 'rating', not 'stars'"),
     (("digits", {}), "load one domain, digits/mnist, digits/optical, digits/photos"),
-    (("digits/mnist", {"size": 0}), "at least 8 pixels, not 0"),
+    (("digits/mnist", {"size": 0}), "size must be a whole number from 8 to 224 pixels, not 0"),
     (("digits/optical", {"n": 5000}), "n=5000 .* choose 1 to 1146"),
-    (("digits/optical", {"n": 0}), "n=0 .* choose 1 to 1146"),
+    (("digits/optical", {"n": 0}), "n must be a whole number of at least 1 training examples, not 0"),
     (("digits/optical", {"n": [5, 5]}), r"n=\[5, 5\] rows of the classes were asked for: there are \[1"),
     (("digits/optical", {"n": [500] * 10}), "there are .* choose as many or fewer"),
-    (("digits/optical", {"n": [-1] + [1] * 9}), "there are .* choose as many or fewer"),
+    (("digits/optical", {"n": [-1] + [1] * 9}), r"n\[0\] must be a whole number of at least 0, not -1"),
     (("digits/optical", {"n": [0] * 10}), "there are .* choose as many or fewer"),
     (("elpv", {"target": "soft", "n": [5, 5]}), "class numbers: give n as one number"),
-    (("digits/optical", {"held_out": 0}), "held_out=0 .* choose 1 or more"),
-]
+    (("digits/optical", {"held_out": 0}), "held_out must be a whole number of at least 1 examples, not 0"),
+    (("sentiment/amazno", {}), "did you mean 'sentiment/amazon'"),
+    (("elpv", {"sise": 96}), "no option sise: .*; did you mean 'size'"),
+    (("digits/mnist", {"heldout": 20}), "no option heldout: its options are size; did you mean 'held_out'"),
+    (("elpv", {"target": "defects"}), "not 'defects'; did you mean 'defect'"),
+    (("elpv+nois3", {}), "no corruption 'nois3': .*; did you mean 'noise3'"),
+    ((5, {}), "there is no task 5"),
+    (("digits/optical", {"shuffled": "no"}), "shuffled must be True or False, not 'no'"),
+    (("digits/optical", {"max_length": 9}), "digits has pictures, which have no tokens"),
+    (("fashion", {"folder": 5}), "folder must be the name of the folder with the four files, not 5"),
+    *(((name, {"seed": seed}), f"seed must be a whole number from 0 to 4294967295, not {seed!r}")
+      for name in ("elpv", "sentiment") for seed in (-1, 2**40, "a", 1.5, None, True, float("nan"))),
+    *((("digits/optical", {name: value}), f"{name} must be a whole number .*, not {value!r}")
+      for name in ("n", "held_out", "size") for value in (-3, 0, "200", 1.5, True)),
+    *((("elpv", {"size": value}), f"size must be a whole number from 8 to 512 pixels, not {value!r}")
+      for value in (10_000, 0, "96", None)),
+    *((("sentiment/amazon", {"max_length": value}), f"max_length must be a whole number .* tokens, not {value!r}")
+      for value in (-3, 0, "x", 9.5)),
+    (("digits/optical", {"n": [1] * 9 + ["x"]}), r"n\[9\] must be a whole number of at least 0, not 'x'"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("call", "sentence"), MISTAKES)
@@ -404,14 +497,28 @@ def test_a_mistake_gets_one_clear_sentence(call, sentence):
     assert "\n" not in str(error.value)
 
 
+BAD_IN_LOADERS = [
+    *(("batch_size", bad) for bad in (0, -1, "x", 2.5, None, True)),
+    *(("max_length", bad) for bad in (0, -3, "x", 9.5, True)),
+    *(("seed", bad) for bad in (-1, 2**40, "a", 1.5, None)),
+    ("shuffle", "no"),
+]
+
+
 def test_loaders_refuse_what_they_cannot_do(minilm, smollm2):
     texts = tasks.load("sentiment/tweets", n=20)
     with pytest.raises(ValueError, match="needs a tokenizer"):
         texts.loader("train")
     with pytest.raises(ValueError, match="'train', 'validation', 'test', not 'dev'"):
         texts.loader("dev")
-    with pytest.raises(ValueError, match="batch_size must be at least 1, not 0"):
-        texts.loader("train", tokenizer=minilm, batch_size=0)
+    for name, bad in BAD_IN_LOADERS:
+        with pytest.raises(ValueError, match=f"{name} must be .*, not {bad!r}"):
+            texts.loader("train", tokenizer=minilm, **{name: bad})
+    with pytest.raises(ValueError, match="max_length=2 leaves no room for words: use more than 2 tokens"):
+        texts.loader("train", tokenizer=minilm, max_length=2)
+    texts.splits["train"].inputs[7] = ""
+    with pytest.raises(ValueError, match="sentiment/tweets, train, has no token: row 7 is empty"):
+        texts.loader("train", tokenizer=smollm2)
     chat = tasks.load("instructions/tweets", n=20)
     with pytest.raises(ValueError, match="chat template: use that of 'smollm2'"):
         chat.loader("train", tokenizer=minilm)
@@ -427,11 +534,22 @@ def test_loaders_refuse_what_they_cannot_do(minilm, smollm2):
 
 
 LABELS = [
-    (torch.tensor([0, 1, 2]), 2, "whole number from 0 to 1"),
+    (torch.tensor([0, 1, 2]), 2, "whole number from 0 to 1 an example, got 2 in row 2"),
     (torch.tensor([0, -1, 1]), 2, "whole number from 0 to 1"),
     (torch.tensor([[0.5, 0.4]] * 3), 2, "add up to 1"),
     (torch.tensor([[1.5, -0.5]] * 3), 2, "add up to 1"),
-    (torch.tensor([0.0, float("nan"), 1.0]), 1, "finite"),
+    (torch.tensor([0.0, float("nan"), 1.0]), 1, "finite number an example, got nan in row 1"),
+    ([0, 1, float("nan")], 2, "whole number from 0 to 1 an example, got nan in row 2"),
+    (pd.Series([0, None, 1]), 2, "got nan in row 1"),
+    (pd.Series([1, None, 0], dtype="Int64"), 2, "(row 1 holds <NA>|nan in row 1)"),
+    ([1, None, 0], 2, r"labels must be numbers, .*, but row 1 holds None \(NoneType\): number the classes from 0"),
+    (["cat", "dog", "cat"], 2, "but row 0 holds 'cat'"),
+    ([[0, 1], [1], [0]], 2, "labels must be numbers"),
+    (7, 2, "labels must be numbers|one whole number"),
+    (torch.tensor([0j, 1, 1]), 2, "complex64 came"),
+    (torch.tensor([0.0, 1.0, 1.0]), 2, r"torch.float32 in shape \(3,\)"),
+    (torch.tensor([0, 1, 1]), "two", "classes must be a whole number of at least 1, not 'two'"),
+    (torch.tensor([0, 1, 1]), 0, "classes must be a whole number of at least 1, not 0"),
     (torch.tensor([0, 1]), 2, "equally long"),
 ]
 
@@ -456,3 +574,187 @@ def test_shuffled_labels_are_the_same_labels_in_another_order_and_only_in_traini
     assert torch.equal(again.splits["train"].labels, after)
     with pytest.raises(ValueError, match="needs a task with labels"):
         tasks.load("instructions", n=20, shuffled=True)
+
+
+KINDS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bool)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_class_numbers_of_every_kind_are_taken(kind):
+    labels = torch.tensor([0, 1, 1]).to(kind)
+    for given in (labels, labels.numpy(), labels.tolist(), pd.Series(labels.numpy())):
+        split = Split(["a", "b", "c"], given, 2)
+        assert split.labels.dtype == torch.int64 and split.labels.tolist() == [0, 1, 1]
+        assert torch.nn.functional.cross_entropy(torch.zeros(3, 2), split.labels) > 0
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.float32, torch.float64], ids=str)
+def test_targets_and_probabilities_become_float32(kind):
+    assert Split(["a", "b"], torch.tensor([0.5, -2.0], dtype=kind), 1).labels.dtype == torch.float32
+    assert Split(["a", "b"], torch.tensor([[0.5, 0.5], [1, 0]], dtype=kind), 2).labels.dtype == torch.float32
+
+
+def pixel_batches(inputs) -> torch.Tensor:
+    task = Task("mine", "image", ["a", "b"], "accuracy", {"train": Split(inputs, [0, 1, 0, 1], 2)})
+    return torch.cat([batch["pixels"] for batch in task.loader("train", batch_size=3)])
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.float32, torch.float64], ids=str)
+def test_float_pixels_in_0_to_1_are_taken_as_they_are(kind):
+    stored = torch.randint(0, 256, (4, 3, 9, 9), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    from_bytes, floats = pixel_batches(stored), (stored.float() / 255).to(kind)
+    assert torch.equal(from_bytes, stored.float() / 255)
+    mirrored, locked = floats.flip(-1).numpy()[..., ::-1], floats.numpy().copy()
+    locked.flags.writeable = False
+    for given in (floats, floats.numpy(), mirrored, locked):
+        pixels = pixel_batches(given)
+        assert pixels.dtype == torch.float32 and torch.equal(pixels, floats.float())
+
+
+def with_value(value: float) -> torch.Tensor:
+    pixels = torch.rand(4, 1, 8, 8)
+    pixels[2, 0, 3, 3] = value
+    return pixels
+
+
+PIXELS = [
+    (torch.rand(4, 1, 8, 8) + torch.tensor([0, 0, 255, 0]).view(4, 1, 1, 1), "in 0..1, but image 2 holds 255"),
+    (with_value(1.01), "but image 2 holds .* to 1.01: divide by"),
+    (with_value(-0.1), "but image 2 holds -0.1 to"),
+    (with_value(float("nan")), "but image 2 holds nan"),
+    (with_value(float("inf")), "but image 2 holds .* to inf"),
+    (torch.zeros(4, 1, 8, 8, dtype=torch.int64), "uint8 in 0..255 or floats in 0..1, but torch.int64 came: convert"),
+    (torch.zeros(4, 1, 8, 8, dtype=torch.bool), "but torch.bool came"),
+    (np.zeros((4, 1, 8, 8), np.uint16), "but torch.uint16 came"),
+    (torch.zeros(4, 8, 8, dtype=torch.uint8), r"shape \(N, C, H, W\) with 1 or 3 channels, but \(4, 8, 8\) came"),
+    (torch.zeros(4, 8, 8, 3, dtype=torch.uint8), "move the channels with permute"),
+    (torch.zeros(4, 1, 0, 8, dtype=torch.uint8), "1 or 3 channels"),
+    (list(torch.zeros(4, 1, 8, 8)), r"row 0 holds an array \(Tensor\): .*images come as one tensor"),
+]
+
+
+@pytest.mark.parametrize(("inputs", "sentence"), PIXELS)
+def test_other_pixels_are_refused(inputs, sentence):
+    with pytest.raises(ValueError, match=sentence) as error:
+        Split(inputs, [0, 1, 0, 1], 2)
+    assert "\n" not in str(error.value)
+
+
+TEXTS = [
+    (["a", "b", None, "d"], r"must be strings, but row 2 holds None \(NoneType\): correct it or leave the row out"),
+    (pd.Series(["a", "b", "c", None], dtype=object), r"row 3 holds None"),
+    (pd.Series(["a", float("nan"), "c", "d"], dtype=object), r"row 1 holds nan \(float\)"),
+    (pd.Series(["a", None, "c", "d"], dtype="string"), "row 1 holds <NA>"),
+    (["a", b"b", "c", "d"], r"row 1 holds b'b' \(bytes\)"),
+    (["a", "b", 3, "d"], "row 2 holds 3"),
+    (["a", "b", "c", "\ud800"], "row 3 is no valid Unicode"),
+    ("abcd", "a list of N texts, but 'abcd' came"),
+    (None, "a list of N texts, but None came"),
+    ({"a": 1}, "a list of N texts, but"),
+]
+
+
+@pytest.mark.parametrize(("inputs", "sentence"), TEXTS)
+def test_what_is_no_text_is_refused_with_its_row(inputs, sentence):
+    with pytest.raises(ValueError, match=sentence) as error:
+        Split(inputs, [0, 1, 0, 1], 2)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", [tuple, pd.Series, np.array, iter])
+def test_texts_may_come_in_any_row_of_strings(kind, minilm):
+    split = Split(kind(["ä b", "c", "d e f", "g"]), [0, 1, 0, 1], 2)
+    assert split.inputs == ["ä b", "c", "d e f", "g"] and split.take(np.array([2])).inputs == ["d e f"]
+    task = Task("mine", "text", ["a", "b"], "accuracy", {"train": split})
+    assert sum(len(batch["labels"]) for batch in task.loader("train", tokenizer=minilm)) == 4
+
+
+def of_texts(texts: list[str], **more) -> Task:
+    labels = torch.arange(len(texts)) % 2
+    return Task("mine", "text", ["a", "b"], "accuracy", {"train": Split(texts, labels, 2)}, **more)
+
+
+def quiet(task: Task, tokenizer, **more) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        task.loader("train", tokenizer=tokenizer, **more)
+
+
+def test_texts_that_lose_their_end_are_counted_and_said_once(minilm):
+    """Forty reviews that begin alike, ten that do not, fifty short ones."""
+    alike = [" ".join(["good"] * 200 + [f"{k}"]) for k in range(40)]
+    apart = [" ".join([f"{k}"] * 200) for k in range(10)]
+    task = of_texts(alike + apart + ["short"] * 50)
+    sentence = "50 of 100 texts of mine, train, have more than 96 tokens and lost their end, and 40 of them now equal "
+    with pytest.warns(UserWarning, match=sentence + "another text: raise max_length") as said:
+        task.loader("train", tokenizer=minilm)
+    assert len(said) == 1 and task.cut == {"train": 50} and said[0].filename == __file__
+    quiet(task, minilm)  # once is enough
+    quiet(task, minilm, max_length=300)
+    assert task.cut == {"train": 0}
+    quiet(longer := of_texts(alike, max_length=300), minilm)
+    assert longer.cut == {"train": 0}
+
+
+def test_a_text_that_just_fits_is_not_cut(minilm):
+    """94 words and two marks are 96 tokens."""
+    texts = [" ".join(["good"] * 94 + more) for more in ([], ["bad"], [])] + ["short"] * 97
+    with pytest.warns(UserWarning, match="1 of 100 texts .* and 1 of them now equal another text"):
+        (task := of_texts(texts)).loader("train", tokenizer=minilm)
+    assert task.cut == {"train": 1}
+
+
+def test_a_few_cut_texts_are_counted_and_not_said(minilm):
+    """Of the kit's own sentences two or three in a thousand."""
+    long = [" ".join([f"{k}"] * 200) for k in range(4)]
+    quiet(task := of_texts(long[:1] + ["short"] * 9), minilm)
+    assert task.cut == {"train": 1}
+    quiet(of_texts(long[:2] + ["short"] * 198), minilm)
+    with pytest.warns(UserWarning, match="4 of 200 texts .* lost their end: raise"):
+        of_texts(long + ["short"] * 196).loader("train", tokenizer=minilm)
+    own = tasks.load("sentiment/amazon")
+    quiet(own, minilm)
+    assert own.cut == {"train": 5} and own.loader("test", tokenizer=minilm) and own.cut == {"train": 5, "test": 2}
+
+
+def test_the_length_is_an_option_of_a_task(minilm):
+    task = tasks.load("sentiment/amazon", max_length=256)
+    task.loader("train", tokenizer=minilm)
+    assert task.max_length == task.options["max_length"] == 256 and task.cut == {"train": 0}
+    assert "max_length" not in tasks.load("sentiment/amazon", n=20).options
+    with pytest.raises(ValueError, match="max_length must be a whole number of at least 1 tokens, not 'x'"):
+        of_texts(["a"], max_length="x")
+    with pytest.raises(ValueError, match="kind must be one of 'image', 'text', 'lm', not 'txt'; did you mean 'text'"):
+        Task("mine", "txt", ["a"], "accuracy", {})
+
+
+def in_splits(train: list[int], validation: list[int], test: list[int]) -> Task:
+    parts = {name: Split(["a"] * len(k), k, 3) for name, k in zip(SPLITS, (train, validation, test))}
+    return Task("mine", "text", ["cat", "dog", "owl"], "accuracy", parts)
+
+
+def test_a_class_that_a_measuring_split_lacks_is_said():
+    with pytest.warns(UserWarning, match="validation of mine has no example of owl, so its scores say") as said:
+        task = in_splits([0, 1, 2], [0, 1, 1], [2, 1, 0])
+    assert len(said) == 1 and said[0].filename == __file__ and task.lacking == {"validation": ["owl"]}
+    with pytest.warns(UserWarning, match="test of mine has no example of cat, dog"):
+        assert in_splits([0, 1, 2], [0, 1, 2], [2]).lacking == {"test": ["cat", "dog"]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert in_splits([0, 1], [0, 1, 2], [0, 1, 2]).lacking == {"train": ["owl"]}  # as a small n makes it
+        assert in_splits([0, 1, 2], [0, 1, 2], [0, 1, 2]).lacking == {}
+
+
+def test_rare_classes_are_looked_for_in_loaded_tasks():
+    with (
+        pytest.warns(UserWarning, match="validation of digits/optical has no example of"),
+        pytest.warns(UserWarning, match="test of digits/optical has no example of"),
+    ):
+        task = tasks.load("digits/optical", held_out=5)
+    assert len(task.lacking["validation"]) == len(task.lacking["test"]) == 5
+    assert tasks.load("sentiment/movies", target="three", n=4, seed=1).lacking == {"train": ["neutral"]}
+
+
+def test_numbers_of_numpy_are_whole_numbers_too():
+    one, other = (tasks.load("digits/optical", seed=kind(3), n=kind(50), size=kind(8)) for kind in (int, np.int64))
+    assert indices(one, "train") == indices(other, "train") and one.options == other.options

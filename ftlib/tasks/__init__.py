@@ -8,8 +8,10 @@ from dataclasses import replace
 
 import torch
 
+from ftlib.assets import nearest
 from ftlib.tasks import digits, elpv, fashion, instructions, sentiment
-from ftlib.tasks.corruptions import corrupt
+from ftlib.tasks.checks import SEEDS, flag, whole_number
+from ftlib.tasks.corruptions import corrupt, known
 from ftlib.tasks.splits import counted, some_of
 from ftlib.tasks.task import IGNORED, SPLITS, Split, Task
 
@@ -20,6 +22,7 @@ CATALOG = {  # family -> its module, which has DOMAINS and load(domain, seed, n,
     "instructions": instructions,
     "fashion": fashion,
 }
+OPTIONS = ("seed", "n", "held_out", "shuffled", "max_length")  # of every family
 __all__ = ["CATALOG", "IGNORED", "SPLITS", "Split", "Task", "load", "names"]
 
 
@@ -35,6 +38,7 @@ def load(
     n: int | list[int] | None = None,
     held_out: int | None = None,
     shuffled: bool = False,
+    max_length: int | None = None,
     **options,
 ) -> Task:
     """A task by name: a family ("elpv", with all its domains) or one domain of it ("elpv/mono").
@@ -43,19 +47,31 @@ def load(
     class, sets the shares instead, as a label shift of known size. held_out: so many of validation and of test at most,
     drawn in the same way, where a large model makes every example dear; by default both stay whole. shuffled: the
     training labels in random order, which nothing in the data can help to fit (Zhang et al., ICLR 2017, 1611.03530: a
-    test of what a model *can* fit). options: see `load` in the family's file. "elpv+noise3" is a task whose pictures
-    are corrupted, see `corruptions`. Raises a ValueError on a name, option or n that does not exist, and an
+    test of what a model *can* fit). max_length: tokens a text, where the default of 96 would cut too much; what is
+    longer loses its end. options: see `load` in the family's file. "elpv+noise3" is a task whose pictures are
+    corrupted, see `corruptions`. Raises a ValueError on a name, option or number that cannot be, and an
     assets.AssetError where the data has not been fetched.
     """
-    plain, plus, corruption = name.partition("+")
+    plain, plus, corruption = name.partition("+") if isinstance(name, str) else (name, "", "")
     if plain not in names():
-        raise ValueError(f"there is no task {plain!r}: choose one of {', '.join(names())}")
+        raise ValueError(f"there is no task {plain!r}: choose one of {', '.join(names())}{nearest(plain, names())}")
     family, _, domain = plain.partition("/")
-    known = list(inspect.signature(CATALOG[family].load).parameters)[3:]  # after domain, seed, n
-    if unknown := sorted(set(options) - set(known)):
-        can = ", ".join(known) or "none"
-        raise ValueError(f"{family} has no option {', '.join(unknown)}: its options are {can}")
-    each = isinstance(n, list)  # so many of each class
+    own = list(inspect.signature(CATALOG[family].load).parameters)[3:]  # after domain, seed, n
+    for unknown in sorted(set(options) - set(own)):
+        like = nearest(unknown, [*own, *OPTIONS])
+        raise ValueError(f"{family} has no option {unknown}: its options are {', '.join(own) or 'none'}{like}")
+    each = isinstance(n, list | tuple)  # so many of each class
+    seed, shuffled = whole_number("seed", seed, 0, SEEDS), flag("shuffled", shuffled)
+    if each:
+        n = [whole_number(f"n[{k}]", count, 0) for k, count in enumerate(n)]
+    elif n is not None:
+        n = whole_number("n", n, 1, unit="training examples")
+    if held_out is not None:
+        held_out = whole_number("held_out", held_out, 1, unit="examples")
+    if max_length is not None:
+        max_length = whole_number("max_length", max_length, 1, unit="tokens")
+    if plus:
+        known(corruption)
     task = CATALOG[family].load(domain or None, seed=seed, n=None if each else n, **options)
     if each:
         task.splits["train"] = counted(task.splits["train"], n, seed)
@@ -66,11 +82,14 @@ def load(
             task.splits[name_of] = replace(part, inputs=corrupt(part.inputs, part.index, corruption))
         task.name = name
     if held_out is not None:
-        if held_out < 1:
-            raise ValueError(f"held_out={held_out} examples were asked for: choose 1 or more, or leave it out")
         for name_of in ("validation", "test"):
             task.splits[name_of] = some_of(task.splits[name_of], held_out, seed)
         task.options["held_out"] = held_out
+        task.say_lacking()
+    if max_length is not None:
+        if task.kind == "image":
+            raise ValueError(f"{family} has pictures, which have no tokens to count: leave max_length out")
+        task.max_length = task.options["max_length"] = max_length
     if shuffled:
         if task.kind == "lm":
             raise ValueError(f"{family} has answers instead of labels: shuffled=True needs a task with labels")

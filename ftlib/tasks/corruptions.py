@@ -13,6 +13,8 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
+from ftlib.assets import nearest
+
 # kind -> the knob at strengths 1 to 5
 STRENGTHS = {
     "noise": (0.03, 0.06, 0.10, 0.15, 0.22),  # standard deviation, of pixels in 0..1
@@ -27,12 +29,21 @@ NAMES = [f"{kind}{strength}" for kind in STRENGTHS for strength in range(1, 6)]
 def corrupt(pixels: Tensor, index: Tensor, name: str) -> Tensor:
     """uint8 (N, C, S, S) in and out; index (N,) numbers the pictures, whose noise is their own. name: "noise4" and the
     like; ValueError on any other."""
-    if name not in NAMES:
-        raise ValueError(f"there is no corruption {name!r}: choose {', '.join(STRENGTHS)} and a strength, 1 to 5")
+    known(name)
+    if pixels.dtype != torch.uint8:
+        raise ValueError(f"pictures to be corrupted must be uint8 in 0..255, but {pixels.dtype} came: convert them")
     if min(pixels.shape[-2:]) < 16:
         raise ValueError(f"pictures to be corrupted need 16 pixels a side, but these have {tuple(pixels.shape[-2:])}")
     kind, knob = name[:-1], STRENGTHS[name[:-1]][int(name[-1]) - 1]
     return _noise(pixels, index, knob) if kind == "noise" else _WAYS[kind](pixels, knob)
+
+
+def known(name: str) -> str:
+    """`name` if there is such a corruption; else a ValueError."""
+    if name not in NAMES:
+        kinds = f"choose {', '.join(STRENGTHS)} and a strength, 1 to 5{nearest(name, NAMES)}"
+        raise ValueError(f"there is no corruption {name!r}: {kinds}")
+    return name
 
 
 def _noise(pixels: Tensor, index: Tensor, deviation: float) -> Tensor:

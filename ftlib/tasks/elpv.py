@@ -13,18 +13,21 @@ electroluminescence images", Solar Energy 185 (arXiv:1807.02894): 1,968 cells to
 to test, stratified by type and p. Images: CC BY-NC-SA 4.0, not shipped with this kit.
 """
 
+import hashlib
 import os
-import tempfile
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
+from warnings import warn
 
 import numpy as np
 import torch
 from PIL import Image
 
 from ftlib import assets
+from ftlib.tasks.checks import choose, whole_number
 from ftlib.tasks.splits import assign, make_splits
-from ftlib.tasks.task import Split, Task, choose
+from ftlib.tasks.task import Split, Task
 
 DOMAINS = ("mono", "poly")
 CLASSES = {"defect": ["intact", "defective"], "soft": ["intact", "defective"], "type": ["mono", "poly"]}
@@ -34,6 +37,7 @@ CLASSES = {"defect": ["intact", "defective"], "soft": ["intact", "defective"], "
 MODULES = [60] * 20 + [54] + [60] * 9 + [50] + [60] * 5 + [72] + [60] * 3 + [48] + [60] * 3
 DRAWS = 20  # modules differ (0 to 93 % defective), so the evenest of 20 drawn splits is used
 VALIDATION = 0.3  # of what is not tested: ten modules, since five are too few to choose a learning rate by
+LARGEST = 512  # pixels a side: 0.7 GB, and the originals have 300
 HEADER = 128  # bytes before the numbers in such a .npy file
 
 
@@ -43,6 +47,7 @@ def load(
     """size: pixels a side, resized once with antialiasing (the originals have 300)."""
     choose("target", target, list(CLASSES))
     choose("protocol", protocol, ["block", "random"])
+    size = whole_number("size", size, 8, LARGEST, "pixels")
     if target == "type" and domain:
         raise ValueError(f"target='type' needs cells of both types: load 'elpv', not 'elpv/{domain}'")
     p, kind = table()
@@ -73,17 +78,43 @@ def table() -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache(2)
 def images(size: int) -> torch.Tensor:
-    """All cells, uint8 (2624, 1, S, S): decoded once for each size, then read from the cache folder."""
-    if not isinstance(size, int) or size < 8:
-        raise ValueError(f"size must be a whole number of at least 8 pixels, not {size!r}")
+    """All cells, uint8 (2624, 1, S, S): decoded once for each size, then read from the cache folder.
+
+    A cached file whose bytes are not those that were written, by their sha256 beside it, is made anew.
+    """
+    size = whole_number("size", size, 8, LARGEST, "pixels")
     file, count = assets.home() / "cache" / f"elpv-{size}.npy", sum(MODULES)
-    if not file.is_file() or file.stat().st_size != HEADER + count * size**2:
-        cells, folder = np.empty((count, size, size), np.uint8), assets.path("elpv") / "images"
-        for i in range(count):
-            with Image.open(folder / f"cell{i + 1:04}.png") as cell:
-                cells[i] = cell.resize((size, size), Image.Resampling.BILINEAR)  # antialiased
+    if (content := _kept(file)) is not None and len(content) == HEADER + count * size**2:
+        return torch.from_numpy(content[HEADER:].reshape(count, 1, size, size))
+    cells, folder = np.empty((count, size, size), np.uint8), assets.path("elpv", thorough=True) / "images"
+    for i in range(count):
+        with Image.open(folder / f"cell{i + 1:04}.png") as cell:
+            cells[i] = cell.resize((size, size), Image.Resampling.BILINEAR)  # antialiased
+    try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(suffix=".part", dir=file.parent) as aside:
-            np.save(part := os.path.join(aside, file.name), cells)
-            os.replace(part, file)
-    return torch.from_numpy(np.load(file))[:, None]
+        with assets.aside(file.parent, "elpv") as part, assets.naming(file):
+            np.save(part / file.name, cells)
+            (part / "digest").write_text(assets.sha256(part / file.name))
+            os.replace(part / file.name, file)
+            os.replace(part / "digest", _digest(file))
+    except OSError as error:  # a full disk, or a class's folder that only the lecturer may write to
+        warn(
+            f"{file} could not be written ({error.strerror or error}), so the images are decoded anew in each process: "
+            f"make room, or set FTLIB_HOME to a folder that you can write to",
+            stacklevel=2,
+        )
+    return torch.from_numpy(cells)[:, None]
+
+
+def _kept(file: Path) -> np.ndarray | None:
+    """The file's bytes, or None where it is not there or does not have the sha256 that is written beside it."""
+    try:
+        digest = _digest(file).read_text(encoding="ascii")
+        content = np.fromfile(file, np.uint8)
+    except (OSError, ValueError):
+        return None
+    return content if hashlib.sha256(content).hexdigest() == digest else None
+
+
+def _digest(file: Path) -> Path:
+    return file.with_suffix(".sha256")

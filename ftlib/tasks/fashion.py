@@ -10,11 +10,13 @@ Algorithms", arXiv:1708.07747.
 
 import gzip
 import os
+import zlib
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from ftlib import assets
 from ftlib.tasks.splits import assign, make_splits
 from ftlib.tasks.task import Split, Task
 
@@ -26,7 +28,9 @@ DEBIAN = "/usr/share/datasets/fashion-mnist"
 
 def load(domain: None, *, seed: int, n: int | None, folder: str | None = None) -> Task:
     """folder: where the four idx files are, if not where Debian puts them."""
-    where = Path(folder or os.environ.get("FTLIB_FASHION") or DEBIAN).expanduser()
+    if not isinstance(folder, str | os.PathLike | None):
+        raise ValueError(f"folder must be the name of the folder with the four files, not {folder!r}")
+    where = assets.user_path(folder or os.environ.get("FTLIB_FASHION") or DEBIAN)
     if missing := [name for name in FILES if not (where / name).is_file()]:
         raise FileNotFoundError(
             f"Fashion-MNIST is not in {where} ({', '.join(missing)} missing): install Debian's package "
@@ -43,7 +47,11 @@ def load(domain: None, *, seed: int, n: int | None, folder: str | None = None) -
 
 def idx(file: Path) -> np.ndarray:
     """An idx file of bytes: 0, 0, 8, the number of axes, each axis in four bytes, then the numbers."""
-    content = gzip.decompress(file.read_bytes())
+    packed = file.read_bytes()
+    try:
+        content = gzip.decompress(packed)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        content = b""  # refused below
     axes = content[3] if content[:3] == b"\0\0\x08" else 0
     shape = np.frombuffer(content, ">u4", axes, offset=4) if axes else np.array([-1])
     if len(content) != 4 + 4 * axes + shape.prod(dtype=np.int64):

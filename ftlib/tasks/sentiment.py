@@ -22,8 +22,9 @@ import numpy as np
 import torch
 
 from ftlib import assets
+from ftlib.tasks.checks import choose
 from ftlib.tasks.splits import assign, make_splits
-from ftlib.tasks.task import Split, Task, choose
+from ftlib.tasks.task import Split, Task
 
 DOMAINS = ("tweets", "amazon", "movies", "nyt")
 CLASSES = {"polarity": ["negative", "positive"], "three": ["negative", "neutral", "positive"], "rating": []}

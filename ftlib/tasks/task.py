@@ -9,8 +9,9 @@ Letters: N examples of a split, B of a batch, T tokens, K classes, C channels, S
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from warnings import warn
 
 import numpy as np
 import torch
@@ -18,16 +19,23 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ftlib.tasks.checks import SEEDS, choose, count_cut, flag, read_inputs, read_labels, whole_number
+
 SPLITS = ("train", "validation", "test")
 IGNORED = -100  # a position of a language model's labels that is not counted
+CUT = 0.01  # of a split: where more texts lose their end, it is said
 CHUNK = 50  # batches whose texts are sorted by length together: more save padding, fewer mix better
 
 
 @dataclass
 class Split:
-    """N examples. Tensors among `columns` travel in every batch, lists of strings stay here."""
+    """N examples. Tensors among `columns` travel in every batch, lists of strings stay here.
 
-    inputs: Tensor | list[str]  # uint8 (N, C, S, S), or N texts
+    What can be taken without a guess is taken: labels of any kind of whole number, lists and columns of pandas. A
+    ValueError says what is wrong with the rest, and names the row.
+    """
+
+    inputs: Tensor | list[str]  # (N, C, S, S), uint8 in 0..255 or floats in 0..1; or N texts
     labels: Tensor  # class numbers (N,), class probabilities (N, K), or float targets (N,) where classes is 1
     classes: int
     columns: dict[str, Tensor | list[str]] = field(default_factory=dict)
@@ -35,7 +43,8 @@ class Split:
     groups: Tensor | None = None  # (N,) rows of equal number belong together; by default each is on its own
 
     def __post_init__(self):
-        self.labels = torch.as_tensor(self.labels)
+        self.classes = whole_number("classes", self.classes, 1)
+        self.inputs, self.labels = read_inputs(self.inputs), read_labels(self.labels, self.classes)
         self.index = torch.arange(len(self.labels)) if self.index is None else torch.as_tensor(self.index)
         self.groups = self.index if self.groups is None else torch.as_tensor(self.groups)
         lengths = {name: len(getattr(self, name)) for name in ("inputs", "labels", "index", "groups")}
@@ -44,7 +53,6 @@ class Split:
             raise ValueError(f"the columns of a split must be equally long, but they have {lengths} rows")
         if not len(self):
             raise ValueError("a split needs at least one example, but this one is empty: choose other data")
-        check_labels(self.labels, self.classes)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -60,22 +68,6 @@ class Split:
         return Split(pick(self.inputs), pick(self.labels), self.classes, columns, index, groups)
 
 
-def check_labels(labels: Tensor, classes: int) -> None:
-    """Raise a ValueError unless the labels are what `Split` promises."""
-    if not labels.is_floating_point():
-        good = labels.ndim == 1 and 0 <= labels.min() <= labels.max() < classes
-        wanted = f"one whole number from 0 to {classes - 1} an example"
-    elif classes == 1:
-        good, wanted = labels.ndim == 1 and labels.isfinite().all(), "one finite number an example"
-    else:
-        good = labels.ndim == 2 and labels.shape[1] == classes and labels.min() >= 0
-        good = good and (labels.sum(1) - 1).abs().max() < 1e-4
-        wanted = f"{classes} probabilities an example that add up to 1"
-    if not good:
-        seen = f"{labels.min():g} to {labels.max():g} in shape {tuple(labels.shape)}"
-        raise ValueError(f"labels are out of range: expected {wanted}, got {seen}; correct them or `classes`")
-
-
 @dataclass
 class Task:
     """Splits with a name and a metric."""
@@ -86,10 +78,37 @@ class Task:
     metric: str  # what a run is chosen and judged by; higher is better
     splits: dict[str, Split]
     options: dict = field(default_factory=dict)
-    max_length: int = 96  # tokens a text; enough for all but a few in a thousand
+    max_length: int = 96  # tokens a text; enough for all but a few in a thousand of the kit's own texts
     encode: Callable | None = None  # (split, tokenizer, max_length) -> token rows; by default the texts alone
     reads: Counter = field(default_factory=Counter)
     encoded: dict = field(default_factory=dict, repr=False)  # token columns, once a split and tokenizer
+    cut: dict[str, int] = field(default_factory=dict)  # split -> its texts that lost their end, when last encoded
+
+    def __post_init__(self):
+        choose("kind", self.kind, ("image", "text", "lm"))
+        self.max_length = whole_number("max_length", self.max_length, 1, unit="tokens")
+        self.say_lacking()
+
+    @property
+    def lacking(self) -> dict[str, list[str]]:
+        """{split: classes of which it has no example}; empty where every split has all classes."""
+        counts = {}
+        for name, part in self.splits.items():
+            if self.labels and part.classes == len(self.labels):
+                soft = part.labels.is_floating_point()
+                counts[name] = part.labels.sum(0) if soft else part.labels.bincount(minlength=part.classes)
+        lacking = {name: [self.labels[k] for k, c in enumerate(count) if not c] for name, count in counts.items()}
+        return {name: classes for name, classes in lacking.items() if classes}
+
+    def say_lacking(self) -> None:
+        """Warn where a split that measures has no example of a class: its score says nothing of that class."""
+        for name, classes in self.lacking.items():
+            if name != "train":  # a small n may leave a class out; `lacking` tells
+                warn(
+                    f"{name} of {self.name} has no example of {', '.join(map(str, classes))}, so its scores say "
+                    f"nothing of that: take another seed or more examples, or split by class",
+                    stacklevel=4,
+                )
 
     @property
     def outputs(self) -> int:
@@ -109,9 +128,10 @@ class Task:
         """Whole batches of a split; `len(loader)` counts them. Texts are sorted by length: `index` says which
         row is where. With shuffle, `loader.generator` draws the order: it may be seeded anew before any pass.
         """
-        part = self.splits[choose("split", split, SPLITS)]
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        part = self.splits[choose("split", split, list(self.splits))]
+        batch_size, seed = whole_number("batch_size", batch_size, 1), whole_number("seed", seed, 0, SEEDS)
+        length = self.max_length if max_length is None else whole_number("max_length", max_length, 1, unit="tokens")
+        shuffle = flag("shuffle", shuffle)
         columns = {"labels": part.labels, "index": part.index}
         columns |= {name: column for name, column in part.columns.items() if isinstance(column, Tensor)}
         tokens, lengths = {}, None
@@ -120,7 +140,7 @@ class Task:
         elif tokenizer is None:
             raise ValueError(f"{self.name} is made of texts: its loader needs a tokenizer (model.tokenizer)")
         else:
-            tokens, lengths = self._tokens(split, tokenizer, max_length or self.max_length)
+            tokens, lengths = self._tokens(split, tokenizer, length)
         generator = torch.Generator().manual_seed(seed)
         drawn = generator if shuffle else None
         order = Order(len(part), batch_size, drawn, lengths, started=lambda: self.reads.update([split]))
@@ -133,20 +153,40 @@ class Task:
         if key not in self.encoded:
             rows = (self.encode or encode_texts)(self.splits[split], tokenizer, max_length)
             lengths = torch.tensor([len(ids) for ids in rows["input_ids"]])
+            if not lengths.all():
+                raise ValueError(
+                    f"a text of {self.name}, {split}, has no token: row {int(lengths.argmin())} is empty, leave it out"
+                )
             if (longest := int(lengths.max())) > (most := tokenizer.model_max_length):
                 raise ValueError(
                     f"a text of {self.name}, {split}, has {longest:,} tokens, but the model of this tokenizer reads at "
                     f"most {most:,}: shorten it, or cut it with max_length"
                 )
+            if not self.encode:
+                self._say_cut(split, rows["input_ids"], tokenizer, max_length)
             fill = {"input_ids": tokenizer.pad_token_id or 0, "labels": IGNORED}
             tokens = {k: pad_sequence([torch.tensor(r) for r in rows[k]], True, fill[k]) for k in rows}
             tokens["attention_mask"] = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
             self.encoded[key] = tokens, lengths, tokenizer  # kept alive: no other tokenizer gets its id
         return self.encoded[key][:2]
 
+    def _say_cut(self, split: str, rows: list[list[int]], tokenizer, max_length: int) -> None:
+        """Count the texts that lost their end; warn where that is more than a few, or makes texts equal."""
+        cut, equal = count_cut(self.splits[split].inputs, rows, tokenizer, max_length)
+        self.cut[split] = cut
+        if equal or cut > max(1, CUT * len(rows)):
+            then = f", and {equal} of them now equal another text" if equal else ""
+            warn(
+                f"{cut} of {len(rows)} texts of {self.name}, {split}, have more than {max_length} tokens and lost "
+                f"their end{then}: raise max_length, of load_task or of the loader, to read more",
+                stacklevel=4,
+            )
+
 
 def encode_texts(split: Split, tokenizer, max_length: int) -> dict[str, list[list[int]]]:
     """Texts as token numbers, with the tokenizer's own special tokens; what is longer loses its end."""
+    if max_length <= (special := tokenizer.num_special_tokens_to_add()):
+        raise ValueError(f"max_length={max_length} leaves no room for words: use more than {special} tokens")
     out = tokenizer(split.inputs, truncation=True, max_length=max_length, padding=False)
     return {"input_ids": out["input_ids"]}
 
@@ -162,7 +202,7 @@ class Batches(Dataset):
 
     def __getitem__(self, rows: Tensor) -> dict[str, Tensor]:
         batch = {name: column[rows] for name, column in self.columns.items()}
-        if "pixels" in batch:
+        if "pixels" in batch and not batch["pixels"].is_floating_point():
             batch["pixels"] = batch["pixels"].float().div_(255)  # (B, C, S, S) in 0..1
         if self.tokens:
             longest = int(self.lengths[rows].max())
@@ -196,10 +236,3 @@ def batch_rows(size: int, batch_size: int, generator=None, lengths: Tensor | Non
     if generator is None:
         return list(batches)
     return [batches[i] for i in torch.randperm(len(batches), generator=generator)]
-
-
-def choose(option: str, value: str, known: Sequence[str]) -> str:
-    """`value` if it is a known one; else a ValueError that lists them."""
-    if value not in known:
-        raise ValueError(f"{option} must be one of {', '.join(map(repr, known))}, not {value!r}")
-    return value
