@@ -81,7 +81,7 @@ WITHOUT_PLOTLY = "import sys\nsys.modules['plotly'] = None\nimport ftlib\nftlib.
 def test_the_paths_of_a_lesson_are_found():
     assert len(PATHS) > 60
     paths = [text.rpartition("\n")[2] for text in looked_up(LESSONS["01_full"])]
-    assert {"strategies.LinearProbe", "ftlib.runs.curves", "ftlib.load_runs"} <= set(paths)
+    assert {"strategies.full.lp_ft", "ftlib.runs.curves", "ftlib.load_runs"} <= set(paths)
 
 
 def test_every_name_of_a_lesson_is_there_before_anything_else_was_used(failures):
