@@ -21,7 +21,9 @@ LESSONS = {file.stem: build.read(file) for file in build.lessons([])}
 # One statement after the other, each in a library of which nothing has been imported yet.
 FRESH = """
 import importlib, json, sys
-for line in json.loads(sys.stdin.read()):
+library, *lines = json.loads(sys.stdin.read())
+sys.path.insert(0, library)
+for line in lines:
     for name in [name for name in sys.modules if name.partition(".")[0] == "ftlib"]:
         del sys.modules[name]
     try:
@@ -34,7 +36,7 @@ for line in json.loads(sys.stdin.read()):
 @pytest.fixture(scope="module")
 def failures():
     """What goes wrong, "statement: error", when each statement of this file is run in a fresh library."""
-    statements = [*PATHS, *FILES, UNKNOWN, WITHOUT_PLOTLY]
+    statements = [str(Path(ftlib.__file__).parent.parent), *PATHS, *FILES, UNKNOWN, WITHOUT_PLOTLY]
     done = subprocess.run([sys.executable, "-c", FRESH], input=json.dumps(statements), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
