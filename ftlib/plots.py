@@ -28,7 +28,7 @@ _MATPLOTLIB = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^",
                "hexagon": "h", "triangle-down": "v", "pentagon": "p", "solid": "-", "dash": "--", "dot": ":",
                "dashdot": "-.", "longdash": (0, (8, 3)), "longdashdot": (0, (8, 3, 2, 3))}  # fmt: skip
 KINDS = ("", "-open", "-open-dot")  # of a marker: filled, empty, empty with a dot
-_FILL = {"": "full", "-open": "none", "-open-dot": "bottom"}  # and how matplotlib draws them
+_FILL = {"": "full", "-open": "none", "-open-dot": "left"}  # and how matplotlib draws them
 
 
 def look(i: int) -> tuple[str, str, str]:
@@ -256,10 +256,11 @@ def _still(fig: go.Figure) -> bytes:
         axes.invert_yaxis()
         axes.margins(y=0.25)
     if names := axes.get_legend_handles_labels()[1]:
-        crowded = len(names) > len(COLOURS)  # beside the axes, so that it covers no line
-        axes.legend(
-            frameon=False, **({"loc": "center left", "bbox_to_anchor": (1, 0.5), "fontsize": 6} if crowded else {})
-        )
+        where = {}
+        if len(names) > len(COLOURS):  # beside the axes, so that it covers no line
+            columns = -(-len(names) // 15)
+            where = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "fontsize": 7, "ncols": columns}
+        axes.legend(frameon=False, **where)
     out = io.BytesIO()
     canvas.savefig(out, format="png", metadata={"Software": None})
     return out.getvalue()
