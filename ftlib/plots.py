@@ -1,14 +1,15 @@
 """DataFrame → figure. Pure functions; every figure carries a text alternative and can be seen without a browser.
 
 Colours are Okabe and Ito's and two of Tol's, which colour-blind readers can tell apart, and never stand alone: each arm
-has its own marker and dash too, up to ten of them. A figure shows itself as a live plotly figure, as a PNG where
-nothing can run (a viewer on the web), with its text alternative below.
+has its own marker too, up to thirty of them, and a dash that no other arm of its colour has. A figure shows itself as a
+live plotly figure, as a PNG where nothing can run (a viewer on the web), with its text alternative below.
 """
 
 import base64
 import html
 import io
 import json
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,18 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid",
 _MATPLOTLIB = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "cross": "P", "x": "X", "star": "*",
                "hexagon": "h", "triangle-down": "v", "pentagon": "p", "solid": "-", "dash": "--", "dot": ":",
                "dashdot": "-.", "longdash": (0, (8, 3)), "longdashdot": (0, (8, 3, 2, 3))}  # fmt: skip
+KINDS = ("", "-open", "-open-dot")  # of a marker: filled, empty, empty with a dot
+_FILL = {"": "full", "-open": "none", "-open-dot": "left"}  # and how matplotlib draws them
+
+
+def look(i: int) -> tuple[str, str, str]:
+    """Colour, marker and dash of arm number i, from 0 on.
+
+    Every ten arms the colours begin again, with another kind of marker and the dashes moved on by one: up to thirty
+    arms no two share a marker, or a colour and a dash.
+    """
+    turn, place = divmod(i, len(COLOURS))
+    return COLOURS[place], MARKERS[place] + KINDS[turn % 3], DASHES[(place % 6 + turn) % 6]
 
 
 class Shown:
@@ -99,14 +112,15 @@ def curves(points: pd.DataFrame, metric: str, title: str = "", label: str = "") 
     )
     fig = figure(title or f"{label} during training", "steps", label, alt + ".")
     for i, (arm, group) in enumerate(points.groupby("arm", sort=False)):
-        style = {"color": COLOURS[i], "dash": DASHES[i]}
+        colour, marker, dash = look(i)
+        style = {"color": colour, "dash": dash}
         for _, one in group.groupby("seed"):
             fig.add_scatter(x=one.step, y=one[metric], mode="lines", opacity=0.25, showlegend=False, hoverinfo="skip",
                             line={**style, "width": 1})  # fmt: skip
         by = group.groupby("step")[metric].agg(["mean", "size"])
         mean = by["mean"][by["size"] == group.seed.nunique()]
         fig.add_scatter(x=mean.index, y=mean, name=arm, mode="lines+markers", line={**style, "width": 2.5},
-                        marker={"symbol": MARKERS[i], "size": 8})  # fmt: skip
+                        marker={"symbol": marker, "size": 8})  # fmt: skip
     return fig
 
 
@@ -117,14 +131,14 @@ def scores(runs: pd.DataFrame, metric: str, title: str = "", label: str = "") ->
     words = "; ".join(f"{arm} {m:.3f} [{low:.3f}, {high:.3f}]" for arm, (m, low, high) in stats.items())
     fig = figure(title or label, label, "", f"Dot plot of {label}, mean and 95 % interval over seeds: {words}.")
     for i, (arm, (mean, low, high)) in enumerate(stats.items()):
-        values = runs.loc[runs.arm == arm, metric]
+        values, (colour, marker, _) = runs.loc[runs.arm == arm, metric], look(i)
         fig.add_scatter(x=values, y=[arm] * len(values), mode="markers", opacity=0.35, showlegend=False,
-                        marker={"color": COLOURS[i], "size": 7, "symbol": MARKERS[i]}, name=arm)  # fmt: skip
+                        marker={"color": colour, "size": 7, "symbol": marker}, name=arm)  # fmt: skip
         fig.add_scatter(x=[mean], y=[arm], mode="markers", name=arm, showlegend=False,
                         error_x={"type": "data", "symmetric": False, "array": [high - mean], "arrayminus": [mean - low],
                                  "thickness": 2.5, "width": 8},
-                        marker={"color": COLOURS[i], "size": 13, "symbol": MARKERS[i]})  # fmt: skip
-    return fig.update_yaxes(autorange="reversed")
+                        marker={"color": colour, "size": 13, "symbol": marker})  # fmt: skip
+    return _rows(fig, len(stats))
 
 
 def differences(runs: pd.DataFrame, metric: str, baseline: str, title: str = "", label: str = "") -> Figure:
@@ -137,11 +151,12 @@ def differences(runs: pd.DataFrame, metric: str, baseline: str, title: str = "",
     fig = figure(title or label, label, "", f"Interval plot of the {label}, paired by seed: {words}.")
     fig.add_vline(x=0, line={"color": "#555555", "dash": "dot"})
     for i, d in enumerate(found, start=1):
+        colour, marker, _ = look(i)
         fig.add_scatter(x=[d.difference], y=[d.Index], mode="markers", name=d.Index, showlegend=False,
                         error_x={"type": "data", "symmetric": False, "array": [d.diff_high - d.difference],
                                  "arrayminus": [d.difference - d.diff_low], "thickness": 2.5, "width": 8},
-                        marker={"color": COLOURS[i], "size": 13, "symbol": MARKERS[i]})  # fmt: skip
-    return fig.update_yaxes(autorange="reversed")
+                        marker={"color": colour, "size": 13, "symbol": marker})  # fmt: skip
+    return _rows(fig, len(found))
 
 
 def sweep(runs: pd.DataFrame, metric: str, title: str = "", label: str = "", by: str = "n", log: bool = True) -> Figure:
@@ -149,15 +164,16 @@ def sweep(runs: pd.DataFrame, metric: str, title: str = "", label: str = "", by:
     label, words = label or metric, []
     fig = figure(title or label, "training examples" if by == "n" else by, label, "")
     for i, (arm, group) in enumerate(runs.groupby("arm", sort=False)):
-        stats = {x: interval(one[metric].to_numpy()) for x, one in group.groupby(by)}
+        (colour, marker, dash), by_size = look(i), group.groupby(by)[metric]
+        stats = {x: interval(values.to_numpy()) for x, values in by_size}
         words.append(f"{arm} " + ", ".join(f"{m:.3f} at {x:g}" for x, (m, _, _) in stats.items()))
         mean, low, high = zip(*stats.values())
         fig.add_scatter(x=list(stats), y=mean, name=arm, mode="lines+markers",
                         error_y={"type": "data", "symmetric": False, "thickness": 2, "width": 6,
                                  "array": [h - m for h, m in zip(high, mean)],
                                  "arrayminus": [m - low_ for m, low_ in zip(mean, low)]},
-                        line={"color": COLOURS[i], "dash": DASHES[i], "width": 2.5},
-                        marker={"symbol": MARKERS[i], "size": 9})  # fmt: skip
+                        line={"color": colour, "dash": dash, "width": 2.5},
+                        marker={"symbol": marker, "size": 9})  # fmt: skip
     sizes = sorted(runs[by].unique().tolist())
     fig.update_xaxes(type="log" if log else "linear", tickvals=sizes, ticktext=[f"{x:g}" for x in sizes])
     return fig.update_layout(meta={"alt": f"Line chart of {label} against {by}, mean over seeds: {'; '.join(words)}."})
@@ -181,10 +197,10 @@ def reliability(bins: pd.DataFrame, title: str = "How often is it right, and how
     fig = figure(title, "confidence", "accuracy", f"Reliability diagram. Expected calibration error: {words}.")
     fig.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": "grey", "dash": "dot"}, name="as sure as right")
     for i, (arm, group) in enumerate(bins.groupby("arm", sort=False)):
-        shares = [f"{share:.0%} of the examples" for share in group["share"]]
+        (colour, marker, dash), shares = look(i), [f"{share:.0%} of the examples" for share in group["share"]]
         fig.add_scatter(x=group.confidence, y=group.accuracy, name=arm, mode="lines+markers", hovertext=shares,
-                        line={"color": COLOURS[i], "dash": DASHES[i]},
-                        marker={"symbol": MARKERS[i], "size": 9})  # fmt: skip
+                        line={"color": colour, "dash": dash},
+                        marker={"symbol": marker, "size": 9})  # fmt: skip
     return fig
 
 
@@ -194,24 +210,32 @@ def losses(history: list[dict] | dict[str, list[dict]], title: str = "Training l
     ends = "; ".join(f"{k} from {h[0]['loss']:.3f} to {h[-1]['loss']:.3f}" for k, h in histories.items())
     fig = figure(title, "steps", "loss a target (nats)", f"Line chart of the training loss against steps: {ends}.")
     for i, (name, rows) in enumerate(histories.items()):
+        colour, _, dash = look(i)
         fig.add_scatter(x=[r["step"] + 1 for r in rows], y=[r["loss"] for r in rows], name=name, mode="lines",
-                        line={"color": COLOURS[i], "dash": DASHES[i]})  # fmt: skip
+                        line={"color": colour, "dash": dash})  # fmt: skip
     return fig
+
+
+def _rows(fig: Figure, n: int) -> Figure:
+    """The first arm on top, and each named: plotly leaves names out where they stand close."""
+    fig.update_yaxes(autorange="reversed", dtick=1)
+    return fig.update_layout(height=max(fig.layout.height, 115 + 22 * n))
 
 
 def _still(fig: go.Figure) -> bytes:
     """Draw a figure's scatter traces with matplotlib, as PNG."""
     from matplotlib.figure import Figure as Canvas
 
-    canvas = Canvas(figsize=(7.2, 3.8), dpi=80, layout="constrained")
+    canvas = Canvas(figsize=(7.2, (fig.layout.height or 380) / 100), dpi=80, layout="constrained")
     axes = canvas.subplots()
     for trace in fig.data:
         x, y = list(trace.x), list(trace.y)
         colour, line = trace.marker.color or trace.line.color, "lines" in (trace.mode or "")
+        symbol, kind = re.fullmatch(r"(.*?)((?:-open)?(?:-dot)?)", trace.marker.symbol or "circle").groups()
         axes.plot(
             x, y, color=colour, alpha=trace.opacity or 1, linewidth=trace.line.width or 1.5,
             linestyle=_MATPLOTLIB[trace.line.dash or "solid"] if line else "none",
-            marker=_MATPLOTLIB[trace.marker.symbol or "circle"] if "markers" in (trace.mode or "") else None,
+            marker=_MATPLOTLIB[symbol] if "markers" in (trace.mode or "") else None, fillstyle=_FILL[kind],
             markersize=(trace.marker.size or 8) * 0.7, label=trace.name if trace.showlegend is not False else None,
         )  # fmt: skip
         for way, bar in (("xerr", trace.error_x), ("yerr", trace.error_y)):
@@ -231,8 +255,12 @@ def _still(fig: go.Figure) -> bytes:
     if fig.layout.yaxis.autorange == "reversed":
         axes.invert_yaxis()
         axes.margins(y=0.25)
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(frameon=False)
+    if names := axes.get_legend_handles_labels()[1]:
+        where = {}
+        if len(names) > len(COLOURS):  # beside the axes, so that it covers no line
+            columns = -(-len(names) // 15)
+            where = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "fontsize": 7, "ncols": columns}
+        axes.legend(frameon=False, **where)
     out = io.BytesIO()
     canvas.savefig(out, format="png", metadata={"Software": None})
     return out.getvalue()

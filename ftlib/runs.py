@@ -9,11 +9,13 @@ import json
 import math
 import os
 import platform
+import re
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +28,7 @@ from ftlib import models, strategies, tasks
 from ftlib.strategy import parts_of
 from ftlib.train import count_parameters, evaluate, fit
 
+RESULTS = Path(__file__).parent.parent / "data" / "results"  # the kit's own recorded runs
 KEEP_LOSSES = 20  # the first losses of a run are kept: a repetition must match them closely
 
 
@@ -217,20 +220,43 @@ def _commit() -> str:
 
 
 def load_records(*sources: str | Path) -> list[dict]:
-    """Records from files (.json: one; .jsonl: one a line) or folders of them, each id once, in order."""
+    """Records of recorded grids ("01_full"), of files (.json: one; .jsonl: one a line) or of folders, each id once.
+
+    A word without a slash and a dot is a grid's name first, and the kit finds its runs wherever the notebook lies.
+    Raises FileNotFoundError where there are no such runs.
+    """
     records = {}
-    for source in map(Path, sources):
+    for source in map(_place, sources):
         files = sorted(source.glob("*.json*")) if source.is_dir() else [source]
-        if not all(f.exists() for f in files):
-            raise FileNotFoundError(f"there are no runs at {source}: `make record` makes the recorded ones")
         for f in files:
             lines = f.read_text().splitlines() if f.suffix == ".jsonl" else [f.read_text()]
             records |= {r["id"]: r for r in map(json.loads, filter(None, lines))}
     return list(records.values())
 
 
+def _place(source: str | Path) -> Path:
+    """Where the runs of one source are."""
+    place = Path(source)
+    named = isinstance(source, str) and re.fullmatch(r"[\w+-]+", source)  # neither a path nor a suffix
+    if named and (file := RESULTS / f"{source}.jsonl").exists():
+        return file
+    if place.exists():
+        return place
+    if named:
+        known = sorted(other.stem for other in RESULTS.glob("*.jsonl"))
+        near = get_close_matches(source, known, 1)
+        advice = f"did you mean {near[0]}?" if near else f"the kit has {', '.join(known)}"
+        if (RESULTS.parent / "grids" / f"{source}.json").exists():
+            advice = f"`make record GRID={source}` makes them, which can take hours"
+        raise FileNotFoundError(f"there are no recorded runs (and no folder) called {source!r}: {advice}")
+    advice = "`make record` makes the recorded ones"
+    if (RESULTS / place.name).exists():
+        advice = f'the kit\'s own are found from anywhere by their name, load_runs("{place.stem}")'
+    raise FileNotFoundError(f"there are no runs at {source}: {advice}")
+
+
 def load_runs(*sources: str | Path) -> pd.DataFrame:
-    """One row a run, from files or folders of records. Columns: see `frame`."""
+    """One row a run, from recorded grids, files or folders (see `load_records`). Columns: see `frame`."""
     return frame(load_records(*sources))
 
 

@@ -73,7 +73,7 @@ print(f"{'head':12} {sum(p.numel() for p in model.head.parameters()):>9,} parame
 # learning rate that suited it best. **Predict first:** after 40 steps, how far apart are the two: 2, 10 or 20 points?
 
 # %%
-recorded = ftlib.load_runs("../data/results/01_full.jsonl").query(
+recorded = ftlib.load_runs("01_full").query(
     "purpose == 'measure' and arm in ['scratch', 'full']"
 )
 reviews = recorded.query("task == 'sentiment/amazon'")

@@ -294,7 +294,7 @@ plots.losses(history, "MiniLM on 200 sentences")
 # seeds would find four times in five.
 
 # %%
-recorded = ftlib.load_runs("../data/results/01_full.jsonl").query("purpose == 'measure'")
+recorded = ftlib.load_runs("01_full").query("purpose == 'measure'")
 solar, text = recorded.query("task == 'elpv'"), recorded.query("task == 'sentiment/amazon'")
 plots.scores(
     solar,
@@ -345,7 +345,7 @@ against_full[shown].round(3)
 widgets.predict("01_full", "long-training")
 
 # %%
-long = ftlib.load_records("../data/results/01_full_long.jsonl")
+long = ftlib.load_records("01_full_long")
 long = [record for record in long if record["spec"]["purpose"] == "measure"]
 curves = ftlib.runs.curves(long).query(
     "task == 'sentiment/amazon' and arm in ['full', 'probe']"
@@ -401,7 +401,7 @@ at_the_end.round({"lr": 6, "test.nll": 3, "test.ece": 3})
 
 # %%
 names = ("01_full", "01_full_sizes")
-everything_recorded = ftlib.load_runs(*(f"../data/results/{name}.jsonl" for name in names))
+everything_recorded = ftlib.load_runs(*names)
 board = widgets.board(everything_recorded)
 board
 
@@ -536,7 +536,7 @@ teach.check("01_full/smallest_n", smallest_n)
 
 # %%
 names = ("01_full", "01_full_sizes")
-recorded = ftlib.load_runs(*(f"{ftlib.record.DATA}/results/{name}.jsonl" for name in names))
+recorded = ftlib.load_runs(*names)
 for name, metric in (("elpv", "test.balanced_accuracy"), ("sentiment/amazon", "test.macro_f1")):
     try:
         print(name, smallest_n(recorded[recorded.task == name], "full", "probe", metric))

@@ -22,7 +22,6 @@ from ftlib import plots, strategies, teach
 from ftlib.machine import profile
 
 FULL = profile() == "full"
-RESULTS = "../data/results"
 task = ftlib.load_task("elpv", n=None if FULL else 200, size=96, seed=0)
 
 # %% [markdown]
@@ -33,7 +32,7 @@ task = ftlib.load_task("elpv", n=None if FULL else 200, size=96, seed=0)
 # steps, each with the best of five rates, chosen here by what fits best.
 
 # %%
-random_labels = ftlib.load_runs(f"{RESULTS}/01_full_random.jsonl").query("purpose == 'measure'")
+random_labels = ftlib.load_runs("01_full_random").query("purpose == 'measure'")
 plots.scores(
     random_labels,
     "train.accuracy",
@@ -61,7 +60,7 @@ fitted.round(3)
 # The same arms with 50, 200 and 800 examples, rates tuned at each size.
 
 # %%
-sizes = ftlib.load_runs(f"{RESULTS}/01_full.jsonl", f"{RESULTS}/01_full_sizes.jsonl")
+sizes = ftlib.load_runs("01_full", "01_full_sizes")
 sizes = sizes.query("purpose == 'measure' and arm in ['full', 'probe']")
 plots.sweep(
     sizes.query("task == 'elpv'"),
@@ -104,9 +103,7 @@ lead
 # whether two rankings agree: +1 yes, −1 reversed.
 
 # %%
-related = ftlib.load_runs(f"{RESULTS}/01_full.jsonl", f"{RESULTS}/01_full_related.jsonl").query(
-    "purpose == 'measure'"
-)
+related = ftlib.load_runs("01_full", "01_full_related").query("purpose == 'measure'")
 mean = related.groupby(["task", "arm"])["test.macro_f1"].mean().unstack()
 mean["gain"] = mean.full - mean.scratch
 plots.points(
@@ -137,7 +134,7 @@ assert mean.gain.idxmin() == "elpv" and mean.probe.idxmin() == "elpv" and (mean.
 # it costs **until it is as good**. Timed on two otherwise idle cores.
 
 # %%
-costs = ftlib.load_runs(f"{RESULTS}/01_full_cost.jsonl")
+costs = ftlib.load_runs("01_full_cost")
 costs["milliseconds a step"] = 1000 * costs["seconds.training"] / costs.steps
 costs.groupby(["task", "arm"])[
     ["milliseconds a step", "parameters.trainable", "parameters.bytes"]
@@ -212,11 +209,11 @@ assert distance < 0.1 * length and middle < ends + 0.05
 # The rate is the one that the grid with 800 examples chose, here and for the sentences below.
 
 # %%
-published = ftlib.load_runs(f"{RESULTS}/01_full_published.jsonl").query("purpose == 'measure'")
+published = ftlib.load_runs("01_full_published").query("purpose == 'measure'")
 ours = published.query("task == 'elpv'")["test.accuracy"]
 mean, low, high = ftlib.compare.interval(ours.to_numpy())
 print(f"random split: {mean:.3f} [{low:.3f}, {high:.3f}], {len(ours)} seeds")
-by_module = ftlib.load_runs(f"{RESULTS}/01_full.jsonl").query(
+by_module = ftlib.load_runs("01_full").query(
     "purpose == 'measure' and task == 'elpv' and arm == 'full'"
 )
 print(f"split by module, 200 images: {by_module['test.accuracy'].mean():.3f}")

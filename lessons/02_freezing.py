@@ -31,7 +31,6 @@ from ftlib.machine import profile
 FULL = profile() == "full"  # on a GPU: all images, more steps; elsewhere: quick
 N, STEPS = (None, 200) if FULL else (200, 20)
 task = ftlib.load_task("elpv", n=N, size=64, seed=0)  # solar cells: intact or defective?
-RESULTS = "../data/results"
 
 # %% [markdown]
 # ## 1. Something that works (3 minutes)
@@ -179,7 +178,7 @@ teach.predict("02_freezing", "no-eval").compare(
 widgets.predict("02_freezing", "which-end")
 
 # %%
-timed = ftlib.load_runs(f"{RESULTS}/02_freezing_cost.jsonl")
+timed = ftlib.load_runs("02_freezing_cost")
 parts = ["forward", "backward", "optimizer"]
 ms = timed[[f"seconds.{part}" for part in parts]].div(timed.steps, axis=0).mul(1000)
 ms.columns = parts
@@ -249,7 +248,7 @@ teach.claim("Z1", verdict="supported")
 widgets.predict("02_freezing", "best-k")
 
 # %%
-recorded = ftlib.load_runs(f"{RESULTS}/02_freezing.jsonl").query("purpose == 'measure'")
+recorded = ftlib.load_runs("02_freezing").query("purpose == 'measure'")
 ks = {"full": 0, "freeze-3": 3, "top": 5, "freeze-7": 7, "probe": 9}
 sweep = recorded.query("task == 'elpv' and arm in @ks").copy()
 sweep["frozen stages"], sweep["arm"] = sweep.arm.map(ks), "freeze first k"
@@ -309,7 +308,7 @@ teach.claim("Z0", verdict="undecided")
 # higher NLL, by 0.34 [0.23, 0.45]: more often right, and surer where it is wrong.
 
 # %%
-reviews = ftlib.load_runs(f"{RESULTS}/02_freezing.jsonl")
+reviews = ftlib.load_runs("02_freezing")
 reviews = reviews.query("purpose == 'measure' and task == 'sentiment/amazon'")
 for arm, baseline in (("top", "bottom"), ("top", "full"), ("top", "probe")):
     d = ftlib.paired(reviews, "test.macro_f1", arm, baseline)
@@ -354,7 +353,7 @@ assert apart < 1e-3
 # cell.
 
 # %%
-everything_recorded = ftlib.load_runs(f"{RESULTS}/02_freezing.jsonl")
+everything_recorded = ftlib.load_runs("02_freezing")
 board = widgets.board(everything_recorded, baseline="top")
 board
 
@@ -474,7 +473,7 @@ def cheapest(recorded_runs, metric: str, margin: float) -> str:
 teach.check("02_freezing/cheapest", cheapest)
 
 # %%
-everything = ftlib.load_runs(f"{ftlib.record.DATA}/results/02_freezing.jsonl")
+everything = ftlib.load_runs("02_freezing")
 for name, metric in (("elpv", "test.balanced_accuracy"), ("sentiment/amazon", "test.macro_f1")):
     for margin in (0.02, 0.05, 0.1):
         try:

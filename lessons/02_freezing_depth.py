@@ -23,7 +23,6 @@ from ftlib.machine import profile
 from ftlib.strategies.freezing import relative_gradient_norms
 
 FULL = profile() == "full"
-RESULTS = "../data/results"
 N, STEPS = (None, 300) if FULL else (200, 40)
 task = ftlib.load_task("elpv", n=N, size=64, seed=0)
 
@@ -83,7 +82,7 @@ assert rows[0]["CKA"] > rows[-1]["CKA"]
 # is full fine-tuning with early stopping. Each arm has the rate that scored best on validation, so the rates differ.
 
 # %%
-long = ftlib.load_records(f"{RESULTS}/02_freezing_long.jsonl")
+long = ftlib.load_records("02_freezing_long")
 long = [record for record in long if record["spec"]["purpose"] == "measure"]
 curves = ftlib.runs.curves(long).query("task == 'elpv' and arm != 'full-es'")
 plots.curves(curves, "nll", "100 solar cells, six seeds", "NLL on validation (nats)")
@@ -138,8 +137,9 @@ teach.claim("Z3", verdict="undecided")
 # from −11 to +9 points. What can be seen: its NLL is higher, by 1.5 [0.2, 2.9], 0.8 [0.4, 1.3] and 0.7 [0.4, 1.0].
 
 # %%
-names = [f"{RESULTS}/{name}.jsonl" for name in ("02_freezing", "02_freezing_far")]
-cells = ftlib.load_runs(*names).query("purpose == 'measure' and task != 'sentiment/amazon'")
+cells = ftlib.load_runs("02_freezing", "02_freezing_far").query(
+    "purpose == 'measure' and task != 'sentiment/amazon'"
+)
 cells = cells[cells.arm.isin(["full", "probe", "top", "bottom"])]
 shown = cells.groupby(["task", "arm"])[["test.balanced_accuracy", "test.nll"]].mean().unstack()
 for name in ("elpv", "elpv+noise3", "elpv+contrast5"):
@@ -184,7 +184,7 @@ assert (share > 0).all().all() and share["elpv"][:3].sum() > share["elpv"][6:].s
 # comparisons here and for four in the lesson, so the same pair has another one.)
 
 # %%
-recorded = ftlib.load_runs(f"{RESULTS}/02_freezing.jsonl").query("purpose == 'measure'")
+recorded = ftlib.load_runs("02_freezing").query("purpose == 'measure'")
 solar = recorded.query("task == 'elpv'")
 found = ftlib.table(solar, "test.balanced_accuracy", baseline="full")
 found["trained"] = solar.groupby("arm")["parameters.trainable"].max()

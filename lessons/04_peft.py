@@ -40,7 +40,6 @@ from ftlib.machine import model_device, profile, to_device
 FULL = profile() == "full"  # on a GPU: all sentences, more steps; elsewhere: quick
 N, STEPS = (None, 200) if FULL else (200, 20)
 task = ftlib.load_task("sentiment/amazon", n=N, seed=0)  # is a sentence of a review positive?
-RESULTS = "../data/results"
 
 # %% [markdown]
 # ## 1. Something that works (3 minutes)
@@ -255,7 +254,7 @@ teach.predict("04_peft", "b-random").compare(
 widgets.predict("04_peft", "step-time")
 
 # %%
-timed = ftlib.load_runs(f"{RESULTS}/04_peft_cost.jsonl")
+timed = ftlib.load_runs("04_peft_cost")
 parts = ["forward", "backward", "optimizer"]
 ms = timed[[f"seconds.{part}" for part in parts]].div(timed.steps, axis=0).mul(1000)
 ms.columns = parts
@@ -397,7 +396,7 @@ print("plain peft gives the same features")
 widgets.predict("04_peft", "best-rate")
 
 # %%
-grid = ftlib.load_runs(f"{RESULTS}/04_peft.jsonl").query("purpose == 'measure'")
+grid = ftlib.load_runs("04_peft").query("purpose == 'measure'")
 grid = grid.assign(arm=grid.arm.str.partition("@")[0], **{"peak rate": grid.lr})
 plots.sweep(
     grid,
@@ -444,7 +443,7 @@ teach.claim("P3", verdict="undecided")
 
 # %%
 files = ("02_freezing", "02_freezing_far", "04_peft_lite")
-cells = ftlib.load_runs(*(f"{RESULTS}/{name}.jsonl" for name in files))
+cells = ftlib.load_runs(*files)
 cells = cells.query("purpose == 'measure' and task in ['elpv', 'elpv+noise3']")
 cells = cells.query("model == 'efficientnet-lite0' and arm in ['full', 'lora-8']")
 rates = cells.groupby(["task", "arm"]).lr.max().unstack()  # chosen on validation
@@ -483,7 +482,7 @@ model, _ = ftlib.fit(model, loader, strategies.Full(), **knobs)
 updates = {name: (w.detach().cpu() - first[name]).numpy() for name, w in weights.items()}
 
 # %%
-runs = ftlib.load_runs(f"{RESULTS}/04_peft.jsonl").query("purpose == 'measure'")
+runs = ftlib.load_runs("04_peft").query("purpose == 'measure'")
 runs = runs.assign(arm=runs.arm.str.partition("@")[0])
 means = runs.groupby(["arm", "lr"])["validation.macro_f1"].mean()
 best = set(means.groupby("arm").idxmax())  # each arm at the rate that validation chose
@@ -559,7 +558,7 @@ steps = 200 if FULL else 24
 lora = strategies.LoRA(r=8, targets="all")
 llm, history = ftlib.fit(llm, loader, lora, steps=steps, lr=1e-3)
 after = ftlib.evaluate(llm, validation)
-recorded = ftlib.load_runs(f"{RESULTS}/04_peft.jsonl").query("purpose == 'measure'")
+recorded = ftlib.load_runs("04_peft").query("purpose == 'measure'")
 recorded = teach.judging.own_rates(recorded).query("arm == 'lora-8'")  # rates from validation
 small = recorded["test.accuracy"].mean()
 print(f"exact match {before['exact_match']:.2f} → {after['exact_match']:.2f}; beside it:")
@@ -576,7 +575,7 @@ assert before["exact_match"] < untuned
 # that was *not* trained on.
 
 # %%
-three = ftlib.load_runs(f"{RESULTS}/04_peft_llm.jsonl")
+three = ftlib.load_runs("04_peft_llm")
 names = {"test.exact_match": "Amazon", "instructions/nyt:test.exact_match": "newspaper"}
 by_seed = three.rename(columns=names).pivot_table(list(names.values()), "seed", "arm")
 base, tuned = (by_seed.xs(arm, axis=1, level="arm") for arm in ("base", "lora-8@0.001"))
@@ -745,7 +744,7 @@ def fair_gap(recorded_runs, method: str, metric: str) -> tuple[float, float]:
 teach.check("04_peft/fair_gap", fair_gap)
 
 # %%
-everything = ftlib.load_runs(f"{ftlib.record.DATA}/results/04_peft.jsonl")
+everything = ftlib.load_runs("04_peft")
 for method in ("lora-1", "lora-8", "lora-64"):
     try:
         rate, gap = fair_gap(everything, method, "macro_f1")

@@ -25,7 +25,6 @@ from ftlib.adapters import load_adapter, save_adapter
 from ftlib.machine import profile
 
 FULL = profile() == "full"
-RESULTS = "../data/results"
 task = ftlib.load_task("sentiment/amazon", n=None if FULL else 200, seed=0)
 
 # %% [markdown]
@@ -123,8 +122,8 @@ assert moved["prompt"] > 0 and moved["prefix"] > 0
 # the other five seeds.
 
 # %%
-methods = ftlib.load_runs(f"{RESULTS}/04_peft_methods.jsonl").query("purpose == 'measure'")
-grid = ftlib.load_runs(f"{RESULTS}/04_peft.jsonl").query("purpose == 'measure'")
+methods = ftlib.load_runs("04_peft_methods").query("purpose == 'measure'")
+grid = ftlib.load_runs("04_peft").query("purpose == 'measure'")
 tuned = teach.judging.own_rates(grid)
 both = pd.concat([tuned, methods], ignore_index=True)
 found = ftlib.table(both, "test.macro_f1", baseline="full")
@@ -140,7 +139,7 @@ found[shown].round(3)
 # step in milliseconds (16 sentences, six runs, nothing else running; NaN: not timed).
 
 # %%
-timed = ftlib.load_runs(f"{RESULTS}/04_peft_cost.jsonl").query("task == 'sentiment/amazon'")
+timed = ftlib.load_runs("04_peft_cost").query("task == 'sentiment/amazon'")
 parts = ["forward", "backward", "optimizer"]
 ms = timed[[f"seconds.{part}" for part in parts]].div(timed.steps, axis=0).mul(1000)
 ms.columns = parts
@@ -251,7 +250,7 @@ except ValueError as error:
 # from all domains in their natural shares, and as many steps as the four together.
 
 # %%
-domains = ftlib.load_runs(f"{RESULTS}/04_peft_domains.jsonl").query("purpose == 'measure'")
+domains = ftlib.load_runs("04_peft_domains").query("purpose == 'measure'")
 apart = domains[domains.arm != "joint"].pivot_table("test.macro_f1", "arm", "task")
 joint = domains[domains.arm == "joint"]
 apart.loc["joint"] = [joint[f"{name}:test.macro_f1"].mean() for name in apart.columns]
@@ -311,9 +310,7 @@ except ValueError as error:
     print(error)
 
 # %%
-files = [
-    f"{RESULTS}/{name}.jsonl" for name in ("02_freezing", "02_freezing_far", "04_peft_lite")
-]
+files = ("02_freezing", "02_freezing_far", "04_peft_lite")
 solar = ftlib.load_runs(*files).query("purpose == 'measure' and model == 'efficientnet-lite0'")
 solar = solar[solar.arm.isin(["full", "probe", "lora-8"]) & (solar.task != "elpv+contrast5")]
 for name, runs in solar.groupby("task"):
@@ -466,7 +463,7 @@ assert round(plain - double, 3) == 0.373
 # fine-tuning, LoRA, rsLoRA and DoRA lie apart (.469 to .513).
 
 # %%
-rates = ftlib.load_runs(f"{RESULTS}/04_peft.jsonl").query("purpose == 'measure'")
+rates = ftlib.load_runs("04_peft").query("purpose == 'measure'")
 rates = rates.assign(arm=rates.arm.str.partition("@")[0])
 best = rates.groupby(["arm", "lr"])["validation.macro_f1"].mean().unstack("arm").idxmax()
 print(best.to_dict())

@@ -35,7 +35,6 @@ from ftlib.strategies.schedules import range_test, scales
 FULL = profile() == "full"  # on a GPU: all images, more steps; elsewhere: quick
 N, STEPS = (None, 200) if FULL else (200, 40)
 task = ftlib.load_task("digits/optical", n=N, size=32, seed=0)  # which digit is it?
-RESULTS = "../data/results"
 
 # %% [markdown]
 # ## 1. Something that works (4 minutes)
@@ -286,7 +285,7 @@ fig
 widgets.predict("06_schedules", "what-matters")
 
 # %%
-grid = ftlib.load_runs(f"{RESULTS}/06_schedules.jsonl").query("purpose == 'measure'")
+grid = ftlib.load_runs("06_schedules").query("purpose == 'measure'")
 grid = grid.assign(arm=grid.arm.str.partition("@")[0], **{"peak rate": grid.lr})
 digits = grid.query("task == 'digits/optical'")
 plots.sweep(
@@ -374,7 +373,7 @@ assert (moved[some] - 1e-3).abs().max() < 5e-5
 widgets.predict("06_schedules", "warmup")
 
 # %%
-files = [f"{RESULTS}/06_schedules.jsonl", f"{RESULTS}/06_schedules_warmup.jsonl"]
+files = ["06_schedules", "06_schedules_warmup"]
 pair = ftlib.load_runs(*files).query("purpose == 'measure'")
 pair = pair.assign(arm=pair.arm.str.partition("@")[0], **{"peak rate": pair.lr})
 pair = pair[pair.arm.isin(["linear", "linear-warm"])]
@@ -456,7 +455,7 @@ assert len(high) + len(low) == STEPS and len(high) >= 12
 # behind.) Type the number in place of `None` in the cell below, and run that cell.
 
 # %%
-files = [f"{RESULTS}/06_schedules.jsonl", f"{RESULTS}/06_schedules_warmup.jsonl"]
+files = ["06_schedules", "06_schedules_warmup"]
 runs = ftlib.load_runs(*files).query("purpose == 'measure'")
 warm = runs.arm.str.contains("-warm@")
 runs = runs.assign(
@@ -612,9 +611,8 @@ def window(recorded_runs, shape: str, metric: str) -> tuple[float, float]:
 teach.check("06_schedules/window", window)
 
 # %%
-folder = f"{ftlib.record.DATA}/results"
-files = [f"{folder}/06_schedules.jsonl", f"{folder}/06_schedules_warmup.jsonl"]
-for name, some in ftlib.load_runs(*files).groupby("task"):
+recorded = ftlib.load_runs("06_schedules", "06_schedules_warmup")
+for name, some in recorded.groupby("task"):
     for shape in some.arm.str.partition("@")[0].unique():
         try:
             low, high = window(some, shape, "validation.balanced_accuracy")

@@ -25,7 +25,6 @@ from ftlib.strategies.schedules import scales
 from ftlib.teach.judging import own_rates
 
 FULL = profile() == "full"
-RESULTS = "../data/results"
 N, STEPS = (None, 280) if FULL else (200, 56)  # 56 = 8 + 16 + 32: three cycles
 task = ftlib.load_task("digits/optical", n=N, size=32, seed=0)
 
@@ -114,7 +113,7 @@ fig
 # seven, with other batches. One seed is a picture; six decide:
 
 # %% tags=["nbval-check-output"]
-walked = ftlib.load_runs(f"{RESULTS}/06_schedules_barrier.jsonl")
+walked = ftlib.load_runs("06_schedules_barrier")
 assert (walked["Waypoints.barrier"] < 0).all() and len(walked) == 18
 teach.claim("L3", verdict="undecided")
 
@@ -132,7 +131,7 @@ teach.claim("L3", verdict="undecided")
 # both on the cells' own validation. Their difference on test is the **regret**.
 
 # %%
-grid = ftlib.load_runs(f"{RESULTS}/06_schedules.jsonl").query("purpose == 'measure'")
+grid = ftlib.load_runs("06_schedules").query("purpose == 'measure'")
 grid = grid.assign(**{"shape": grid.arm.str.partition("@")[0], "peak rate": grid.lr})
 cells = grid.query("task == 'elpv'").assign(arm=lambda runs: runs["shape"])
 plots.sweep(
@@ -173,7 +172,7 @@ teach.claim("L4", verdict="undecided")
 # from what *smaller steps* do.
 
 # %%
-long = ftlib.load_records(f"{RESULTS}/06_schedules_long.jsonl")
+long = ftlib.load_records("06_schedules_long")
 long = [record for record in long if record["spec"]["purpose"] == "measure"]
 curves = ftlib.runs.curves(long)
 digits = curves.query("task == 'digits/optical'")
@@ -203,7 +202,7 @@ ends[["lr", "test.balanced_accuracy", "test.nll", "test.ece"]].mean().round(3)
 # choice does not see what is judged.
 
 # %%
-grid = ftlib.load_runs(f"{RESULTS}/06_schedules.jsonl").query("purpose == 'measure'")
+grid = ftlib.load_runs("06_schedules").query("purpose == 'measure'")
 digits = own_rates(grid.query("task == 'digits/optical'"))
 shown = ["mean", "difference", "diff_low", "diff_high", "p", "detectable", "reading"]
 found = ftlib.table(digits, "test.balanced_accuracy", baseline="constant")
@@ -236,7 +235,7 @@ ftlib.table(digits, "test.nll", baseline="constant")[shown].round(3)
 # whose answer is right to the last token.
 
 # %%
-lm = ftlib.load_runs(f"{RESULTS}/06_schedules_llm.jsonl")
+lm = ftlib.load_runs("06_schedules_llm")
 lm = lm.assign(arm=lm.arm.str.partition("@")[0], **{"peak rate": lm.lr})
 plots.sweep(
     lm,

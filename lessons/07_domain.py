@@ -36,12 +36,11 @@ from ftlib.strategies import domain, domain_gauge, domain_shift
 FULL = profile() == "full"  # on a GPU: more digits, more steps; elsewhere: quick
 N, STEPS = (3000, 200) if FULL else (500, 100)
 source, target = (ftlib.load_task(f"digits/{d}", n=N, size=32) for d in ("mnist", "photos"))
-RESULTS = "../data/results"
 WORDS = {"supported": "recovers", "contradicted": "hurts"}  # of a difference from source-only
 
 
 def recorded(name: str) -> pd.DataFrame:
-    return ftlib.load_runs(f"{RESULTS}/{name}.jsonl").query("purpose == 'measure'")
+    return ftlib.load_runs(name).query("purpose == 'measure'")
 
 
 # %% [markdown]
@@ -920,8 +919,7 @@ def recovered(recorded_runs, method: str, metric: str) -> tuple[float, float]:
 teach.check("07_domain/recovered", recovered)
 
 # %%
-folder = f"{ftlib.record.DATA}/results"
-digits = ftlib.load_runs(f"{folder}/07_domain_photos.jsonl").query("purpose == 'measure'")
+digits = ftlib.load_runs("07_domain_photos").query("purpose == 'measure'")
 for method in sorted(set(digits.arm) - {"source", "target"}):
     try:
         share, failed = recovered(digits, method, "digits/photos:test.accuracy")

@@ -21,11 +21,11 @@ from ftlib import plots, teach
 from ftlib.machine import profile
 from ftlib.strategies import domain, domain_gauge
 
-RESULTS, WORDS = "../data/results", {"supported": "recovers", "contradicted": "hurts"}
+WORDS = {"supported": "recovers", "contradicted": "hurts"}
 
 
 def recorded(name: str) -> pd.DataFrame:
-    return ftlib.load_runs(f"{RESULTS}/{name}.jsonl").query("purpose == 'measure'")
+    return ftlib.load_runs(name).query("purpose == 'measure'")
 
 
 def judged(runs, metric: str, arm: str, baseline: str = "source") -> dict:

@@ -35,7 +35,6 @@ from ftlib.teach.judging import recorded
 FULL = profile() == "full"  # on a GPU: all cells, more steps; elsewhere: quick
 N, STEPS = (None, 400) if FULL else (100, 60)
 task = ftlib.load_task("elpv", n=N, size=32, held_out=300, seed=0)  # is a solar cell defective?
-RESULTS = "../data/results"
 
 # %% [markdown]
 # ## 1. Something that works (3 minutes)
@@ -190,7 +189,7 @@ assert len(set(as_it_is)) == 1 and len(set(augmented)) > 1
 widgets.predict("08_augmentation", "validation-gap")
 
 # %%
-records = ftlib.runs.load_records(f"{RESULTS}/08_augmentation.jsonl")
+records = ftlib.load_records("08_augmentation")
 curves = ftlib.runs.curves(records).query("purpose == 'measure'")
 shown = curves[curves.arm.isin(["none", "policy"])]
 plots.curves(shown, "nll", "100 solar cells, ten seeds", "NLL on validation (nats)")
@@ -254,7 +253,7 @@ assert unsafe(flips, "elpv") == []
 assert unsafe(strategies.build(policy("elpv")), "elpv") == []
 
 # %%
-runs = ftlib.load_runs(f"{RESULTS}/08_augmentation_tasks.jsonl").query("purpose == 'measure'")
+runs = ftlib.load_runs("08_augmentation_tasks").query("purpose == 'measure'")
 runs = runs.query("task == 'digits/optical'")
 lost = ftlib.paired(runs, "test.accuracy", "flip", "none")
 print(f"flip − none: {lost.mean:+.3f} [{lost.low:+.3f}, {lost.high:+.3f}] of accuracy on test")
@@ -366,7 +365,7 @@ teach.predict("08_augmentation", "soft-labels").compare(found)
 # validation their arm, *raters*, had chosen 0.003, the two others 0.001. So it was run again at 0.001, after this had been seen:
 
 # %%
-same = ftlib.load_runs(f"{RESULTS}/08_augmentation_raters.jsonl")
+same = ftlib.load_runs("08_augmentation_raters")
 both = pd.concat([runs, same])
 for metric in ("nll", "ece", "balanced_accuracy"):
     d = ftlib.paired(both, f"test.{metric}", "raters-same", "smoothing")
@@ -388,8 +387,7 @@ for metric in ("nll", "ece", "balanced_accuracy"):
 
 # %%
 files = ("08_augmentation", "08_augmentation_sizes")
-records = [r for f in files for r in ftlib.runs.load_records(f"{RESULTS}/{f}.jsonl")]
-records = [r for r in records if r["spec"]["purpose"] == "measure"]
+records = [r for r in ftlib.load_records(*files) if r["spec"]["purpose"] == "measure"]
 per_size = [
     ftlib.runs.curves([r for r in records if r["spec"]["options"]["n"] == n]).assign(n=n)
     for n in (50, 100, 200, 800)
@@ -417,9 +415,9 @@ teach.check("08_augmentation/curves", (lowest_at, explorer.shown))
 # **loses** here, and at 200 cells too, by 0.060 (0.011 to 0.110):
 
 # %%
-few = ftlib.load_runs(f"{RESULTS}/08_augmentation_sizes.jsonl")
+few = ftlib.load_runs("08_augmentation_sizes")
 few = few.query("purpose == 'measure' and n == 800")
-longer = ftlib.load_runs(f"{RESULTS}/08_augmentation_longer.jsonl").query("n == 800")
+longer = ftlib.load_runs("08_augmentation_longer").query("n == 800")
 gain = {}
 for steps, some in ((100, few), (300, longer)):
     for metric in ("balanced_accuracy", "auroc", "nll"):
@@ -591,8 +589,7 @@ def overfitting(recorded_curves, arm: str) -> tuple[float, float]:
 teach.check("08_augmentation/overfitting", overfitting)
 
 # %%
-file = f"{ftlib.record.DATA}/results/08_augmentation.jsonl"
-everything = ftlib.runs.curves(ftlib.runs.load_records(file))
+everything = ftlib.runs.curves(ftlib.load_records("08_augmentation"))
 for arm in ("policy", "flip", "mixup", "dropout", "decay", "ema"):
     try:
         rise, against = overfitting(everything, arm)

@@ -27,7 +27,6 @@ from ftlib.strategy import combine
 from ftlib.teach.judging import recorded
 
 FULL = profile() == "full"
-RESULTS = "../data/results"
 N, STEPS = (None, 400) if FULL else (100, 60)
 task = ftlib.load_task("elpv", n=N, size=32, seed=0)
 
@@ -100,8 +99,9 @@ found.sort_values("test.nll").round(3)
 # The policy and none at 50, 100, 200 and 800 cells, 100 steps each, ten seeds; at each size the rate that is best for none.
 
 # %%
-files = [f"{RESULTS}/{name}.jsonl" for name in ("08_augmentation", "08_augmentation_sizes")]
-runs = ftlib.load_runs(*files).query("purpose == 'measure' and arm in ['none', 'policy']")
+runs = ftlib.load_runs("08_augmentation", "08_augmentation_sizes").query(
+    "purpose == 'measure' and arm in ['none', 'policy']"
+)
 score = "test.balanced_accuracy"
 plots.sweep(runs, score, "Solar cells, ten seeds", "balanced accuracy on test")
 
@@ -118,7 +118,7 @@ teach.claim("A3", verdict="undecided")
 # rate that is best without it. In [the lesson](08_augmentation.ipynb), section 8: three times as many steps.
 
 # %%
-scratch = ftlib.load_runs(f"{RESULTS}/08_augmentation_scratch.jsonl")
+scratch = ftlib.load_runs("08_augmentation_scratch")
 for n, some in scratch.query("purpose == 'measure'").groupby("n"):
     means = some.groupby("arm")["test.balanced_accuracy"].mean()
     print(f"{n} cells: {means['scratch']:.3f} from scratch; with the policy")
@@ -141,7 +141,7 @@ for n, some in scratch.query("purpose == 'measure'").groupby("n"):
 # spoiled in five ways, none of which was trained on, though two of them resemble *light*.
 
 # %%
-runs = ftlib.load_runs(f"{RESULTS}/08_augmentation_robust.jsonl").query("purpose == 'measure'")
+runs = ftlib.load_runs("08_augmentation_robust").query("purpose == 'measure'")
 spoiled = {
     name.partition("+")[2].partition(":")[0]: name
     for name in runs
@@ -313,7 +313,7 @@ for strategy in (strategies.TokenDropout(p=0.3), strategies.SpanCut(share=0.3)):
     assert mask[0] == 1 and mask.sum() < there.sum()
 
 # %%
-runs = ftlib.load_runs(f"{RESULTS}/08_augmentation_tasks.jsonl").query("purpose == 'measure'")
+runs = ftlib.load_runs("08_augmentation_tasks").query("purpose == 'measure'")
 texts = runs.query("task == 'sentiment/amazon'")
 compared = ftlib.table(texts, "test.macro_f1", baseline="none")
 assert set(compared.reading.drop("none")) == {"not distinguishable here"}

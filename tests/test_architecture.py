@@ -132,5 +132,7 @@ def test_every_public_name_exists_and_an_unknown_one_says_so():
     import ftlib
 
     assert len(ftlib.__all__) > 20 and all(getattr(ftlib, name) is not None for name in ftlib.__all__)
-    with pytest.raises(AttributeError, match="ftlib has no name 'fitt': its public names are"):
+    with pytest.raises(AttributeError, match=r"ftlib has no name 'fitt': did you mean fit\?"):
         _ = ftlib.fitt
+    with pytest.raises(AttributeError, match="ftlib has no name 'qqq': its public names are"):
+        _ = ftlib.qqq

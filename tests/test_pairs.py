@@ -11,6 +11,7 @@ from functools import cache
 
 import pytest
 import torch
+from torch import nn
 from torch.utils.data import DataLoader
 
 from ftlib import strategies
@@ -64,10 +65,14 @@ SHOWN = {  # knobs with which a part is felt in so few steps and so small a netw
     "StochasticDepth": {"p": 0.5},
 }
 ADAPTED = ALIGNED | {"AdaBN"}
+# What holds BatchNorm's statistics while it trains: then aligning cannot make up for a shift, and the source is known.
+STATISTICS_STAND = (FREEZES - {"NormOnly"}) | INJECTIONS
 
 
-def made(name):
-    return strategies.get(name)(**SHOWN.get(name, {}))
+def made(name, other=""):
+    """A part as it is in the pair: of two stages the last, or the first where the other part freezes just that."""
+    knobs = {"stages": [0]} if (name, other) == ("TuneOnly", "FreezeFirst") else SHOWN.get(name, {})
+    return strategies.get(name)(**knobs)
 
 
 def kind_of(*names) -> str:
@@ -78,15 +83,12 @@ def kind_of(*names) -> str:
 def pretrained(kind: str):
     names = {"text": "TokenDropout", "picture": "Flip", "plain": "Full"}[kind]
     steps = {"text": 60, "picture": 300, "plain": 300}[kind]
-    return fit(
-        toy(names, p=0.1),
-        examples(names, n=600 if kind == "plain" else 192),
-        Full(),
-        steps=steps,
-        lr=3e-2,
-        seed=3,
-        verbose=False,
-    )[0]
+    source = examples(names, n=600 if kind == "plain" else 192)
+    model = fit(toy(names, p=0.1), source, Full(), steps=steps, lr=3e-2, seed=3, verbose=False)[0]
+    for norm in model.modules():
+        if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+            norm.momentum = 0.3  # so that its statistics have arrived after STEPS
+    return model
 
 
 def rows_of(loader):
@@ -110,8 +112,9 @@ def problem(*names):
         if pair & ADAPTED and kind == "plain":
             target = data(n=192, seed=1, shift=2.0)
         own |= {"target": target, "labelled": examples(*names, seed=2), "held_out": examples(*names, n=192, seed=3)}
-        if pair & ADAPTED or "LabelShift" in pair:
-            return own, target
+        adapts = "AdaBN" in pair or (pair & ALIGNED and not pair & STATISTICS_STAND)
+    if adapts or "LabelShift" in pair:
+        return own, target
     return own, examples(*names, n=192, seed=9)
 
 
@@ -120,7 +123,7 @@ def trained(*names: str, beside: str = ""):
     """(weights, balanced accuracy where the answers are known, the parts) after `names` on the problem of the pair."""
     pair = (*names, *([beside] if beside else []))
     own, known = problem(*pair)
-    strategy = combine(*(made(name) for name in names))
+    strategy = combine(*(made(name, next(iter({*pair} - {name}))) for name in names))
     model = copy.deepcopy(pretrained(kind_of(*pair)))
     model, _ = fit(model, own, strategy, steps=STEPS, lr=RATE, verbose=False)
     return weights(model), evaluate(model, known)["balanced_accuracy"], strategy.parts
@@ -128,7 +131,7 @@ def trained(*names: str, beside: str = ""):
 
 def alone(name: str, other: str):
     """The weights after one part of a pair alone; where two pairs have the same problem, it is trained on once."""
-    key = (name, kind_of(name, other), *_traits(name, other))
+    key = (name, repr(made(name, other)), kind_of(name, other), *_traits(name, other))
     return trained(name, beside=FIRST.setdefault(key, other))[0]
 
 
@@ -149,10 +152,10 @@ KNOWN = 0.8  # balanced accuracy; the network has over .9 on the source before, 
 def test_two_strategies(a, b):
     if why := reasons(a, b):
         with pytest.raises(ValueError) as caught:
-            combine(made(a), made(b))
+            combine(made(a, b), made(b, a))
         text = str(caught.value)
         assert any(re.search(words, text) for words in why), f"refused for another reason than {why}: {text}"
-        assert repr(made(a)) in text and repr(made(b)) in text
+        assert repr(made(a, b)) in text and repr(made(b, a)) in text
         return
     if "AdaBN" in (a, b) and READERS & {a, b}:
         with pytest.raises(ValueError, match="AdaBN needs a network with BatchNorm"):
@@ -165,7 +168,7 @@ def test_two_strategies(a, b):
     if "FromScratch" not in (a, b):  # what was drawn anew knows nothing after so few steps
         assert score >= KNOWN
     for part in parts:
-        if type(part).__name__ == "LabelShift":
+        if type(part).__name__ == "LabelShift" and "FromScratch" not in (a, b):
             assert part.weights == pytest.approx(TRUE_WEIGHTS[kind_of(a, b)], abs=0.4)
 
 

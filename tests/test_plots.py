@@ -111,3 +111,71 @@ def test_ten_arms_can_be_told_apart_without_colour():
     looks = list(zip(plots.COLOURS, plots.MARKERS, strict=True))
     assert len(set(plots.MARKERS)) == len(set(plots.COLOURS)) == len(looks) == len(plots.DASHES) == 10
     assert set(plots.MARKERS) | set(plots.DASHES) <= set(plots._MATPLOTLIB)
+
+
+# -- more than ten arms ---------------------------------------------------------------------------------------
+MANY = 30
+
+
+def many(n: int = MANY) -> pd.DataFrame:
+    parts = [runs(effects=(0.01 * i,)).assign(arm=f"arm {i}", step=5, n=50) for i in range(n)]
+    return pd.concat(parts, ignore_index=True)
+
+
+def with_sizes() -> pd.DataFrame:
+    return pd.concat([many(), many().assign(n=200)])
+
+
+CROWDED = {
+    "scores": lambda: plots.scores(many(), METRIC),
+    "differences": lambda: plots.differences(many(), METRIC, "arm 0"),
+    "curves": lambda: plots.curves(pd.concat([many(), many().assign(step=10)]), METRIC),
+    "sweep": lambda: plots.sweep(with_sizes(), METRIC),
+    "losses": lambda: plots.losses({f"arm {i}": HISTORY for i in range(MANY)}),
+    "reliability": lambda: plots.reliability(
+        pd.DataFrame({"arm": f"arm {i}", "confidence": [0.6, 0.9], "accuracy": [0.5, 0.8], "share": 0.5}
+                     for i in range(MANY)).explode(["confidence", "accuracy"])
+    ),
+}  # fmt: skip
+
+
+def look(trace) -> tuple:
+    """What can be seen of a trace: its colour, and its marker where it has points, its dash where it has lines."""
+    parts = trace.mode.split("+")
+    return (
+        trace.marker.color or trace.line.color,
+        trace.marker.symbol if "markers" in parts else "",
+        trace.line.dash if "lines" in parts else "",
+    )
+
+
+@pytest.mark.parametrize("name", CROWDED)
+def test_thirty_arms_are_drawn_and_no_two_look_alike(name):
+    fig = CROWDED[name]()
+    named = [t for t in fig.data if t.name and t.name.startswith("arm") and t.opacity is None]
+    assert len(named) == MANY - (name == "differences")
+    assert len({look(t) for t in named}) == len(named)
+    without_colour = {look(t)[1:] for t in named}
+    assert len(without_colour) == len(named) or name == "losses"  # lines without points: six dashes, ten colours
+    assert fig.png().startswith(b"\x89PNG")
+    if name in ("scores", "differences"):  # every row keeps its name, and room for it
+        assert fig.layout.height / MANY >= 20 and fig.layout.yaxis.dtick == 1
+
+
+def test_the_first_ten_look_as_they_always_did():
+    assert [plots.look(i) for i in range(10)] == list(zip(plots.COLOURS, plots.MARKERS, plots.DASHES, strict=True))
+    looks = [plots.look(i) for i in range(MANY)]
+    assert len({marker for _, marker, _ in looks}) == len({(c, dash) for c, _, dash in looks}) == MANY
+    assert CROWDED["scores"]().layout.height > plots.scores(runs(), METRIC).layout.height == 380
+
+
+def test_a_still_shows_every_marker_as_its_own_shape():
+    """Drawn alone in black, thirty markers give thirty pictures."""
+    pictures = set()
+    for i in range(MANY):
+        fig = plots.figure("t", "x", "y", "A point.")
+        fig.add_scatter(
+            x=[0], y=[0], mode="markers", marker={"color": "#000000", "size": 13, "symbol": plots.look(i)[1]}
+        )
+        pictures.add(fig.png())
+    assert len(pictures) == MANY

@@ -1,11 +1,14 @@
 """The set-up: its files agree with each other, it is done once, and it survives interruptions."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
 import venv
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -106,6 +109,25 @@ def test_conda_installs_the_same() -> None:
     stated = [Requirement(text) for text in pip["pip"][2:]]
     assert {"torch", "torchvision", "transformers"} <= {r.name for r in stated}
     assert {r.name: str(r.specifier) for r in stated} == {r.name: f"=={PINS[r.name]}" for r in stated}
+
+
+def kernel_command(text: str) -> list[str]:
+    """The words of the command that registers the kernel in a text."""
+    found = re.search(r"python -m (ipykernel install [^`\n]*)", text)
+    return found[1].replace('"', "").split() if found else []
+
+
+def test_conda_registers_the_kernel_that_the_notebooks_ask_for() -> None:
+    """In the README, in environment.yml and in the set-up: the same name, below the environment itself."""
+    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    asked = {json.loads(f.read_text(encoding="utf-8"))["metadata"]["kernelspec"]["name"] for f in notebooks}
+    conda = next(line for line in (ROOT / "README.md").read_text().splitlines() if "conda env create" in line)
+    for text in (conda, (ROOT / "environment.yml").read_text()):
+        command = kernel_command(text)
+        assert "--sys-prefix" in command and {command[command.index("--name") + 1]} == asked
+    order = ["conda activate", "ipykernel install", "ftlib assets", "jupyter lab"]
+    assert [conda.index(step) for step in order] == sorted(conda.index(step) for step in order)
+    assert kernel_command(conda) == kernel_command((ROOT / "environment.yml").read_text())
 
 
 def test_one_range_of_pythons() -> None:
@@ -228,3 +250,67 @@ def test_a_broken_environment_starts_anew(kit: Kit) -> None:
     kit.prepare()
     setup_env.python_in(kit.venv).unlink()
     assert kit.prepare() == FIRST
+
+
+# -- what is set for other projects must not reach this one ---------------------------------------------------
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The Python of an empty environment with pip, and a package of one file."""
+    folder = tmp_path_factory.mktemp("real")
+    venv.create(folder / ".venv", symlinks=os.name != "nt", with_pip=True)
+    wheel = folder / "tiny_of_ftlib-1.0-py3-none-any.whl"
+    info = "tiny_of_ftlib-1.0.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tiny_of_ftlib.py", "")
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-of-ftlib\nVersion: 1.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", f"tiny_of_ftlib.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+    return setup_env.python_in(folder / ".venv"), wheel
+
+
+AMISS = {  # what a computer may have set for other work, and what would break an installation
+    "PIP_USER": "1",
+    "PIP_TARGET": "elsewhere",
+    "PIP_PREFIX": "elsewhere",
+    "PIP_ROOT": "elsewhere",
+    "PIP_REQUIRE_VIRTUALENV": "1",
+    "PIP_REQUIRE_HASHES": "1",
+    "PIP_REQUIREMENT": "nothing.txt",
+    "PIP_CONSTRAINT": "nothing.txt",
+    "PIP_DRY_RUN": "1",
+    "PIP_PYTHON": "nothing",
+    "PIP_PLATFORM": "win32",
+    "PIP_NO_BINARY": ":all:",
+    "pip.conf": "[install]\nuser = true\n",
+    "PYTHONPATH": "elsewhere",
+    "PYTHONUSERBASE": "elsewhere",
+}
+
+
+@pytest.mark.parametrize("name", AMISS)
+def test_what_is_set_for_other_work_does_not_break_the_set_up(name, real, tmp_path, monkeypatch) -> None:
+    """The package lands in the environment, though it lies in a folder that a variable names as well."""
+    python, wheel = real
+    monkeypatch.setattr(setup_env, "ROOT", tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    shutil.unpack_archive(wheel, tmp_path / "elsewhere", "zip")  # PYTHONPATH: pip would call it installed
+    if name == "pip.conf":
+        (tmp_path / name).write_text(AMISS[name])
+        monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / name))
+    else:
+        monkeypatch.setenv(name, str(tmp_path / AMISS[name]) if AMISS[name] == "elsewhere" else AMISS[name])
+    pip = (python, "-m", "pip", "--disable-pip-version-check")
+    assert setup_env.run(*pip, "install", "--quiet", "--no-index", "--no-input", wheel) == 0
+    where = subprocess.run([python, "-I", "-c", "import tiny_of_ftlib as t; print(t.__file__)"], capture_output=True)
+    assert Path(where.stdout.decode().strip()).is_relative_to(python.parent.parent), where.stderr
+    assert setup_env.run(*pip, "uninstall", "--quiet", "--yes", "tiny-of-ftlib") == 0
+
+
+def test_where_packages_come_from_stays_the_users_choice(monkeypatch) -> None:
+    kept = {"PIP_INDEX_URL": "x", "PIP_EXTRA_INDEX_URL": "x", "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "x"}
+    kept |= {"PIP_TRUSTED_HOST": "x", "PIP_CERT": "x", "PIP_PROXY": "x", "PIP_CACHE_DIR": "x", "PIP_CONFIG_FILE": "x"}
+    for name, value in {**kept, "PIP_TARGET": "x", "OMP_NUM_THREADS": "3"}.items():
+        monkeypatch.setenv(name, value)
+    environment = setup_env.own_environment()
+    assert kept.items() <= environment.items() and environment["OMP_NUM_THREADS"] == "3"
+    assert "PIP_TARGET" not in environment and os.environ["PIP_TARGET"] == "x"

@@ -157,6 +157,14 @@ def test_an_arm_without_runs_is_left_out_and_colours_stay():
     assert [trace.marker.color for trace in board.figure.data] == colours and "nothing to compare" in board.alt
 
 
+def test_a_board_of_thirty_arms_is_drawn():
+    parts = [runs(effects=(0.01 * i,)).assign(arm=f"arm {i}", n=50, purpose="measure") for i in range(30)]
+    board = widgets.board(pd.concat(parts), {"accuracy": "test.accuracy"}, baseline="arm 0")
+    means = board.figure.data[1::2]
+    assert len({(trace.marker.color, trace.marker.symbol) for trace in means}) == len(means) == 30
+    assert board.still().png().startswith(b"\x89PNG") and board.alt.count("[") == 59
+
+
 def test_a_panel_can_be_seen_and_read_without_a_kernel(board):
     board.size.value = 200
     bundle, _ = board._repr_mimebundle_()

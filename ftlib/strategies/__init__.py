@@ -1,5 +1,9 @@
-"""The strategies, one file each. CATALOG says where each name lives: to add a strategy, add a file and a line here."""
+"""The strategies, one file each. CATALOG says where each name lives: to add a strategy, add a file and a line here.
 
+A class and its file are attributes of this package, `strategies.L2SP` and `strategies.full`, loaded on first use.
+"""
+
+from difflib import get_close_matches
 from importlib import import_module
 
 from ftlib.strategy import Strategy, combine
@@ -24,7 +28,7 @@ CATALOG = {
 def get(name: str) -> type[Strategy]:
     """The class of a strategy, by its name in CATALOG."""
     if name not in CATALOG:
-        raise KeyError(f"no strategy is called {name!r}: the catalogue has {', '.join(CATALOG)}")
+        raise KeyError(f"no strategy is called {name!r}: {_nearest(name, list(CATALOG))}")
     return getattr(import_module(f"ftlib.strategies.{CATALOG[name]}"), name)
 
 
@@ -43,4 +47,16 @@ def build(parts: list[dict]) -> Strategy:
 def __getattr__(name: str):
     if name in CATALOG:
         return get(name)
-    raise AttributeError(f"ftlib.strategies has no name {name!r}: the catalogue has {', '.join(CATALOG)}")
+    if name in CATALOG.values():
+        return import_module(f"ftlib.strategies.{name}")
+    raise AttributeError(f"ftlib.strategies has no name {name!r}: {_nearest(name, [*CATALOG, *CATALOG.values()])}")
+
+
+def __dir__():
+    return sorted({*globals(), *CATALOG, *CATALOG.values()})
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    spelt = {other.lower(): other for other in known}
+    near = get_close_matches(name.lower(), spelt, 1)
+    return f"did you mean {spelt[near[0]]}?" if near else f"the catalogue has {', '.join(CATALOG)}"

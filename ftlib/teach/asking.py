@@ -3,17 +3,15 @@
     {"id", "kind": "predict" or "quiz", "text", "options": [{"key", "text", "why", "right" (quiz only)}]}
 
 `why` is the explanation that a learner who chose this option reads. Ids and keys are the contract between languages;
-FTLIB_LANG chooses one, English stands in for what is not translated. Answers are kept a lesson in one small file, so
-that a notebook that is run again remembers; FTLIB_ANSWERS names another folder for them.
+FTLIB_LANG chooses one, English stands in for what is not translated. Answers are kept (answers.py), so that a notebook
+that is run again remembers.
 """
 
 import json
 import os
 from pathlib import Path
 
-from platformdirs import user_data_path
-
-from ftlib.runs import write_text
+from ftlib.teach import answers
 from ftlib.teach.text import Text
 
 QUESTIONS = Path(__file__).parents[2] / "lessons" / "questions"
@@ -31,19 +29,17 @@ class Question(Text):
     @property
     def answer(self) -> str | None:
         """The key that the learner chose, now or in an earlier run."""
-        kept = _read(answers_file(self.lesson)).get(self.id)
-        return kept if kept in self.options else None
+        kept = answers.read(self.lesson).get(self.id)
+        return kept if isinstance(kept, str) and kept in self.options else None
 
     def _option(self, key: str) -> dict:
         if key not in self.options:
             raise ValueError(f"{self.id} has the options {', '.join(self.options)}, but the answer is {key!r}")
         return self.options[key]
 
-    def _keep(self, key: str) -> dict:
-        chosen, file = self._option(key), answers_file(self.lesson)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_text(file, json.dumps(_read(file) | {self.id: key}, indent=1))
-        return chosen
+    def _keep(self, key: str) -> tuple[dict, str]:
+        """The chosen option, and what is to be said if it could not be written."""
+        return self._option(key), answers.keep(self.lesson, self.id, key)
 
 
 class Prediction(Question):
@@ -51,7 +47,8 @@ class Prediction(Question):
 
     def commit(self, key: str) -> Text:
         """Keep an answer; a later one replaces it."""
-        return Text(f"Your prediction is kept: **{self._keep(key)['text']}** Now run the cells below.")
+        chosen, trouble = self._keep(key)
+        return Text(f"Your prediction is kept: **{chosen['text']}** Now run the cells below.{trouble}")
 
     def compare(self, actual: str) -> Text:
         """Set the kept answer beside the option that came true, and explain a wrong one."""
@@ -69,8 +66,9 @@ class Quiz(Question):
 
     def choose(self, key: str) -> "Marked":
         """Keep an answer and say whether it is right, and why."""
-        chosen = self._keep(key)
-        return Marked(chosen["right"], f"**{'Right.' if chosen['right'] else 'Not quite.'}** {chosen['why']}")
+        chosen, trouble = self._keep(key)
+        mark = "Right." if chosen["right"] else "Not quite."
+        return Marked(chosen["right"], f"**{mark}** {chosen['why']}{trouble}")
 
 
 class Marked(Text):
@@ -104,20 +102,8 @@ def questions(lesson: str, kind: str) -> list[dict]:
     return [said for said in found.values() if said["kind"] == kind]
 
 
-def answers_file(lesson: str) -> Path:
-    """Where the answers of a lesson are kept."""
-    return Path(os.environ.get("FTLIB_ANSWERS") or user_data_path("ftlib") / "answers") / f"{lesson}.json"
-
-
 def _find(lesson: str, name: str, kind: str) -> dict:
     known = {said["id"]: said for said in questions(lesson, kind)}
     if name not in known:
         raise KeyError(f"{lesson} has no {kind} question called {name!r}: there are {', '.join(known)}")
     return known[name]
-
-
-def _read(file: Path) -> dict:
-    try:
-        return json.loads(file.read_text()) if file.exists() else {}
-    except ValueError:
-        raise ValueError(f"the kept answers in {file} cannot be read: delete the file to start afresh") from None
