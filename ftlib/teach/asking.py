@@ -14,6 +14,7 @@ from pathlib import Path
 from platformdirs import user_data_path
 
 from ftlib.runs import write_text
+from ftlib.teach.said import read_questions
 from ftlib.teach.text import Text
 
 QUESTIONS = Path(__file__).parents[2] / "lessons" / "questions"
@@ -100,7 +101,7 @@ def questions(lesson: str, kind: str) -> list[dict]:
         raise FileNotFoundError(f"there are no questions for the lesson {lesson!r}, only for {known}")
     found = {}
     for file in files:
-        found |= {said["id"]: said for said in (json.loads(file.read_text(encoding="utf-8")) if file.exists() else ())}
+        found |= {said["id"]: said for said in (read_questions(file) if file.exists() else ())}
     return [said for said in found.values() if said["kind"] == kind]
 
 
