@@ -66,6 +66,7 @@ def paired(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
     if missing:
         raise KeyError(f"no run has the arm {sorted(missing)}: there are {sorted(wide.columns)}")
     both = wide[[arm, baseline]]
+    _refuse_no_number(runs[runs.arm.isin([arm, baseline])], metric)
     if both.isna().any(axis=None):
         alone = sorted(both.index[both.isna().any(axis=1)])
         raise ValueError(f"arms are compared by pairs, but the seeds {alone} have only one of {arm} and {baseline}")
@@ -86,6 +87,8 @@ def table(runs: pd.DataFrame, metric: str, baseline: str) -> pd.DataFrame:
     "reading" is "higher" or "lower" only where the interval lies on one side of 0 and the corrected p is below 0.05.
     """
     rows = []
+    _wide(runs, metric)
+    _refuse_no_number(runs, metric)
     for arm, group in runs.groupby("arm", sort=False):
         mean, low, high = interval(group[metric].to_numpy())
         row = {"arm": arm, "seeds": len(group), "mean": mean, "low": low, "high": high}
@@ -129,6 +132,19 @@ def _wide(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
     if runs.duplicated(["seed", "arm"]).any():
         raise ValueError("each arm must have one run a seed: filter the runs, for example by purpose, size or rate")
     return runs.pivot(index="seed", columns="arm", values=metric)
+
+
+def _refuse_no_number(runs: pd.DataFrame, metric: str) -> None:
+    """Raise a ValueError if a run has no finite number in the column: a mean would pass over it without a word."""
+    if not pd.api.types.is_numeric_dtype(runs[metric]):
+        raise ValueError(f"{metric} must hold numbers, but it holds {runs[metric].iloc[0]!r} and the like")
+    bad = runs[~np.isfinite(runs[metric].astype(float))]
+    if len(bad):
+        first = bad.iloc[0]
+        raise ValueError(
+            f"{len(bad)} of {len(runs)} runs have no finite {metric}, the first of them {first.arm}, seed {first.seed} "
+            f"({first[metric]}): leave these runs out, or choose another metric"
+        )
 
 
 def _detectable(error: float, n: int) -> float:

@@ -4,7 +4,6 @@ A seed fixes the split, the subset, the initialisation and the order, so that ar
 covers the sampling of the data too. Choices are made on validation; the test split is read once, at the end.
 """
 
-import hashlib
 import json
 import math
 import os
@@ -13,75 +12,39 @@ import re
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from accelerate.utils import set_seed
 
-from ftlib import models, strategies, tasks
+from ftlib import models, strategies, tasks, typed
+from ftlib.spec import Phase, Said, Spec, split_of
 from ftlib.strategy import parts_of
 from ftlib.train import count_parameters, evaluate, fit
+from ftlib.typed import Number, Text, Whole, entry
 
+__all__ = ["Phase", "Record", "Spec", "curves", "first_losses", "frame", "load_records", "load_runs"]
+__all__ += ["must_be_writable", "provenance", "run", "split_of", "write_text"]
 RESULTS = Path(__file__).parent.parent / "data" / "results"  # the kit's own recorded runs
 KEEP_LOSSES = 20  # the first losses of a run are kept: a repetition must match them closely
-
-
-@dataclass
-class Phase:
-    """One call of `fit`: what is trained, for how long, at which peak rate, on which data."""
-
-    strategy: list  # [{name: knobs}, ...], see strategies.CATALOG; [] is full fine-tuning
-    steps: int
-    lr: float
-    data: dict = field(default_factory=lambda: {"train": "train"})  # loader name -> split, "task:split[:n]" (_loader)
-    batch_size: int = 32
-    fit: dict = field(default_factory=dict)  # more arguments of fit, e.g. {"accumulate": 2}
-
-
-@dataclass
-class Spec:
-    """One experiment. Plain JSON values only; `id` names it by its content."""
-
-    arm: str  # the name under which it is compared, e.g. "full"
-    task: str  # see tasks.load, e.g. "elpv/mono"
-    model: str  # see models.load
-    seed: int
-    phases: list  # of Phase, or of dicts with its fields
-    options: dict = field(default_factory=dict)  # of the task: {"n": 200, "size": 96, ...}
-    splits: list = field(default_factory=lambda: ["validation", "test"])  # evaluated at the end, each once
-    every: int = 0  # steps between validations for the curves; 0: only the end of each phase
-    precision: str = "float32"  # "auto" is faster on some machines, and repeats only on the same kind
-    grid: str = ""  # the recorded grid that it belongs to
-    purpose: str = "measure"  # "tune" while a rate is chosen: such a run must not read the test split
-
-    def __post_init__(self):
-        self.phases = [p if isinstance(p, Phase) else Phase(**p) for p in self.phases]
-        if self.purpose == "tune" and any("test" in split for split in self.splits):
-            raise ValueError(f"a run that tunes must not read the test split, but its splits are {self.splits}")
-
-        if not self.every and any(phase.fit.get("patience") for phase in self.phases):
-            raise ValueError("a phase with patience needs validations to watch: set `every`, the steps between two")
-
-    @property
-    def id(self) -> str:
-        """Twelve hex digits of the SHA-1 of the JSON: the same experiment has the same id on every machine."""
-        return hashlib.sha1(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def run(spec: Spec, folder: str | Path | None = None, verbose: bool = False) -> dict:
     """Execute a spec and return its record. With a folder, a record that is there is returned without running."""
     file = Path(folder) / f"{spec.id}.json" if folder else None
     if file and file.exists():
-        return json.loads(file.read_text())
+        return load_records(file)[0]
+    if file:
+        must_be_writable(file.parent)
     record = _execute(spec, verbose)
     if file:
-        file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, json.dumps(record))
     return record
 
@@ -96,6 +59,7 @@ def first_losses(spec: Spec, most: int = KEEP_LOSSES) -> list[float]:
 
 def _start(spec: Spec):
     """(task, model) as they are before the first step."""
+    spec.check()  # again: it may have been changed since it was made
     task = tasks.load(spec.task, seed=spec.seed, **spec.options)
     set_seed(spec.seed)
     return task, models.load(spec.model, task)
@@ -219,18 +183,34 @@ def _commit() -> str:
     return git("describe", "--always") + ("-dirty" if changed else "") or "not in a git checkout"
 
 
+@entry
+class Record:
+    """What a run left behind, as `_execute` writes it; the scores of each split by name."""
+
+    id: Text
+    spec: Said
+    scores: dict[Text, dict[Text, Number]]
+    curve: list[dict[Text, Number]]
+    steps: Whole
+    parameters: dict[Text, Whole]
+    seconds: dict[Text, Number]
+    memory: Whole
+    measured: dict[Text, Number] = field(default_factory=dict)
+    first_losses: list[Number] = field(default_factory=list)
+    provenance: dict[Text, Any] = field(default_factory=dict)
+
+
 def load_records(*sources: str | Path) -> list[dict]:
     """Records of recorded grids ("01_full"), of files (.json: one; .jsonl: one a line) or of folders, each id once.
 
     A word without a slash and a dot is a grid's name first, and the kit finds its runs wherever the notebook lies.
-    Raises FileNotFoundError where there are no such runs.
+    Raises FileNotFoundError where there are no such runs, ValueError where one is broken, with its file and line.
     """
     records = {}
     for source in map(_place, sources):
-        files = sorted(source.glob("*.json*")) if source.is_dir() else [source]
+        files = sorted(f for f in source.iterdir() if f.suffix in (".json", ".jsonl")) if source.is_dir() else [source]
         for f in files:
-            lines = f.read_text().splitlines() if f.suffix == ".jsonl" else [f.read_text()]
-            records |= {r["id"]: r for r in map(json.loads, filter(None, lines))}
+            records |= {r["id"]: r for r in _records_of(f)}
     return list(records.values())
 
 
@@ -253,6 +233,24 @@ def _place(source: str | Path) -> Path:
     if (RESULTS / place.name).exists():
         advice = f'the kit\'s own are found from anywhere by their name, load_runs("{place.stem}")'
     raise FileNotFoundError(f"there are no runs at {source}: {advice}")
+
+
+def _records_of(file: Path) -> Iterator[dict]:
+    """The records of one file."""
+    text = typed.read_text(file)
+    if file.suffix != ".jsonl":
+        advice = "delete the file and run it again"
+        yield _whole_record(typed.parse(text, str(file), advice), str(file))
+        return
+    advice = f"delete the line, then `make record GRID={file.stem}` makes what is missing again"
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield _whole_record(typed.parse(line, str(file), advice, number), f"{file}, line {number}")
+
+
+def _whole_record(made: Any, at: str) -> dict:
+    typed.check(Record, made, at)
+    return made
 
 
 def load_runs(*sources: str | Path) -> pd.DataFrame:
@@ -283,8 +281,27 @@ def curves(records: Iterable[dict]) -> pd.DataFrame:
     return pd.DataFrame([{**{k: r["spec"][k] for k in keys}, **at} for r in records for at in r["curve"]])
 
 
+def must_be_writable(folder: Path) -> None:
+    """Make the folder where it is missing. OSError if nothing can be written there: better before a run than after."""
+    probe = folder / f"probe.{os.getpid()}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_text("can this be written?\n", encoding="utf-8")
+        probe.unlink()
+    except OSError as error:
+        raise type(error)(
+            f"{folder} cannot be written to ({error.strerror}): nothing was run, since its record would be lost; make "
+            "the folder writable"
+        ) from None
+
+
 def write_text(file: Path, text: str) -> None:
-    """Write aside, then rename: the old file or the new one, never half of one."""
+    """Write aside, then rename: the old file or the new one, never half of one, and nothing left beside it."""
     part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    part.write_text(text)
-    os.replace(part, file)
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, file)
+    except OSError as error:
+        raise type(error)(f"{file} could not be written ({error.strerror}): it is as it was before") from error
+    finally:
+        part.unlink(missing_ok=True)

@@ -105,3 +105,22 @@ def test_bad_input_is_one_sentence():
     with pytest.raises(KeyError, match=r"no column is called 'test.f2': the runs have test.accuracy"):
         paired(df, "test.f2", "b", "a")
     assert paired(df[df.seed == 0], METRIC, "b", "a").verdict() == "undecided"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_score_that_is_no_number_is_said_and_no_mean_passes_over_it(value):
+    df = runs(effects=(0.0, 0.05, 0.1))
+    df.loc[(df.arm == "b") & (df.seed == 2), METRIC] = value
+    words = f"1 of 12 runs have no finite {METRIC}, the first of them b, seed 2"
+    with pytest.raises(ValueError, match=words):
+        paired(df, METRIC, "b", "a")
+    assert paired(df, METRIC, "c", "a").seeds == 6  # another arm's
+    with pytest.raises(ValueError, match=f"1 of 18 runs have no finite {METRIC}"):
+        table(df, METRIC, "a")
+
+
+def test_scores_as_words_are_said():
+    df = runs().astype({METRIC: str})
+    for compare in (lambda: paired(df, METRIC, "b", "a"), lambda: table(df, METRIC, "a")):
+        with pytest.raises(ValueError, match=f"{METRIC} must hold numbers, but it holds '"):
+            compare()

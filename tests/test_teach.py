@@ -3,6 +3,7 @@
 import copy
 import inspect
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,46 @@ def test_an_incomplete_file_is_found_out(problem):
     english = load(asking.QUESTIONS / f"{LESSON}.en.json")
     BREAK[problem](broken := copy.deepcopy(english))
     assert any(problem in found for found in problems(broken, english))
+
+
+BAD_QUESTIONS = {
+    "explain": (
+        lambda q: q.update(explain="x"),
+        "question 'best-arm': there is no key 'explain' here, the nearest known",
+    ),
+    "text": (lambda q: q.pop("text"), "question 'best-arm': the key 'text' is missing"),
+    "kind": (lambda q: q.update(kind="guess"), "'best-arm': kind should be 'predict' or 'quiz', but it is 'guess'"),
+    "option": (lambda q: q["options"][1].pop("why"), "question 'best-arm', option 2: the key 'why' is missing"),
+    "rigth": (
+        lambda q: q["options"][0].update(rigth=True),
+        "option 1: there is no key 'rigth' here, the nearest known",
+    ),
+    "yes": (lambda q: q["options"][0].update(right="yes"), "option 1: right should be a valid boolean"),
+    "two keys": (
+        lambda q: q["options"][0].update(key="probe"),
+        "each option needs a key of its own, but they are probe,",
+    ),
+    "a prediction": (
+        lambda q: q["options"][0].update(right=True),
+        "no option of a prediction says whether it is right",
+    ),
+    "a quiz": (lambda q: q.update(kind="quiz"), "every option of a quiz says whether it is right, and exactly one is"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_QUESTIONS)
+def test_a_question_that_says_something_unknown_is_one_sentence(tmp_path, monkeypatch, kind):
+    change, words = BAD_QUESTIONS[kind]
+    english = load(asking.QUESTIONS / f"{LESSON}.en.json")
+    change(english[0])
+    monkeypatch.setattr(asking, "QUESTIONS", tmp_path)
+    (file := tmp_path / f"{LESSON}.en.json").write_text(json.dumps(english))
+    with pytest.raises(ValueError, match=words) as raised:
+        teach.questions(LESSON, "quiz")
+    assert str(raised.value).startswith(str(file)) and "\n" not in str(raised.value)
+    file.write_text(json.dumps([english[1], english[1]]))
+    with pytest.raises(ValueError, match=f"{file}: the id '{english[1]['id']}' stands twice"):
+        teach.questions(LESSON, "quiz")
 
 
 def test_a_translation_is_used_and_english_stands_in(tmp_path, monkeypatch):
@@ -192,7 +233,7 @@ def run(arm, seed, score, task="elpv", n=200, purpose="measure", curve=(), steps
         "grid": "toy",
         "options": {"n": n},
     }
-    spec["phases"] = [{"lr": 0.1}]
+    spec["phases"] = [{"strategy": [], "steps": steps, "lr": 0.1}]
     scores = {"test": {"balanced_accuracy": score, "macro_f1": score, "nll": 1.0}, **scores}
     name = f"{arm}-{seed}-{task}-{n}-{purpose}"
     return {"id": name, "spec": spec, "scores": scores, "curve": list(curve), "steps": steps, "parameters": {},
@@ -216,11 +257,8 @@ def lab(tmp_path, monkeypatch):
         (tmp_path / folder).mkdir()
 
     def write(records, missing=0, **more):
-        comparison = {
-            "arms": {str(i): {"rates": [], "phases": []} for i in range(len(records) + missing)},
-            "seeds": [0],
-        }
-        (tmp_path / "grids" / "toy.json").write_text(json.dumps([{**comparison, "tuning_seeds": []}]))
+        wanted = {r["id"] for r in records} | {f"missing {i}" for i in range(missing)}
+        monkeypatch.setattr(record, "wanted", lambda grid, made: (wanted, len(wanted)))
         (tmp_path / "results" / "toy.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
         said = {"id": "T", "lesson": "00_toy", "sentence": "It helps.", "rule": "The rule.", "grid": "toy",
                 "filter": "purpose == 'measure'", "by": "difference",
@@ -347,6 +385,96 @@ def test_a_lesson_s_claims_are_corrected_together(lab, tmp_path):
     assert list(table.index) == ["T", "U"] and np.allclose(table.p_lesson, 2 * table.p_alone)
 
 
+BAD_CLAIMS = {
+    "direction": ({"direction": "hihger"}, "T.json: direction should be 'higher' or 'lower', but it is 'hihger'"),
+    "alowed": ({"alowed": 0.01}, "T.json: there is no key 'alowed' here, the nearest known one is 'allowed'"),
+    "decide": ({"also": [{"decide": True}]}, "also 1: there is no key 'decide' here, the nearest known"),
+    "a margin in words": ({"margin": "0.01"}, "T.json: margin should be a valid number, but it is '0.01'"),
+    "a negative margin": ({"margin": -0.01}, "margin should be greater than or equal to 0, but it is -0.01"),
+    "no margin": ({"margin": float("nan")}, "margin should be a finite number"),
+    "allowed": ({"also": [{}, {"allowed": float("inf")}]}, "also 2: allowed should be a finite number, but it is inf"),
+    "decides": ({"also": [{"decides": "yes"}]}, "also 1: decides should be a valid boolean, but it is 'yes'"),
+    "by": ({"by": "diference"}, "T.json: there is no rule 'diference', the nearest known one is 'difference'"),
+    "by beside": ({"also": [{"by": "ranks"}]}, "also 1: there is no rule 'ranks', the nearest known one is 'rank'"),
+    "contrast": ({"contrast": {"arm": "full", "base": "a"}}, "contrast: there is no key 'base' here, the nearest known "
+                                                             "one is 'baseline'"),
+    "half a contrast": ({"contrast": {"arm": "full"}}, "T.json, contrast: the key 'baseline' is missing"),
+    "baselines": ({"contrast": {"arm": "full", "baseline": ["a", "b"]}}, "over_all takes a list of baselines and"),
+    "one baseline": ({"by": "over_all"}, "over_all takes a list of baselines and every other rule one name"),
+    "metric": ({"metric": ""}, "metric should have at least 1 character"),
+    "metrics": ({"metric": {}}, "metric should be a valid string or have at least 1 item, but it is {}"),
+    "id": ({"id": "U"}, "its id is 'U', but it must be the name of the file, 'T'"),
+    "filter": ({"filter": "purpos == 'measure'"}, "claim T: its filter, purpos == 'measure', cannot be used"),
+    "half a filter": ({"filter": "purpose =="}, "claim T: its filter, purpose ==, cannot be used"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BAD_CLAIMS)
+def test_a_claim_that_says_something_unknown_has_no_verdict(lab, kind):
+    more, words = BAD_CLAIMS[kind]
+    lab(pair(0.05), **more)
+    with pytest.raises(ValueError, match=words):
+        teach.claim("T")
+
+
+def test_a_claim_with_a_key_missing_or_twice_has_no_verdict(lab, tmp_path):
+    lab(pair(0.05))
+    file = tmp_path / "claims" / "T.json"
+    said = json.loads(file.read_text())
+    file.write_text(json.dumps({k: v for k, v in said.items() if k != "prior"}))
+    with pytest.raises(ValueError, match="T.json: the key 'prior' is missing"):
+        teach.claim("T")
+    file.write_text(json.dumps(said).replace('"margin"', '"margin": 0.5, "margin"'))
+    with pytest.raises(ValueError, match="T.json: the key 'margin' stands twice in one place"):
+        teach.claim("T")
+    file.write_text(json.dumps(said)[:-20])
+    with pytest.raises(
+        ValueError, match=r"T.json, line 1, is not whole JSON \(.*\): correct it there, or take the file"
+    ):
+        teach.claim("T")
+
+
+def test_a_claim_compares_the_ids_of_its_records_with_those_of_the_grid(lab, tmp_path, monkeypatch):
+    wanted = record.wanted
+    lab(rows := pair(0.05))
+    monkeypatch.setattr(record, "wanted", wanted)
+    arm = {"rates": [0.1], "phases": [{"strategy": [{"Full": {}}], "steps": 60, "lr": None}]}
+    comparison = {"task": "elpv", "model": "m", "metric": "balanced_accuracy", "seeds": list(range(6)), "every": 0}
+    comparison |= {"tuning_seeds": [], "options": {"n": 200}, "arms": {"full": arm, "scratch": arm}}
+    (tmp_path / "grids" / "toy.json").write_text(json.dumps([comparison]))
+    specs = list(record.specs("toy", record.load_grid("toy")[0], {}))
+    scores = {(r["spec"]["arm"], r["spec"]["seed"]): r["scores"] for r in rows}
+    rows = [{**rows[0], "id": s.id, "spec": asdict(s), "scores": scores[s.arm, s.seed]} for s in specs]
+
+    def judge(records):
+        (tmp_path / "results" / "toy.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+        return teach.claim("T").verdict
+
+    stale = replace(specs[0], seed=99)
+    stale = {**rows[0], "id": stale.id, "spec": asdict(stale)}
+    assert judge(rows) == "supported"
+    with pytest.raises(teach.NotRecorded, match="11 of 12 runs are there, and 1 others that it does not ask for"):
+        judge([*rows[1:], stale])
+    with pytest.raises(teach.NotRecorded, match="12 of 12 runs are there, and 1 others that it does not ask for"):
+        judge([*rows, stale])
+    with pytest.raises(teach.NotRecorded, match="11 of 12 runs are there: `make record GRID=toy` makes them"):
+        judge(rows[1:])
+
+
+def test_a_claim_with_a_score_that_is_no_number_is_not_judged(lab):
+    rows = pair(0.05)
+    rows[3]["scores"]["test"]["balanced_accuracy"] = float("nan")
+    lab(rows)
+    with pytest.raises(
+        ValueError, match="1 of 12 runs have no finite test.balanced_accuracy, the first of them scratch"
+    ):
+        teach.claim("T")
+    rows[3]["scores"]["test"]["balanced_accuracy"] = "0.5"
+    lab(rows)
+    with pytest.raises(ValueError, match="line 4, score 'test': score 'balanced_accuracy' should be a valid number"):
+        teach.claim("T")
+
+
 # The rules
 
 
@@ -427,7 +555,7 @@ def at_rates(scores: dict, task="t") -> list[dict]:
                 wobble = 0.001 * seed
                 row = run(f"{shape}@{rate}", seed, test + wobble, task=task,
                           validation={"balanced_accuracy": validation + wobble})  # fmt: skip
-                row["spec"]["phases"] = [{"lr": rate}]
+                row["spec"]["phases"] = [{"strategy": [], "steps": 1, "lr": rate}]
                 rows.append(row)
     return rows
 

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 from ftlib.teach import answers
+from ftlib.teach.said import read_questions
 from ftlib.teach.text import Text
 
 QUESTIONS = Path(__file__).parents[2] / "lessons" / "questions"
@@ -98,7 +99,7 @@ def questions(lesson: str, kind: str) -> list[dict]:
         raise FileNotFoundError(f"there are no questions for the lesson {lesson!r}, only for {known}")
     found = {}
     for file in files:
-        found |= {said["id"]: said for said in (json.loads(file.read_text(encoding="utf-8")) if file.exists() else ())}
+        found |= {said["id"]: said for said in (read_questions(file) if file.exists() else ())}
     return [said for said in found.values() if said["kind"] == kind]
 
 

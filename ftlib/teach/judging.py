@@ -9,7 +9,6 @@ shown and decide nothing, unless one says "decides": true: it is then a part of 
 With "allowed" the sentence is "not worse": supported if the interval lies above −allowed, contradicted if below it.
 """
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +18,7 @@ from scipy import stats
 from ftlib import record
 from ftlib.compare import LEVEL, SEEDS_FOR_A_VERDICT, Paired, holm, paired
 from ftlib.runs import frame, load_records
+from ftlib.teach.said import Claimed, read_claim
 from ftlib.teach.text import Text
 
 BESIDE = 12  # so many rows beside a claim are shown unfolded
@@ -40,15 +40,15 @@ class NotRecorded(FileNotFoundError):
 class Claim(Text):
     """A judged claim. `verdict` is one word; `rows` holds one row a task and contrast, those that decide first."""
 
-    def __init__(self, said: dict, rows: pd.DataFrame):
-        self.id, self.rows = said["id"], rows
+    def __init__(self, said: Claimed, rows: pd.DataFrame):
+        self.id, self.rows = said.id, rows
         words = set(rows.verdict[rows.decides])
         self.verdict = words.pop() if len(words) == 1 else "undecided"
         super().__init__(
-            f"**Claim {self.id}.** {said['sentence']}\n\n"
-            f"*The rule, written before the results were seen:* {said['rule']}\n\n"
+            f"**Claim {self.id}.** {said.sentence}\n\n"
+            f"*The rule, written before the results were seen:* {said.rule}\n\n"
             f"{_tables(rows)}\n\n**Verdict: {self.verdict}**: {MEANING[self.verdict]} "
-            f"What the literature led us to expect: {said['prior']}"
+            f"What the literature led us to expect: {said.prior}"
         )
 
 
@@ -58,9 +58,10 @@ def claim(name: str, verdict: str | None = None) -> Claim:
     Raises NotRecorded as long as the runs are not all there.
     """
     said = load_claim(name)
-    others = [_judge({**said, **more}, more.get("decides", False)) for more in said.get("also", [])]
-    parts = [_judge(said, True), *others]
-    found = Claim(said, pd.concat(parts, ignore_index=True))
+    runs = {str(part.grid): part.grid for part, _ in said.parts()}
+    runs = {key: recorded(grids, name) for key, grids in runs.items()}
+    rows = [_judge(part, runs[str(part.grid)], decides) for part, decides in said.parts()]
+    found = Claim(said, pd.concat(rows, ignore_index=True))
     if verdict not in (None, found.verdict):
         raise AssertionError(
             f"claim {name}: the lesson says {verdict!r}, but the recorded runs say {found.verdict!r}: change the text"
@@ -71,18 +72,18 @@ def claim(name: str, verdict: str | None = None) -> Claim:
 def claims(lesson: str) -> pd.DataFrame:
     """The deciding rows of all claims of a lesson. p_lesson allows for all of them together (Holm)."""
     names = sorted(file.stem for file in _folder().glob("*.json"))
-    rows = [claim(name).rows.assign(claim=name) for name in names if load_claim(name)["lesson"] == lesson]
+    rows = [claim(name).rows.assign(claim=name) for name in names if load_claim(name).lesson == lesson]
     out = pd.concat(rows).query("decides").set_index("claim").drop(columns="decides")
     return out.assign(p_lesson=holm(out.p_alone.to_numpy()))
 
 
-def load_claim(name: str) -> dict:
-    """The claim file as it is."""
+def load_claim(name: str) -> Claimed:
+    """What a claim's file says. ValueError, one sentence, if a key or a value in it is not known."""
     file = _folder() / f"{name}.json"
     if not file.exists():
         known = ", ".join(sorted(other.stem for other in _folder().glob("*.json")))
         raise KeyError(f"there is no claim {name!r}: there are {known}")
-    return json.loads(file.read_text(encoding="utf-8"))
+    return read_claim(file, RULES)
 
 
 def recorded(grids: str | list[str], name: str) -> pd.DataFrame:
@@ -94,10 +95,14 @@ def recorded(grids: str | list[str], name: str) -> pd.DataFrame:
         advice = f"`make record GRID={grid}` makes them"
         if not file.exists():
             raise NotRecorded(f"claim {name} needs the runs of the grid {grid}, which are not recorded yet: {advice}")
-        made, wanted = load_records(file), sum(map(record.count, record.load_grid(grid)))
-        if len(made) < wanted:
+        made = load_records(file)
+        wanted, total = record.wanted(grid, {r["id"]: r for r in made})
+        there = wanted & {r["id"] for r in made}
+        other = len(made) - len(there)
+        if len(there) < total or other:
+            stale = f", and {other} others that it does not ask for (delete their lines)" if other else ""
             raise NotRecorded(
-                f"claim {name} needs the grid {grid}, but {len(made)} of {wanted} runs are there: {advice}"
+                f"claim {name} needs the grid {grid}, but {len(there)} of {total} runs are there{stale}: {advice}"
             )
         records += made
     runs = frame(records)
@@ -108,24 +113,25 @@ def recorded(grids: str | list[str], name: str) -> pd.DataFrame:
     return runs
 
 
-def _judge(part: dict, decides: bool) -> pd.DataFrame:
+def _judge(part: Claimed, runs: pd.DataFrame, decides: bool) -> pd.DataFrame:
     """One row a task of a contrast."""
-    runs = recorded(part["grid"], part["id"]).query(part["filter"])
+    try:
+        runs = runs.query(part.filter)
+    except Exception as error:  # pandas has no common class for what can be wrong with a query
+        raise ValueError(f"claim {part.id}: its filter, {part.filter}, cannot be used: {error}") from None
     if runs.empty:
-        raise ValueError(f"claim {part['id']}: no run of the grid {part['grid']} fits its filter, {part['filter']}")
-    metrics = part["metric"] if isinstance(part["metric"], dict) else {"": part["metric"]}
-    arm, baseline, margin = part["contrast"]["arm"], part["contrast"]["baseline"], part["margin"]
-    rows = []
+        raise ValueError(f"claim {part.id}: no run of the grid {part.grid} fits its filter, {part.filter}")
+    metrics = part.metric if isinstance(part.metric, dict) else {"": part.metric}
+    arm, baseline, rows = part.contrast.arm, part.contrast.baseline, []
     for task, metric in metrics.items():
-        d = RULES[part["by"]](runs[runs.task == task] if task else runs, metric, arm, baseline)
-        towards = d if part["direction"] == "higher" else Paired(arm, d.baseline, metric, d.seeds, -d.mean, -d.high,
-                                                                 -d.low, d.p, d.detectable)  # fmt: skip
-        allowed = part.get("allowed", 0.0)  # a loss that would not matter is judged as if it were 0
-        towards = replace(towards, **{k: getattr(towards, k) + allowed for k in ("mean", "low", "high")})
+        d = RULES[part.by](runs[runs.task == task] if task else runs, metric, arm, baseline)
+        towards = d if part.direction == "higher" else Paired(arm, d.baseline, metric, d.seeds, -d.mean, -d.high,
+                                                              -d.low, d.p, d.detectable)  # fmt: skip
+        towards = replace(towards, **{k: getattr(towards, k) + part.allowed for k in ("mean", "low", "high")})
         rows.append({
-            "task": task or "all", "effect of": f"{arm} − {d.baseline}", "on": part.get("unit", metric),
+            "task": task or "all", "effect of": f"{arm} − {d.baseline}", "on": part.unit or metric,
             "effect": d.mean, "low": d.low, "high": d.high, "seeds": d.seeds, "detectable": d.detectable,
-            "p_alone": p_beyond(towards if allowed else d, margin), "verdict": towards.verdict(margin),
+            "p_alone": p_beyond(towards if part.allowed else d, part.margin), "verdict": towards.verdict(part.margin),
             "decides": decides,
         })  # fmt: skip
     out = pd.DataFrame(rows)

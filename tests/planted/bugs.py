@@ -1028,8 +1028,8 @@ BUGS = [
     ),
     # ---- runs and recorded grids
     Bug(
-        "tuning may read the test split", "runs", "runs.py",
-        'if self.purpose == "tune" and any("test" in split for split in self.splits):', "if False:",
+        "tuning may read the test split", "runs", "spec.py",
+        'if self.purpose == "tune" and at[1] == "test":', "if False:",
         "Rates are chosen on the examples that judge them.",
         ("test_real.py::test_tuning_must_not_read_the_test_split",),
     ),
@@ -1089,14 +1089,14 @@ BUGS = [
         ("test_paired_runs.py::test_the_best_rate_is_the_best_mean_of_validation",),
     ),
     Bug(
-        "one arm searches more rates", "runs", "record.py",
+        "one arm searches more rates", "runs", "grids.py",
         "        if len(sizes) > 1:\n", "        if False:\n",
         "The favourite gets ten rates and the baseline one.",
         ("test_paired_runs.py::test_an_unfair_grid_is_refused",),
     ),
     Bug(
-        "tuned on the seeds that are measured", "runs", "record.py",
-        'if set(comparison["seeds"]) & set(comparison["tuning_seeds"]):', "if False:",
+        "tuned on the seeds that are measured", "runs", "grids.py",
+        "if set(self.seeds) & set(self.tuning_seeds):", "if False:",
         "The rate fits the very splits on which it is compared.",
         ("test_paired_runs.py::test_an_unfair_grid_is_refused",),
     ),
