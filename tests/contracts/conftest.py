@@ -1,8 +1,8 @@
 """The tiny network and its grid, for contracts too."""
 
 import pytest
-
 from reads import watched
+
 from test_paired_runs import grid, tiny  # noqa: F401 (fixtures)
 
 

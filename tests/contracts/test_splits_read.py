@@ -6,13 +6,13 @@ split is read once, after the last step; and a rate is chosen by the numbers of 
 
 import pytest
 import torch
+from reads import each
 
 from ftlib import record, runs, strategies, tasks
 from ftlib.models import load as load_model
 from ftlib.strategies.full import Full
 from ftlib.train import evaluate, fit, predict_logits
-from reads import each
-from test_contract import NAMES, loaders, make, toy
+from test_contract import ALIGNED, NAMES, loaders, make, toy
 from test_paired_runs import spec
 from toy import same
 
@@ -33,7 +33,8 @@ PATHS = {  # what a spec says -> every pass that its run makes
     "no curve": ({"phases": [phase("Full")]}, f"0.0 trains train | 0.1 trains train | {END}"),
     "a curve": (
         {"phases": [phase("Full", steps=3)], "every": 2},
-        f"0.0 trains train | 0.1 trains train | 0.2 trains train | 0.2 scores validation | 0.3 scores validation | {END}",
+        "0.0 trains train | 0.1 trains train | 0.2 trains train | 0.2 scores validation | 0.3 scores validation"
+        f" | {END}",
     ),
     "a run that tunes": (
         {"phases": [phase("Full")], "purpose": "tune", "splits": ["validation"]},
@@ -230,7 +231,7 @@ def test_what_a_lesson_calls_reads_the_split_that_it_names_once(tiny):
 
 # What a strategy reads beside "train"; a strategy that is not here reads nothing else.
 ALSO_READS = {
-    **dict.fromkeys(("DeepCORAL", "MMD", "DANN", "CDAN", "MCD", "EntropyMin", "MCC", "PseudoLabels"), {"target"}),
+    **{name: {"target"} for name in ALIGNED},
     "AdaBN": {"target"}, "CORAL": {"target"}, "LabelShift": {"target", "held_out"}, "FewLabels": {"labelled"},
     "DomainGauge": {"target", "held_out"},
 }  # fmt: skip
