@@ -114,7 +114,7 @@ def scores(runs: pd.DataFrame, metric: str, title: str = "", label: str = "") ->
     """One row an arm: every seed as a light point, the mean with its 95 % interval."""
     label = label or metric
     stats = {arm: interval(group[metric].to_numpy()) for arm, group in runs.groupby("arm", sort=False)}
-    words = "; ".join(f"{arm} {m:.3f} {_spread(low, high)}" for arm, (m, low, high) in stats.items())
+    words = "; ".join(f"{arm} {m:.3f} {spread(low, high)}" for arm, (m, low, high) in stats.items())
     fig = figure(title or label, label, "", f"Dot plot of {label}, mean and 95 % interval over seeds: {words}.")
     for i, (arm, (mean, low, high)) in enumerate(stats.items()):
         values = runs.loc[runs.arm == arm, metric]
@@ -146,13 +146,21 @@ def compared(found: pd.DataFrame) -> str:
     count as a difference, they say why: too few seeds, or one of many comparisons."""
     many, words = found["p"].notna().sum(), []
     for d in found.itertuples():
-        why = ""
-        if d.reading == UNCLEAR and not d.diff_low <= 0 <= d.diff_high:
-            few = d.seeds < SEEDS_FOR_A_VERDICT
-            why = f": a verdict needs {SEEDS_FOR_A_VERDICT} seeds, these are {d.seeds}" if few else ""
-            why = why or f": among {many} comparisons p is {d.p:.3f}"
-        words.append(f"{d.Index} {d.difference:+.3f} {_spread(d.diff_low, d.diff_high, '+')}, {d.reading}{why}")
+        apart = d.reading == UNCLEAR and not d.diff_low <= 0 <= d.diff_high
+        why = too_few(d.seeds) or f": among {many} comparisons p is {d.p:.3f}" if apart else ""
+        words.append(f"{d.Index} {d.difference:+.3f} {spread(d.diff_low, d.diff_high, '+')}, {d.reading}{why}")
     return "; ".join(words)
+
+
+def too_few(seeds: int) -> str:
+    """Why an interval without 0 decides nothing, where the seeds are too few for a verdict."""
+    few = seeds < SEEDS_FOR_A_VERDICT
+    return f": a verdict needs {SEEDS_FOR_A_VERDICT} seeds, these are {seeds}" if few else ""
+
+
+def spread(low: float, high: float, sign: str = "") -> str:
+    """An interval in words; that of a single seed is endless."""
+    return "(one seed, so no interval)" if np.isinf(low) else f"[{low:{sign}.3f}, {high:{sign}.3f}]"
 
 
 def sweep(runs: pd.DataFrame, metric: str, title: str = "", label: str = "", by: str = "n", log: bool = True) -> Figure:
@@ -213,11 +221,6 @@ def losses(history: list[dict] | dict[str, list[dict]], title: str = "Training l
 def _mean(values: pd.Series) -> float:
     """The mean of all of them: not a number as soon as one is none."""
     return values.mean(skipna=False)
-
-
-def _spread(low: float, high: float, sign: str = "") -> str:
-    """An interval in words."""
-    return "(one seed, so no interval)" if np.isinf(low) else f"[{low:{sign}.3f}, {high:{sign}.3f}]"
 
 
 def _bars(lengths: list[float]) -> list[float | None]:

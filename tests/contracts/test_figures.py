@@ -66,6 +66,20 @@ def check_compared(rows):
     assert plots.compared(first).startswith(f"{first.index[0]} {first.difference.iloc[0]:+.3f} ")
 
 
+def check_spread(rows):
+    for arm in dict.fromkeys(rows.arm):
+        values = list(scores(rows, arm).values())
+        mean, low, high = of(values)
+        assert f"{mean:.3f} {plots.spread(low, high)}" == score(values)
+        assert plots.spread(low, high, "+") in (f"[{low:+.3f}, {high:+.3f}]", "(one seed, so no interval)")
+
+
+def check_too_few(rows):
+    seeds = rows.seed.nunique()
+    said = plots.too_few(seeds)
+    assert bool(said) == (seeds < 6) and (not said or numbers(said) == [6, seeds])
+
+
 def check_curves(rows):
     """The same scores, made into curves: seed s starts at 0.1 s and rises by a tenth of its score a step."""
     steps, arms = (5, 10, 20), list(dict.fromkeys(rows.arm))
