@@ -235,8 +235,8 @@ def check_rank_explorer(rows):
         nearest = min(sorted(r for r in found if r), key=lambda r: abs(math.log(r / at["rank"])))
         last = [n for r in (nearest, 0) if r in found for n in (*([r] if r else []), *spoken(found[r]))]
         beyond = [rank] if rank < at["rank"] else []
-        says(alt, high, wide, rank, *beyond, rank, len(sigma), share, size, high * wide, 100 * size / (high * wide), len(SIGMA),
-             100 * together, *last)  # fmt: skip
+        of_all = [size, high * wide, 100 * size / (high * wide), len(SIGMA), 100 * together]
+        says(alt, high, wide, rank, *beyond, rank, len(sigma), share, *of_all, *last)
         assert ("(the nearest)" in alt) == (nearest != at["rank"]) and ("no more than" in alt) == (rank < at["rank"])
         assert f"LoRA of rank {nearest}" in alt and alt.index("LoRA of rank") < alt.index("full fine-tuning")
         assert "accuracy on test" in alt and alt.startswith(at["matrix"])

@@ -168,7 +168,7 @@ BUGS = [
     ),
     Bug(
         "one direction too few", "widgets", "widgets/explorer.py",
-        "directions keep \"\n            f\"{100 * kept[rank - 1]:.0f} %", "directions keep \"\n            f\"{100 * kept[rank - 2]:.0f} %",
+        "rank {rank} keeps {100 * kept[rank - 1]:.0f} %", "rank {rank} keeps {100 * kept[rank - 2]:.0f} %",
         "The energy is that of the rank before.",
         (f"{WIDGET}[rank_explorer-{TWO}]",),
     ),
