@@ -17,7 +17,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from PIL import Image
 
-from ftlib.compare import interval, table
+from ftlib.compare import SEEDS_FOR_A_VERDICT, UNCLEAR, interval, table
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442",
            "#777777", "#882255")  # fmt: skip
@@ -105,8 +105,8 @@ def curves(points: pd.DataFrame, metric: str, title: str = "", label: str = "") 
     The mean goes as far as all seeds of the arm do: after some have stopped early it would be of the others only.
     """
     label = label or f"{metric} on validation"
-    last = points.sort_values("step").groupby(["arm", "seed"], sort=False)[metric].last()
-    ends = last.groupby("arm", sort=False).mean().reindex(points.arm.unique())
+    last = points.sort_values("step").groupby(["arm", "seed"], sort=False)[metric].agg(lambda values: values.iloc[-1])
+    ends = last.groupby("arm", sort=False).agg(_mean).reindex(points.arm.unique())
     alt = f"Line chart of {label} against steps. At each seed's last step: " + "; ".join(
         f"{a} {v:.3f}" for a, v in ends.items()
     )
@@ -114,11 +114,11 @@ def curves(points: pd.DataFrame, metric: str, title: str = "", label: str = "") 
     for i, (arm, group) in enumerate(points.groupby("arm", sort=False)):
         colour, marker, dash = look(i)
         style = {"color": colour, "dash": dash}
-        for _, one in group.groupby("seed"):
+        for _, one in group.sort_values("step").groupby("seed"):
             fig.add_scatter(x=one.step, y=one[metric], mode="lines", opacity=0.25, showlegend=False, hoverinfo="skip",
                             line={**style, "width": 1})  # fmt: skip
-        by = group.groupby("step")[metric].agg(["mean", "size"])
-        mean = by["mean"][by["size"] == group.seed.nunique()]
+        by = group.groupby("step")[metric].agg([_mean, "size"])
+        mean = by["_mean"][by["size"] == group.seed.nunique()]
         fig.add_scatter(x=mean.index, y=mean, name=arm, mode="lines+markers", line={**style, "width": 2.5},
                         marker={"symbol": marker, "size": 8})  # fmt: skip
     return fig
@@ -128,15 +128,15 @@ def scores(runs: pd.DataFrame, metric: str, title: str = "", label: str = "") ->
     """One row an arm: every seed as a light point, the mean with its 95 % interval."""
     label = label or metric
     stats = {arm: interval(group[metric].to_numpy()) for arm, group in runs.groupby("arm", sort=False)}
-    words = "; ".join(f"{arm} {m:.3f} [{low:.3f}, {high:.3f}]" for arm, (m, low, high) in stats.items())
+    words = "; ".join(f"{arm} {m:.3f} {spread(low, high)}" for arm, (m, low, high) in stats.items())
     fig = figure(title or label, label, "", f"Dot plot of {label}, mean and 95 % interval over seeds: {words}.")
     for i, (arm, (mean, low, high)) in enumerate(stats.items()):
         values, (colour, marker, _) = runs.loc[runs.arm == arm, metric], look(i)
         fig.add_scatter(x=values, y=[arm] * len(values), mode="markers", opacity=0.35, showlegend=False,
                         marker={"color": colour, "size": 7, "symbol": marker}, name=arm)  # fmt: skip
         fig.add_scatter(x=[mean], y=[arm], mode="markers", name=arm, showlegend=False,
-                        error_x={"type": "data", "symmetric": False, "array": [high - mean], "arrayminus": [mean - low],
-                                 "thickness": 2.5, "width": 8},
+                        error_x={"type": "data", "symmetric": False, "array": _bars([high - mean]),
+                                 "arrayminus": _bars([mean - low]), "thickness": 2.5, "width": 8},
                         marker={"color": colour, "size": 13, "symbol": marker})  # fmt: skip
     return _rows(fig, len(stats))
 
@@ -144,19 +144,38 @@ def scores(runs: pd.DataFrame, metric: str, title: str = "", label: str = "") ->
 def differences(runs: pd.DataFrame, metric: str, baseline: str, title: str = "", label: str = "") -> Figure:
     """The paired difference of each arm from the baseline, with its 95 % interval; the line at 0 is no difference."""
     label = label or f"difference in {metric} from {baseline}"
-    found = list(table(runs, metric, baseline).drop(index=baseline).itertuples())
-    words = "; ".join(
-        f"{d.Index} {d.difference:+.3f} [{d.diff_low:+.3f}, {d.diff_high:+.3f}], {d.reading}" for d in found
-    )
-    fig = figure(title or label, label, "", f"Interval plot of the {label}, paired by seed: {words}.")
+    found = table(runs, metric, baseline).drop(index=baseline)
+    fig = figure(title or label, label, "", f"Interval plot of the {label}, paired by seed: {compared(found)}.")
     fig.add_vline(x=0, line={"color": "#555555", "dash": "dot"})
-    for i, d in enumerate(found, start=1):
+    for i, d in enumerate(found.itertuples(), start=1):
         colour, marker, _ = look(i)
         fig.add_scatter(x=[d.difference], y=[d.Index], mode="markers", name=d.Index, showlegend=False,
-                        error_x={"type": "data", "symmetric": False, "array": [d.diff_high - d.difference],
-                                 "arrayminus": [d.difference - d.diff_low], "thickness": 2.5, "width": 8},
+                        error_x={"type": "data", "symmetric": False, "array": _bars([d.diff_high - d.difference]),
+                                 "arrayminus": _bars([d.difference - d.diff_low]), "thickness": 2.5, "width": 8},
                         marker={"color": colour, "size": 13, "symbol": marker})  # fmt: skip
     return _rows(fig, len(found))
+
+
+def compared(found: pd.DataFrame) -> str:
+    """Rows of compare.table in words, "b +0.050 [+0.040, +0.060], higher; ...". Where an interval without 0 does not
+    count as a difference, they say why: too few seeds, or one of many comparisons."""
+    many, words = found["p"].notna().sum(), []
+    for d in found.itertuples():
+        apart = d.reading == UNCLEAR and not d.diff_low <= 0 <= d.diff_high
+        why = too_few(d.seeds) or f": among {many} comparisons p is {d.p:.3f}" if apart else ""
+        words.append(f"{d.Index} {d.difference:+.3f} {spread(d.diff_low, d.diff_high, '+')}, {d.reading}{why}")
+    return "; ".join(words)
+
+
+def too_few(seeds: int) -> str:
+    """Why an interval without 0 decides nothing, where the seeds are too few for a verdict."""
+    few = seeds < SEEDS_FOR_A_VERDICT
+    return f": a verdict needs {SEEDS_FOR_A_VERDICT} seeds, these are {seeds}" if few else ""
+
+
+def spread(low: float, high: float, sign: str = "") -> str:
+    """An interval in words; that of a single seed is endless."""
+    return "(one seed, so no interval)" if np.isinf(low) else f"[{low:{sign}.3f}, {high:{sign}.3f}]"
 
 
 def sweep(runs: pd.DataFrame, metric: str, title: str = "", label: str = "", by: str = "n", log: bool = True) -> Figure:
@@ -170,8 +189,8 @@ def sweep(runs: pd.DataFrame, metric: str, title: str = "", label: str = "", by:
         mean, low, high = zip(*stats.values())
         fig.add_scatter(x=list(stats), y=mean, name=arm, mode="lines+markers",
                         error_y={"type": "data", "symmetric": False, "thickness": 2, "width": 6,
-                                 "array": [h - m for h, m in zip(high, mean)],
-                                 "arrayminus": [m - low_ for m, low_ in zip(mean, low)]},
+                                 "array": _bars([h - m for h, m in zip(high, mean)]),
+                                 "arrayminus": _bars([m - low_ for m, low_ in zip(mean, low)])},
                         line={"color": colour, "dash": dash, "width": 2.5},
                         marker={"symbol": marker, "size": 9})  # fmt: skip
     sizes = sorted(runs[by].unique().tolist())
@@ -222,6 +241,16 @@ def _rows(fig: Figure, n: int) -> Figure:
     return fig.update_layout(height=max(fig.layout.height, 115 + 22 * n))
 
 
+def _mean(values: pd.Series) -> float:
+    """The mean of all of them: not a number as soon as one is none."""
+    return values.mean(skipna=False)
+
+
+def _bars(lengths: list[float]) -> list[float | None]:
+    """How far intervals reach; where there is none, nothing is drawn."""
+    return [None if np.isinf(length) else length for length in lengths]
+
+
 def _still(fig: go.Figure) -> bytes:
     """Draw a figure's scatter traces with matplotlib, as PNG."""
     from matplotlib.figure import Figure as Canvas
@@ -240,7 +269,7 @@ def _still(fig: go.Figure) -> bytes:
         )  # fmt: skip
         for way, bar in (("xerr", trace.error_x), ("yerr", trace.error_y)):
             if bar.array is not None:
-                both = [list(bar.arrayminus), list(bar.array)]
+                both = [[np.nan if v is None else v for v in part] for part in (bar.arrayminus, bar.array)]
                 axes.errorbar(x, y, **{way: both}, color=colour, capsize=4, linewidth=2, linestyle="none")
         for at, words in zip(zip(x, y), trace.text if trace.text is not None else ()):
             axes.annotate(words, at, xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8)

@@ -7,7 +7,6 @@ FTLIB_LANG chooses one, English stands in for what is not translated. Answers ar
 that is run again remembers.
 """
 
-import json
 import os
 from pathlib import Path
 

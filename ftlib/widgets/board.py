@@ -90,10 +90,7 @@ class Board(Panel):
         arms = [arm for arm in self.arms if arm != self.baseline and arm in set(runs.arm)]
         if self.baseline not in set(runs.arm) or not arms:
             return "There is nothing to compare here."
-        found = table(runs, self.measure.value, self.baseline).loc[arms].itertuples()
-        words = "; ".join(
-            f"{d.Index} {d.difference:+.3f} [{d.diff_low:+.3f}, {d.diff_high:+.3f}], {d.reading}" for d in found
-        )
+        words = plots.compared(table(runs, self.measure.value, self.baseline).loc[arms])
         return f"Against {self.baseline}, paired by seed: {words}."
 
 

@@ -12,11 +12,19 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ftlib import plots
-from ftlib.compare import interval, paired, reading
+from ftlib.compare import UNCLEAR, interval, paired, reading
 from ftlib.widgets.panel import Panel, said, say
 
 NEEDED = ("arm", "n", "seed", "step")
-LOWER = ("nll", "ece", "loss", "brier")  # measures of which less is better, by the end of the column's name
+LOWER = (
+    "nll",
+    "ece",
+    "loss",
+    "brier",
+    "mae",
+    "rmse",
+    "perplexity",
+)  # measures of which less is better, by the end of the column's name
 EMPTY = "{arms} and {n} training examples: no step was recorded of both, so choose another size or arm."
 
 
@@ -117,13 +125,15 @@ class Curves(Panel):
         rows = pd.concat([self._picked(one) for one in self.arms])
         d = paired(rows[rows.step == step], column, arm, baseline)
         scores = "; ".join(_said(one, found[step], d.seeds) for one, found in zip(self.arms, means))
-        spread = f"[{d.low:+.3f}, {d.high:+.3f}], {reading(d)}" if d.seeds > 1 else "(one seed, so no interval)"
+        apart = reading(d) == UNCLEAR and not d.low <= 0 <= d.high
+        reads = f", {reading(d)}{plots.too_few(d.seeds) if apart else ''}" if d.seeds > 1 else ""
+        over = f"mean and 95 % interval over {d.seeds} seeds" if d.seeds > 1 else "of the only seed"
         low = column.rpartition(".")[2] in LOWER
         ends = [(min if low else max)(found, key=lambda s, f=found: f[s][0]) for found in means]
         best = "; ".join(f"{one} {f[s][0]:.3f} at step {s}" for one, f, s in zip(self.arms, means, ends))
         return (
-            f"At step {step}, mean and 95 % interval over {d.seeds} seeds: {scores}. Paired by seed, {arm} minus "
-            f"{baseline}: {d.mean:+.3f} {spread}. {'Lowest' if low else 'Highest'} mean: {best}."
+            f"At step {step}, {over}: {scores}. Paired by seed, {arm} minus {baseline}: {d.mean:+.3f} "
+            f"{plots.spread(d.low, d.high, '+')}{reads}. {'Lowest' if low else 'Highest'} mean: {best}."
         )
 
 

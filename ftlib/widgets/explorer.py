@@ -135,7 +135,7 @@ def _ranks(most: int, recorded) -> list[int]:
 
 def _said(values: np.ndarray) -> str:
     mean, low, high = interval(values)
-    return f"{mean:.3f} [{low:.3f}, {high:.3f}], {len(values)} seeds"
+    return f"{mean:.3f} {plots.spread(low, high)}" + (f", {len(values)} seeds" if len(values) > 1 else "")
 
 
 def _empty(ranks: list[int]) -> plots.Figure:

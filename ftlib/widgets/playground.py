@@ -100,7 +100,8 @@ class Playground(Panel):
         run, scores = min(here, key=lambda one: sum(_apart(one[0], wanted).values()))
         mean, low, high = interval(scores.to_numpy())
         split, _, name = self.metric.partition(".")
-        score = f"{name.replace('_', ' ')} on {split} {mean:.3f} [{low:.3f}, {high:.3f}], {len(scores)} seeds"
+        seeds = f", {len(scores)} seeds" if len(scores) > 1 else ""
+        score = f"{name.replace('_', ' ')} on {split} {mean:.3f} {plots.spread(low, high)}{seeds}"
         differs = [_said(key, run[key]) for key, far in _apart(run, wanted).items() if far]
         what = f"but with {' and '.join(differs)}" if differs else "with exactly these settings"
         return f"Nearest recorded on {self.task.value}: {what}, {score}."
