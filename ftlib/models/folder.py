@@ -5,6 +5,7 @@ for, and reports the rest in tables. Here every tensor must have come from the f
 must have a place.
 """
 
+import json
 import re
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -13,12 +14,14 @@ from pathlib import Path
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
-from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
+from transformers import CONFIG_MAPPING, MODEL_MAPPING, AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
-ERRORS = (AttributeError, ImportError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError)
+ERRORS = (AttributeError, ImportError, KeyError, OSError, RuntimeError, TypeError, ValueError)
+ERRORS += (SafetensorError, StrictDataclassError)
 
 
 def read_folder(folder: Path, kind: str, pretrained: bool) -> tuple[nn.Module, Callable, object]:
@@ -26,16 +29,25 @@ def read_folder(folder: Path, kind: str, pretrained: bool) -> tuple[nn.Module, C
     auto = AutoModelForCausalLM if kind == "lm" else AutoModel
     options = {"dtype": torch.float32, "attn_implementation": "sdpa"}  # sdpa: takes masks of true and false
     local = {"local_files_only": True, "trust_remote_code": False}  # False: refused at once, not asked for
+    said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if said["model_type"] not in CONFIG_MAPPING:
+        needs = "code of its own, which this kit never runs" if "auto_map" in said else "another version of it"
+        raise ValueError(
+            f"{folder} holds a {said['model_type']!r} network, unknown to transformers {transformers.__version__}: it "
+            f"needs {needs}"
+        )
     try:
         with _quiet():
             config = AutoConfig.from_pretrained(folder, **local)
     except ERRORS as error:
-        raise _refused(folder, "config.json", error) from error
+        raise _refused(folder, error) from error
     _check(config, folder)
     make = partial(auto.from_config, config, **options)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **local)
-    except (OSError, TypeError, ValueError) as error:
+    except Exception as error:  # the library tokenizers has no class of its own for what is broken
+        if any(folder.glob("tokenizer*.json")):
+            raise _refused(folder / "tokenizer.json", error) from error
         raise FileNotFoundError(f"{folder} has no tokenizer: save it there with save_pretrained") from error
     tokenizer.padding_side = "right"
     try:
@@ -81,7 +93,7 @@ def _pretrained(folder: Path, auto, options: dict) -> nn.Module:
         with _quiet():
             net, info = auto.from_pretrained(folder, output_loading_info=True, **options)
     except ERRORS as error:
-        raise _refused(folder, ".safetensors files", error) from error
+        raise _refused(folder, error) from error
     wrong = [name for name in info["missing_keys"] if not name.startswith("pooler.")]  # BERT's, not used here
     wrong += [entry[0] for entry in info["mismatched_keys"]]
     if wrong:
@@ -105,12 +117,12 @@ def _endings(name: str) -> set[str]:
     return {name, name.partition(".")[2]}
 
 
-def _refused(folder: Path, what: str, error: Exception) -> ValueError:
+def _refused(folder: Path, error: Exception) -> ValueError:
     """transformers' own words, of which the first sentence says it."""
-    first = re.split(r"(?<=\w)\.\s|\n", str(error).strip() or type(error).__name__)[0][:200].rstrip(".: ")
+    text = " ".join(re.split(r"(?<=\w)\.\s", str(error).strip() or type(error).__name__)[0].split())
     return ValueError(
-        f"{folder}: transformers {transformers.__version__} cannot read the {what} there: {first}: save the model anew "
-        f"with save_pretrained"
+        f"{folder}: transformers {transformers.__version__} cannot load it: {text.rstrip('.: '):.200}: save "
+        f"config.json, or save the model anew with save_pretrained"
     )
 
 

@@ -46,7 +46,7 @@ class TextModel(Model):
                 super().__init__(net, make, name, outputs, tokenizer)
                 why = "" if self._proved(net) else "what it computes between its layers is not written out here"
         except (AttributeError, RuntimeError, TypeError, ValueError) as error:
-            why, cause = f"{error}".split("\n")[0], error
+            why, cause = f"its stages cannot be run alone ({str(error).splitlines()[0]})", error
         if why:
             raise ValueError(
                 f"{name}: {type(net).__name__} cannot be cut into stages: {why}: use an encoder built as BERT, or a "
@@ -77,6 +77,12 @@ class TextModel(Model):
             raise ValueError(
                 f"{self.name} reads at most {self.context:,} tokens, but a row has {length:,}: shorten the text, or "
                 f"let the loader cut it with max_length"
+            )
+        words = next(m for m in self.stages[0].modules() if isinstance(m, nn.Embedding)).num_embeddings
+        if (highest := int(batch["input_ids"].max())) >= words:
+            raise ValueError(
+                f"{self.name} knows {words:,} tokens, but a row has number {highest:,}: the texts were written in "
+                f"numbers by the tokenizer of another model, use model.tokenizer"
             )
         return batch["input_ids"]  # (B, T)
 
