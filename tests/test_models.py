@@ -469,7 +469,9 @@ def test_networks_that_cannot_be_cut(loaded, tmp_path):
     config = transformers.AlbertConfig(**SIZES, embedding_size=16)  # one layer, used three times
     transformers.AlbertModel(config).save_pretrained(tmp_path)
     save_tokenizer(tmp_path)
-    with pytest.raises(ValueError, match="AlbertModel cannot be cut into stages: it is built .* no encoder.layer") as error:
+    with pytest.raises(
+        ValueError, match="AlbertModel cannot be cut into stages: it is built .* no encoder.layer"
+    ) as error:
         models.load(tmp_path)
     said(error)
     small = {"depth": 1, "img_size": 64}

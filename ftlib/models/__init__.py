@@ -87,7 +87,8 @@ def _kind(folder: Path) -> str:
     if not file.is_file():
         if (folder / "adapter_config.json").is_file():
             raise FileNotFoundError(
-                f"{folder} holds an adapter, not a model: load its base, then ftlib.adapters.load_adapter(model, folder, name)"
+                f"{folder} holds an adapter, not a model: load its base, then "
+                f"ftlib.adapters.load_adapter(model, folder, name)"
             )
         raise FileNotFoundError(f"{file} is missing: name a folder where timm or transformers saved a model")
     try:

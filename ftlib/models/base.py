@@ -16,7 +16,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-
 # In a tensor's name: what a strategy has put into the stages (peft's layers, bottlenecks).
 ADDED = (".lora_", ".ia3_", ".base_layer.", ".base.")
 
