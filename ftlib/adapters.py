@@ -92,10 +92,12 @@ def load_adapter(model: nn.Module, folder: str | Path, name: str) -> nn.Module:
     place = model.own_names["head"] or "head"
     head = {k: tensors.pop(f"{place}.{k}") for k in ("weight", "bias") if f"{place}.{k}" in tensors}
     if others := [key for key in tensors if ".lora_" not in key and ".ia3_" not in key]:
-        made = f"it was made for {config.task_type}, with" if config.task_type else "it has"
+        made = "a part of the network was trained whole (modules_to_save)"
+        if str(config.task_type).endswith("_CLS"):
+            made = f"it was made for {config.task_type}, with a head that reads other features than the head here"
         raise ValueError(
             f"{folder} holds {others[0]!r} beside the adapter's own weights, which has no place in {model.name}: "
-            f"{made} a part of another network that was trained whole, so {ELSE}; nothing was loaded"
+            f"{made}, so {ELSE}; nothing was loaded"
         )
     tensors = {_rename(key, own): t for key, t in tensors.items()}
     layers = dict.fromkeys(key.rpartition(".lora_" if ".lora_" in key else ".ia3_")[0] for key in tensors)
@@ -116,7 +118,7 @@ def load_adapter(model: nn.Module, folder: str | Path, name: str) -> nn.Module:
         config.init_lora_weights = config.init_lora_weights if _changes_the_base(config) else True
     config.exclude_modules = None
     if getattr(config, "feedforward_modules", None):
-        config.feedforward_modules = {own[layer] for layer in config.feedforward_modules}
+        config.feedforward_modules = {layer for layer in layers if _inside(config, model.own_names[layer])}
     if held:
         vars(model).setdefault("heads", {})[active_adapter(model)] = model.head
     with warnings.catch_warnings():
@@ -269,8 +271,7 @@ def _check(model, config, tensors: dict, layers: dict, folder: Path) -> None:
         if name in there:
             (d_out, d_in, *rest), r = there[name].weight.shape, _rank(config, model.own_names[name])
             if config.peft_type == "IA3":
-                ends = tuple(config.feedforward_modules or ())
-                inside = model.own_names[name] in ends
+                inside = _inside(config, model.own_names[name])
                 want[f"{name}.ia3_l"] = (1, d_in, *rest) if inside else (1, d_out, *rest) if rest else (d_out, 1)
                 continue
             want |= {f"{name}.lora_A.weight": (r, d_in, *rest), f"{name}.lora_B.weight": (d_out, r, *rest)}
@@ -279,12 +280,11 @@ def _check(model, config, tensors: dict, layers: dict, folder: Path) -> None:
     got = {key: tuple(t.shape) for key, t in tensors.items()}
     wrong = [f"{key} is {got.get(key, 'missing')}, not {want.get(key, 'known')}" for key in {**got, **want}
              if got.get(key) != want.get(key)]  # fmt: skip
-    strange = [name for name in layers if name not in there]
-    known = {module for module, _ in model.named_modules()} | set(filter(None, model.own_names.values()))
-    if wrong and any(name in known for name in strange):
+    strange, known = [name for name in layers if name not in there], set(filter(None, model.own_names.values()))
+    if 0 < len(strange) < len(layers):
         raise ValueError(
-            f"{folder} also changes {next(n for n in strange if n in known)!r}, which is no linear layer of the stages "
-            f"of {model.name}: {ELSE}; nothing was loaded"
+            f"{folder} also changes {strange[0]!r}, which is no linear layer of the stages of {model.name}: it was "
+            f"made on another base, or changes a part that has no place here: {ELSE}; nothing was loaded"
         )
     if strange and all(name.partition(".")[2] in known or f"model.{name}" in known for name in strange):
         raise ValueError(
@@ -296,6 +296,12 @@ def _check(model, config, tensors: dict, layers: dict, folder: Path) -> None:
             f"{folder} holds an adapter of another base than {model.name}, {len(wrong)} tensors do not fit: "
             f"{'; '.join(wrong[:3])}: load the base that it was trained on; nothing was loaded"
         )
+
+
+def _inside(config, name: str) -> bool:
+    """Whether IA3 scales what this layer reads; `feedforward_modules` holds endings, or is a pattern, as in peft."""
+    ends = config.feedforward_modules or ()
+    return bool(re.fullmatch(ends, name)) if isinstance(ends, str) else name.endswith(tuple(ends))
 
 
 def _rank(config, name: str) -> int:
