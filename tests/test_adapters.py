@@ -277,7 +277,7 @@ ELSEWHERE = {
 
 
 def made_elsewhere(config, folder):
-    """(the kit's model of a pristine network, peft's model of it) with an adapter that peft alone has made and saved."""
+    """(the kit's model, the network itself), both pristine; peft alone has made an adapter of it, in the folder."""
     base = encoder()
     net = base.make().eval()
     trained = get_peft_model(copy.deepcopy(net), copy.deepcopy(config))
@@ -356,9 +356,7 @@ def test_an_adapter_of_another_class_of_the_same_network_is_not_called_one_of_an
 
 def test_broken_folders_and_folders_of_folders_say_so(tmp_path):
     save_adapter(with_adapter(LoRA(r=4)), tmp_path / "mine")
-    with pytest.raises(
-        FileNotFoundError, match=r"and no adapter_model\.safetensors: name one of the folders inside, mine"
-    ):
+    with pytest.raises(FileNotFoundError, match="and no adapter_model.*: name one of the folders inside, mine"):
         load_adapter(encoder(), tmp_path, "x")
     for file, content in (("adapter_config.json", "{"), ("adapter_config.json", '{"peft_type": "NEW"}')):
         save_adapter(with_adapter(LoRA(r=4)), tmp_path / "b")
@@ -377,12 +375,12 @@ def test_broken_folders_and_folders_of_folders_say_so(tmp_path):
 
 
 # ---- the base that an adapter belongs to
-FIRST = [Full(), TuneOnly([0]), BiasOnly(), NormOnly()]  # what moves a little, or only some
+FIRST = [(make, s) for make in (encoder, decoder) for s in (Full(), TuneOnly([0]), NormOnly())]
+FIRST += [(encoder, BiasOnly())]  # a decoder as Llama has no biases
 
 
-@pytest.mark.parametrize("make", [encoder, decoder])
-@pytest.mark.parametrize("strategy", FIRST, ids=lambda s: type(s).__name__)
-def test_an_adapter_on_other_weights_than_it_was_trained_on_is_refused(strategy, make, tmp_path, batch):
+@pytest.mark.parametrize(("make", "strategy"), FIRST, ids=lambda x: getattr(x, "__name__", type(x).__name__))
+def test_an_adapter_on_other_weights_than_it_was_trained_on_is_refused(make, strategy, tmp_path, batch):
     batches = sentences()
     if make is decoder:
         batches = [{**b, "labels": b["input_ids"]} for b in batches]
