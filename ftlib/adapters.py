@@ -284,7 +284,8 @@ def _check(model, config, tensors: dict, layers: dict, folder: Path) -> None:
     if 0 < len(strange) < len(layers):
         raise ValueError(
             f"{folder} also changes {model.own_names.get(strange[0], strange[0])!r}, which is no linear layer of the "
-            f"stages of {model.name}: it was made on another base, or changes a part that has no place here: {ELSE}; nothing was loaded"
+            f"stages of {model.name}: it was made on another base, or changes a part that has no place here: {ELSE}; "
+            f"nothing was loaded"
         )
     if strange and all(name.partition(".")[2] in known or f"model.{name}" in known for name in strange):
         raise ValueError(

@@ -171,13 +171,10 @@ class Decoder(TextModel):
 
     def extra(self, batch):
         ids, past = batch["input_ids"], self.past(batch)
-        n, mask = ids.shape[1], None  # without a mask the network is causal, and one token sees all
-        if past and n > 1:
-            mask = torch.ones(1, 1, n, past + n, dtype=torch.bool, device=ids.device).tril(past)
-        window = mask
-        if self.window and past + n > self.window:
-            window = torch.ones(1, 1, n, past + n, dtype=torch.bool, device=ids.device).tril(past)
-            window = window.triu(past - self.window + 1)
+        n = ids.shape[1]
+        seen = torch.ones(1, 1, n, past + n, dtype=torch.bool, device=ids.device).tril(past)  # (1, 1, T, past + T)
+        mask = seen if past and n > 1 else None  # without a mask the network is causal, and one token sees all
+        window = seen.triu(past - self.window + 1) if self.window and past + n > self.window else mask
         positions = torch.arange(past, past + n, device=ids.device)[None]  # (1, T)
         turn = self.rotary(next(self.parameters()), positions)  # cos and sin, (1, T, D / heads) each
         places = {"position_ids": positions, "position_embeddings": turn}
