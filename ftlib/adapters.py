@@ -9,22 +9,42 @@ A head that was trained travels in the same file. Where the uncut network has a 
 it is named in `modules_to_save`, and peft puts it there; an encoder has none, so peft passes over `head.weight` and
 gives the features, and only `load_adapter` takes the head. Weights are in safetensors only: no pickle is ever read.
 
+A file also holds a few numbers of every weight of the base, in a place that peft passes over. An adapter is an update
+of the weights that it was trained on. On other weights, as the pristine ones where a full fine-tuning came first, it
+computes something else, and no shape tells.
+
 Merging adds the update to the base's weights, W + s · B A, and costs nothing from then on.
 """
 
 import json
 import os
+import re
 import warnings
+from dataclasses import fields
 from pathlib import Path
 
+import torch
 from peft import PeftConfig, functional, get_peft_model_state_dict, inject_adapter_in_model
-from safetensors.torch import load_file, save_file
-from torch import nn
+from peft.utils.other import get_pattern_key
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from ftlib.strategies.peft import active_adapter, adapter_layers, linear_layers
 
 PREFIX = "base_model.model."  # before every name in a file of peft
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+BASE = "ftlib_base"  # the key of the base's numbers in the weights' metadata
+SAMPLES = 16  # numbers of each weight that stand for it
+ROUNDING = 2**-8  # relative: what storing a weight in bfloat16 changes at most
+# What a configuration of peft may set; every other option would compute something that is not written here.
+OPTIONS = {"target_modules", "exclude_modules", "modules_to_save", "feedforward_modules", "fan_in_fan_out"}
+OPTIONS |= {"r", "lora_alpha", "lora_dropout", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora"}
+OPTIONS |= {"layers_to_transform", "layers_pattern", "init_lora_weights", "init_ia3_weights", "inference_mode"}
+OPTIONS |= {"task_type", "peft_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision"}
+CHANGE_THE_BASE = ("pissa", "olora")  # where an adapter begins, by its first letters
+ELSE = "use it with transformers and peft"
+OWN_START = (True, False, None, "gaussian", "orthogonal", "eva")  # or begins without that
 
 
 def save_adapter(model: nn.Module, folder: str | Path) -> Path:
@@ -41,6 +61,9 @@ def save_adapter(model: nn.Module, folder: str | Path) -> Path:
     config |= {"target_modules": sorted(model.own_names[layer] for layer in layers), "inference_mode": True}
     if config.get("feedforward_modules"):
         config["feedforward_modules"] = sorted(model.own_names[layer] for layer in config["feedforward_modules"])
+    for option in ("rank_pattern", "alpha_pattern"):
+        if config.get(option):
+            config[option] = _patterns(config[option], {layer: model.own_names[layer] for layer in layers})
     if model.kind != "lm":
         place = model.own_names["head"]
         tensors |= {f"{PREFIX}{place or 'head'}.{key}": t for key, t in model.head.state_dict().items()}
@@ -48,7 +71,8 @@ def save_adapter(model: nn.Module, folder: str | Path) -> Path:
     plain = {k: sorted(v) if isinstance(v, set) else v for k, v in config.items()}
     _write(folder / CONFIG, lambda part: part.write_text(json.dumps(plain, indent=2, sort_keys=True, default=str)))
     tensors = {key: t.detach().cpu().contiguous() for key, t in tensors.items()}
-    _write(folder / WEIGHTS, lambda part: save_file(tensors, part, metadata={"format": "pt"}))
+    metadata = {"format": "pt", BASE: json.dumps(base_numbers(model))}
+    _write(folder / WEIGHTS, lambda part: save_file(tensors, part, metadata=metadata))
     return folder
 
 
@@ -56,32 +80,45 @@ def load_adapter(model: nn.Module, folder: str | Path, name: str) -> nn.Module:
     """Put the folder's adapter on the model, beside those that it holds, under this name, and use it.
 
     peft would pass over tensors that fit nowhere; here each must have its place and each place its tensor, or nothing
-    is loaded, and ValueError says which.
+    is loaded, and ValueError says which. So it does where the model's weights are not those that the adapter was
+    trained on; a folder that was made elsewhere does not say which those are.
     """
     folder = Path(folder)
-    if missing := [file for file in (CONFIG, WEIGHTS) if not (folder / file).is_file()]:
-        raise FileNotFoundError(f"{folder} has no {' and no '.join(missing)}: name a folder that save_adapter wrote")
     held = getattr(model, "peft_config", {})
-    if name in held or not name.isidentifier():
+    if not isinstance(name, str) or name in held or not name.isidentifier():
         raise ValueError(f"an adapter's name must be a new word, but it is {name!r}; the model holds {list(held)}")
-    config, own = PeftConfig.from_pretrained(str(folder)), {v: k for k, v in model.own_names.items() if v}
-    tensors = {key.removeprefix(PREFIX): t for key, t in load_file(folder / WEIGHTS).items()}
+    config, tensors, numbers = _read(folder)
+    own = {v: k for k, v in model.own_names.items() if v}
     place = model.own_names["head"] or "head"
     head = {k: tensors.pop(f"{place}.{k}") for k in ("weight", "bias") if f"{place}.{k}" in tensors}
+    if others := [key for key in tensors if ".lora_" not in key and ".ia3_" not in key]:
+        made = "a part of the network was trained whole (modules_to_save)"
+        if str(config.task_type).endswith("_CLS"):
+            made = f"it was made for {config.task_type}, with a head that reads other features than the head here"
+        raise ValueError(
+            f"{folder} holds {others[0]!r} beside the adapter's own weights, which has no place in {model.name}: "
+            f"{made}, so {ELSE}; nothing was loaded"
+        )
     tensors = {_rename(key, own): t for key, t in tensors.items()}
     layers = dict.fromkeys(key.rpartition(".lora_" if ".lora_" in key else ".ia3_")[0] for key in tensors)
     _check(model, config, tensors, layers, folder)
     if head and head["weight"].shape[1] != model.width:
         raise ValueError(f"the head in {folder} reads {head['weight'].shape[1]} features, not {model.width}")
-    pissa = [k for k, c in held.items() if str(getattr(c, "init_lora_weights", "")).startswith("pissa")]
-    if held and (pissa or str(getattr(config, "init_lora_weights", "")).startswith("pissa")):
+    if held and any(_changes_the_base(c) for c in (config, *held.values())):
         raise ValueError(
             "PiSSA changes the base's weights, so it shares them with no other adapter: load the model anew"
         )
     _unmerged(model)
+    _same_base(model, numbers, layers if _changes_the_base(config) else {}, folder)
     config.target_modules, config.inference_mode, config.modules_to_save = set(layers), False, None
+    if config.peft_type == "LORA":
+        for option in ("rank_pattern", "alpha_pattern"):
+            setattr(config, option, _patterns(getattr(config, option), {model.own_names[k]: k for k in layers}))
+        config.layers_to_transform = config.layers_pattern = None  # the tensors say which
+        config.init_lora_weights = config.init_lora_weights if _changes_the_base(config) else True
+    config.exclude_modules = None
     if getattr(config, "feedforward_modules", None):
-        config.feedforward_modules = {own[layer] for layer in config.feedforward_modules}
+        config.feedforward_modules = {layer for layer in layers if _inside(config, model.own_names[layer])}
     if held:
         vars(model).setdefault("heads", {})[active_adapter(model)] = model.head
     with warnings.catch_warnings():
@@ -94,6 +131,90 @@ def load_adapter(model: nn.Module, folder: str | Path, name: str) -> nn.Module:
         made.load_state_dict(head)
         model.head = made.to(next(model.parameters()).device)
     return model
+
+
+def base_numbers(model: nn.Module, without=()) -> dict[str, list[float]]:
+    """{name: SAMPLES values spread over it} of each weight and statistic below the adapters, to three digits or more.
+
+    The same on every device, and in every number format up to its rounding. Left out are a head that travels with the
+    adapter, and the weights that an adapter has changed: those that are merged, or PiSSA's; without: more such layers.
+    """
+    held, out = adapter_layers(model), {}
+    changed = {
+        k for k, layer in held.items() if layer.merged or _changes_the_base(model.peft_config[active_adapter(model)])
+    }
+    for key, t in model.state_dict().items():
+        key = key.replace(".base_layer.", ".")
+        layer, _, kind = key.rpartition(".")
+        mine = key.startswith("stages.") or (key.startswith("head.") and model.kind == "lm")
+        if not mine or any(mark in key for mark in (".lora_", ".ia3_")) or not t.is_floating_point():
+            continue
+        if kind != "weight" or layer not in {*changed, *without}:
+            at = torch.arange(min(SAMPLES, t.numel()), device=t.device) * (t.numel() - 1) // max(SAMPLES - 1, 1)
+            out[key] = [float(f"{v:.5g}") for v in t.detach().reshape(-1)[at].tolist()]
+    return out
+
+
+def _same_base(model: nn.Module, numbers: dict | None, changing, folder: Path) -> None:
+    """ValueError unless the base has the weights whose numbers the folder holds; one without any is taken as it is."""
+    mine, worst = base_numbers(model, changing), {}
+    for key in mine.keys() & (numbers or {}).keys():
+        want, got = (torch.tensor(values, dtype=torch.float64) for values in (numbers[key], mine[key]))
+        apart = (want - got).abs() if want.shape == got.shape else want.new_tensor([torch.inf])
+        if want.shape != got.shape or (apart > ROUNDING * torch.maximum(want.abs(), got.abs()) + 1e-6).any():
+            worst[key] = apart.max().item()
+    if worst:
+        key = max(worst, key=worst.get)
+        raise ValueError(
+            f"{folder} holds an adapter that was trained on other weights of {model.name}: {len(worst)} of {len(mine)} "
+            f"tensors differ, {key!r} most, by {worst[key]:.2g}: load the base as it was when the adapter was trained "
+            f"(after a fine-tuning: load_weights), then the adapter; nothing was loaded"
+        )
+
+
+def _changes_the_base(config: PeftConfig) -> bool:
+    return str(getattr(config, "init_lora_weights", "")).startswith(CHANGE_THE_BASE)
+
+
+def _patterns(pattern: dict, names: dict[str, str]) -> dict:
+    """A pattern of peft, {ending of a layer's name: value}, for the same layers under other names, {old: new}."""
+    found = {new: get_pattern_key(list(pattern), old) for old, new in names.items()}
+    return {re.escape(new): pattern[key] for new, key in found.items() if key in pattern}
+
+
+def _read(folder: Path) -> tuple[PeftConfig, dict[str, Tensor], dict | None]:
+    """(configuration, tensors by the network's names, the base's numbers or None) of an adapter that can be put on."""
+    if missing := [file for file in (CONFIG, WEIGHTS) if not (folder / file).is_file()]:
+        inside = sorted(file.parent.name for file in folder.glob(f"*/{CONFIG}"))
+        do = (
+            f"name one of the folders inside, {', '.join(inside)}"
+            if inside
+            else "name a folder that save_adapter wrote"
+        )
+        if (folder / "adapter_model.bin").is_file():
+            do = "adapter_model.bin is a pickle, which is never read here, so save it anew with safe_serialization=True"
+        raise FileNotFoundError(f"{folder} has no {' and no '.join(missing)}: {do}")
+    try:
+        config = PeftConfig.from_pretrained(str(folder))
+        with safe_open(folder / WEIGHTS, "pt") as file:
+            tensors = {key.removeprefix(PREFIX): file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            numbers = json.loads((file.metadata() or {}).get(BASE, "null"))
+    except (KeyError, OSError, SafetensorError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder} is damaged, or no adapter of peft ({error!s:.200}): save it anew") from error
+    if config.peft_type not in ("LORA", "IA3"):
+        kind = getattr(config.peft_type, "value", config.peft_type)
+        raise ValueError(f"{folder} holds an adapter of the type {kind}: only LORA and IA3 are loaded here, so {ELSE}")
+    default, begin = type(config)(), getattr(config, "init_lora_weights", True)
+    used = {f.name: getattr(config, f.name) for f in fields(config) if f.name not in OPTIONS}
+    used = {k: v for k, v in used.items() if v and v != getattr(default, k)}
+    if begin not in OWN_START and not _changes_the_base(config):
+        used["init_lora_weights"] = begin
+    if used:
+        raise ValueError(
+            f"{folder} holds an adapter with {', '.join(f'{k}={v!r:.60}' for k, v in used.items())}, which changes "
+            f"what is computed and is not known here: {ELSE}"
+        )
+    return config, tensors, numbers
 
 
 def switch(model: nn.Module, name: str) -> nn.Module:
@@ -148,10 +269,9 @@ def _check(model, config, tensors: dict, layers: dict, folder: Path) -> None:
     there, want = linear_layers(model), {}
     for name in layers:
         if name in there:
-            (d_out, d_in, *rest), r = there[name].weight.shape, getattr(config, "r", 0)
+            (d_out, d_in, *rest), r = there[name].weight.shape, _rank(config, model.own_names[name])
             if config.peft_type == "IA3":
-                ends = tuple(config.feedforward_modules or ())
-                inside = model.own_names[name] in ends
+                inside = _inside(config, model.own_names[name])
                 want[f"{name}.ia3_l"] = (1, d_in, *rest) if inside else (1, d_out, *rest) if rest else (d_out, 1)
                 continue
             want |= {f"{name}.lora_A.weight": (r, d_in, *rest), f"{name}.lora_B.weight": (d_out, r, *rest)}
@@ -160,11 +280,35 @@ def _check(model, config, tensors: dict, layers: dict, folder: Path) -> None:
     got = {key: tuple(t.shape) for key, t in tensors.items()}
     wrong = [f"{key} is {got.get(key, 'missing')}, not {want.get(key, 'known')}" for key in {**got, **want}
              if got.get(key) != want.get(key)]  # fmt: skip
+    strange, known = [name for name in layers if name not in there], set(filter(None, model.own_names.values()))
+    if 0 < len(strange) < len(layers):
+        raise ValueError(
+            f"{folder} also changes {model.own_names.get(strange[0], strange[0])!r}, which is no linear layer of the "
+            f"stages of {model.name}: it was made on another base, or changes a part that has no place here: {ELSE}; "
+            f"nothing was loaded"
+        )
+    if strange and all(name.partition(".")[2] in known or f"model.{name}" in known for name in strange):
+        raise ValueError(
+            f"{folder} was made on another class of the same network: it calls a layer {strange[0]!r}, and in "
+            f"{model.name} it is {next(n for n in known if n.endswith(strange[0].partition('.')[2]))!r}: {ELSE}"
+        )
     if wrong or not got:
         raise ValueError(
             f"{folder} holds an adapter of another base than {model.name}, {len(wrong)} tensors do not fit: "
             f"{'; '.join(wrong[:3])}: load the base that it was trained on; nothing was loaded"
         )
+
+
+def _inside(config, name: str) -> bool:
+    """Whether IA3 scales what this layer reads; `feedforward_modules` holds endings, or is a pattern, as in peft."""
+    ends = config.feedforward_modules or ()
+    return bool(re.fullmatch(ends, name)) if isinstance(ends, str) else name.endswith(tuple(ends))
+
+
+def _rank(config, name: str) -> int:
+    """Of the layer that the uncut network calls by this name."""
+    pattern = getattr(config, "rank_pattern", None) or {}
+    return pattern.get(get_pattern_key(list(pattern), name), getattr(config, "r", 0))
 
 
 def _write(file: Path, write) -> None:

@@ -1,5 +1,6 @@
 """Adapters as files: other programs load them, wrong ones are refused, and merging is a sum that can be undone."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -8,15 +9,19 @@ import time
 import pytest
 import timm
 import torch
-from peft import PeftModel
+from peft import AdaLoraConfig, IA3Config, LoraConfig, PeftModel, PrefixTuningConfig, VeraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import nn
+from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification, BertConfig, LlamaConfig
 
 from ftlib import adapters, assets, models, tasks
 from ftlib.adapters import load_adapter, merge, save_adapter, switch, unmerge
+from ftlib.models.text import Encoder
+from ftlib.strategies.freezing import BiasOnly, NormOnly, TuneOnly
+from ftlib.strategies.full import Full, LinearProbe
 from ftlib.strategies.peft import IA3, Adapter, LoRA, adapter_layers
 from ftlib.train import fit
-from toy import decoder, encoder, same, sentences, weights
+from toy import SMALL, decoder, encoder, same, sentences, weights
 
 KINDS = [LoRA(r=4), LoRA(r=4, variant="rslora"), LoRA(r=4, variant="dora"), LoRA(r=4, variant="pissa"), IA3()]
 name_of = lambda strategy: f"{type(strategy).__name__}-{getattr(strategy, 'variant', '')}"  # noqa: E731
@@ -250,3 +255,190 @@ def test_bad_input_is_one_sentence(do, words, tmp_path):
 def test_a_folder_without_an_adapter_says_so(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"has no adapter_config\.json and no adapter_model\.safetensors"):
         load_adapter(encoder(), tmp_path, "x")
+
+
+# ---- folders that peft alone has made
+BY_NAME = {"alpha_pattern": {"layer.0.attention.self.query": 40, r".*\.1\..*value": 3}}
+BY_NAME |= {"r": 4, "target_modules": ["query", "value"]}
+ELSEWHERE = {
+    "alpha by name": LoraConfig(**BY_NAME),
+    "rank by name": LoraConfig(**BY_NAME, rank_pattern={"layer.1.attention.self.query": 2}),
+    "ranks with rslora": LoraConfig(**BY_NAME, use_rslora=True, rank_pattern={"value": 3}),
+    "dora": LoraConfig(**BY_NAME, use_dora=True),
+    "some layers": LoraConfig(r=4, target_modules=["query"], layers_to_transform=[1], layers_pattern="layer"),
+    "a pattern of targets": LoraConfig(r=4, target_modules=r".*layer\.0\..*(query|intermediate\.dense)"),
+    "without some": LoraConfig(r=4, target_modules=["query", "value"], exclude_modules=r".*layer\.0\..*value"),
+    "orthogonal": LoraConfig(**BY_NAME, init_lora_weights="orthogonal"),
+    "olora": LoraConfig(**BY_NAME, init_lora_weights="olora"),
+    "pissa": LoraConfig(**BY_NAME, init_lora_weights="pissa"),
+    "ia3": IA3Config(target_modules=["key", "value", "output.dense"], feedforward_modules=["output.dense"]),
+    "ia3 by a pattern": IA3Config(target_modules=["key", "output.dense"], feedforward_modules=r".*\d\.output\.dense"),
+}
+
+
+def made_elsewhere(config, folder):
+    """(the kit's model, the network itself), both pristine; peft alone has made an adapter of it, in the folder."""
+    base = encoder()
+    net = base.make().eval()
+    trained = get_peft_model(copy.deepcopy(net), copy.deepcopy(config))
+    torch.manual_seed(2)
+    with torch.no_grad():
+        for p in trained.parameters():
+            p.add_(0.3 * torch.randn_like(p)) if p.requires_grad else None
+    trained.save_pretrained(folder)
+    return Encoder(copy.deepcopy(net), base.make, "small-bert", 3).eval(), net
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_pefts_own_folder_gives_what_peft_gives_on_the_uncut_network_and_is_saved_as_such(name, tmp_path, batch):
+    model, net = made_elsewhere(ELSEWHERE[name], tmp_path / "a")
+    real, words = batch["attention_mask"].bool(), {k: batch[k] for k in ("input_ids", "attention_mask")}
+    want = PeftModel.from_pretrained(copy.deepcopy(net), tmp_path / "a").eval()(**words)[0]  # (B, T, D)
+    load_adapter(model, tmp_path / "a", "x").eval()
+    got = model.run(batch["input_ids"], batch, 0, 3)
+    torch.testing.assert_close(got[real], want[real], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(got[real], net(**words)[0][real], atol=1e-4)  # the adapter does something
+    save_adapter(model, tmp_path / "b")
+    again = PeftModel.from_pretrained(copy.deepcopy(net), tmp_path / "b").eval()(**words)[0]
+    torch.testing.assert_close(again[real], want[real], rtol=1e-4, atol=1e-5)
+    merged = merge(model).run(batch["input_ids"], batch, 0, 3)
+    torch.testing.assert_close(merged[real], want[real], rtol=1e-4, atol=1e-5)
+
+
+QUERY = {"r": 4, "target_modules": ["query"]}
+REFUSED = {
+    "lora_bias": (LoraConfig(**QUERY, lora_bias=True), "with lora_bias=True, which changes what is computed"),
+    "bias": (LoraConfig(**QUERY, bias="lora_only"), "with bias='lora_only', which changes"),
+    "tokens": (LoraConfig(**QUERY, trainable_token_indices={"word_embeddings": [1]}), "with trainable_token_indices="),
+    "embeddings": (LoraConfig(r=4, target_modules=["query", "word_embeddings"]),
+                   r"also changes 'embeddings\.word_embeddings', which is no linear layer of the stages of small-bert"),
+    "pooler": (LoraConfig(r=4, target_modules=["query", "pooler.dense"]), r"also changes 'pooler\.dense', which is no"),
+    "trained whole": (LoraConfig(**QUERY, modules_to_save=["LayerNorm"]),
+                      r"LayerNorm\.\w+' beside the adapter's own weights, .* trained whole \(modules_to_save\)"),
+    "vera": (VeraConfig(**QUERY), "of the type VERA: only LORA and IA3 are loaded here"),
+    "adalora": (AdaLoraConfig(target_modules=["query"], total_step=9), "of the type ADALORA"),
+    "prefix": (PrefixTuningConfig(num_virtual_tokens=3, task_type="FEATURE_EXTRACTION"), "of the type PREFIX_TUNING"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_an_adapter_that_would_compute_something_else_is_refused_with_the_reason(name, tmp_path):
+    config, words = REFUSED[name]
+    model, _ = made_elsewhere(config, tmp_path)
+    before = weights(model)
+    with pytest.raises(ValueError, match=words) as error:
+        load_adapter(model, tmp_path, "x")
+    assert "another base than" not in str(error.value) and "\n" not in str(error.value)
+    assert same(before, weights(model)) and not hasattr(model, "peft_config")
+
+
+LLAMA = LlamaConfig(**SMALL, num_key_value_heads=2)
+CLASSES = {
+    "bert with a head": (AutoModelForSequenceClassification, BertConfig(**SMALL), "SEQ_CLS", encoder,
+                         r"'classifier\.\w+' beside .*made for SEQ_CLS, with a head that reads other features"),
+    "llama with a head": (AutoModelForSequenceClassification, LLAMA, "SEQ_CLS", decoder, r"'score\.weight' beside"),
+    "bert with its own head": (AutoModelForMaskedLM, BertConfig(**SMALL), None, encoder,
+                               r"made on another class .* 'bert\.encoder\.\S+', and in small-bert it is 'encoder\."),
+    "llama's body": (AutoModel, LLAMA, None, decoder, r"calls a layer 'layers\.0\.\S+, .* it is 'model\.layers\.0\."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_an_adapter_of_another_class_of_the_same_network_is_not_called_one_of_another_base(name, tmp_path):
+    auto, config, task, make, words = CLASSES[name]
+    lora = LoraConfig(r=4, target_modules=["query"] if make is encoder else ["q_proj"], task_type=task)
+    get_peft_model(auto.from_config(config), lora).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=words) as error:
+        load_adapter(make(), tmp_path, "x")
+    assert "another base" not in str(error.value)
+
+
+def test_broken_folders_and_folders_of_folders_say_so(tmp_path):
+    save_adapter(with_adapter(LoRA(r=4)), tmp_path / "mine")
+    with pytest.raises(FileNotFoundError, match="and no adapter_model.*: name one of the folders inside, mine"):
+        load_adapter(encoder(), tmp_path, "x")
+    for file, content in (("adapter_config.json", "{"), ("adapter_config.json", '{"peft_type": "NEW"}')):
+        save_adapter(with_adapter(LoRA(r=4)), tmp_path / "b")
+        (tmp_path / "b" / file).write_text(content)
+        with pytest.raises(ValueError, match="is damaged, or no adapter of peft"):
+            load_adapter(encoder(), tmp_path / "b", "x")
+    save_adapter(with_adapter(LoRA(r=4)), tmp_path / "b")
+    (tmp_path / "b" / "adapter_model.safetensors").write_bytes(b"half")
+    with pytest.raises(ValueError, match="is damaged, or no adapter of peft"):
+        load_adapter(encoder(), tmp_path / "b", "x")
+    (tmp_path / "b" / "adapter_model.safetensors").rename(tmp_path / "b" / "adapter_model.bin")
+    with pytest.raises(FileNotFoundError, match=r"adapter_model\.bin is a pickle, which is never read"):
+        load_adapter(encoder(), tmp_path / "b", "x")
+    with pytest.raises(ValueError, match="a new word, but it is 5"):
+        load_adapter(encoder(), tmp_path / "b", 5)
+
+
+# ---- the base that an adapter belongs to
+FIRST = [(make, s) for make in (encoder, decoder) for s in (Full(), TuneOnly([0]), NormOnly())]
+FIRST += [(encoder, BiasOnly())]  # a decoder as Llama has no biases
+
+
+@pytest.mark.parametrize(("make", "strategy"), FIRST, ids=lambda x: getattr(x, "__name__", type(x).__name__))
+def test_an_adapter_on_other_weights_than_it_was_trained_on_is_refused(make, strategy, tmp_path, batch):
+    batches = sentences()
+    if make is decoder:
+        batches = [{**b, "labels": b["input_ids"]} for b in batches]
+    model, _ = fit(make(), batches, strategy, steps=5, lr=1e-3, verbose=False)
+    models.save(model, tmp_path / "tuned.safetensors")
+    save_adapter(shaken(LoRA(r=4).prepare(model)), tmp_path / "a")
+    pristine = make()
+    before = weights(pristine)
+    words = r"trained on other weights of small-\w+: \d+ of \d+ tensors differ, '\S+' most, by .*load_weights"
+    with pytest.raises(ValueError, match=words) as error:
+        load_adapter(pristine, tmp_path / "a", "x")
+    assert "\n" not in str(error.value) and same(before, weights(pristine)) and not hasattr(pristine, "peft_config")
+    tuned = models.load_weights(make(), tmp_path / "tuned.safetensors")
+    torch.testing.assert_close(load_adapter(tuned, tmp_path / "a", "x").eval()(batch), model.eval()(batch))
+
+
+def test_a_head_trained_first_travels_with_the_adapter_and_is_no_other_base(tmp_path, batch):
+    model, _ = fit(encoder(), sentences(), LinearProbe(), steps=5, lr=1e-2, verbose=False)
+    save_adapter(shaken(LoRA(r=4).prepare(model)), tmp_path)
+    torch.testing.assert_close(load_adapter(encoder(), tmp_path, "x").eval()(batch), model(batch))
+
+
+@pytest.mark.parametrize("strategy", KINDS, ids=name_of)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("make", [encoder, decoder])
+def test_the_base_is_the_same_in_another_number_format(make, dtype, strategy, tmp_path):
+    """As a folder that somebody has saved in bfloat16 would give it; pissa and a merged adapter change the base."""
+    save_adapter(with_adapter(strategy, make), tmp_path / "a")
+    save_adapter(merge(with_adapter(strategy, make)), tmp_path / "merged")
+    for folder in ("a", "merged"):
+        load_adapter(make().to(dtype).float(), tmp_path / folder, "x")
+        assert load_file(tmp_path / folder / "adapter_model.safetensors")
+
+
+def test_statistics_belong_to_the_base_and_storing_them_is_cheap(tmp_path):
+    task = tasks.load("digits/optical", n=20, size=32)
+    model = LoRA(r=4).prepare(models.load("efficientnet-lite0", task))
+    save_adapter(model, tmp_path)
+    begin = time.perf_counter()
+    numbers = adapters.base_numbers(model)
+    assert time.perf_counter() - begin < 2 and all(len(values) <= 16 for values in numbers.values())
+    assert sum("running_var" in key for key in numbers) > 40 and not any("lora" in key for key in numbers)
+    other = models.load("efficientnet-lite0", task)
+    next(m for m in other.modules() if isinstance(m, nn.BatchNorm2d)).running_mean.add_(0.1)  # as AdaBN would
+    with pytest.raises(ValueError, match=r"1 of \d+ tensors differ, 'stages\.0\.\S*running_mean' most, by 0\.1"):
+        load_adapter(other, tmp_path, "x")
+
+
+# ---- a merged adapter and training
+@pytest.mark.parametrize("strategy", [Full(), TuneOnly([-1]), BiasOnly()], ids=lambda s: type(s).__name__)
+def test_merged_weights_are_not_trained(strategy):
+    model, _ = fit(encoder(), sentences(), LoRA(r=4), steps=2, lr=1e-2, verbose=False)
+    merge(model).stages.requires_grad_(True)
+    before = weights(model)
+    with pytest.raises(ValueError, match=r"merged into the weights of small-bert, .*: unmerge\(model\) first, or"):
+        fit(model, sentences(), strategy, steps=2, lr=1e-3, verbose=False)
+    assert same(before, weights(model))
+    fit(model, sentences(), LinearProbe(), steps=2, lr=1e-3, verbose=False)  # a head on merged weights may learn
+    unmerge(model)
+    model.stages.requires_grad_(True)
+    fit(model, sentences(), strategy, steps=2, lr=1e-3, verbose=False)

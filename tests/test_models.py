@@ -2,6 +2,8 @@
 
 import copy
 import json
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -18,7 +20,12 @@ from tokenizers.pre_tokenizers import Whitespace
 from torch import nn
 
 from ftlib import assets, models
-from ftlib.models import image
+from ftlib.models import image, text
+from ftlib.strategies.full import Full
+from ftlib.strategies.peft import IA3, Adapter, LoRA
+from ftlib.strategies.prompts import Prefix, Prompt
+from ftlib.train import evaluate, fit, predict_logits
+from toy import encoder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CHECKPOINTS = list(models.KNOWN)
@@ -469,7 +476,9 @@ def test_networks_that_cannot_be_cut(loaded, tmp_path):
     config = transformers.AlbertConfig(**SIZES, embedding_size=16)  # one layer, used three times
     transformers.AlbertModel(config).save_pretrained(tmp_path)
     save_tokenizer(tmp_path)
-    with pytest.raises(ValueError, match="AlbertModel cannot be cut into stages: use an encoder") as error:
+    with pytest.raises(
+        ValueError, match="AlbertModel cannot be cut into stages: it is built .* no encoder.layer"
+    ) as error:
         models.load(tmp_path)
     said(error)
     small = {"depth": 1, "img_size": 64}
@@ -524,4 +533,288 @@ def test_generation_ends_where_the_context_does(loaded):
         assert len(model.generate([" ".join(["w7"] * words)], max_new_tokens=100)[0].split()) == more
     with pytest.raises(ValueError, match="reads at most 64 tokens, but a row has 65: shorten the text") as error:
         model.generate([" ".join(["w7"] * 65)])
+    said(error)
+
+
+# ---- what users bring: long rows
+
+
+LONGROPE = {"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 16, "factor": 4.0}
+LONGROPE |= {"short_factor": [1.0] * 4, "long_factor": [4.0] * 4}
+HALF = {"use_sliding_window": True, "max_window_layers": 1}  # the first layer sees all, the others a window
+LONG = {
+    "no window": transformers.LlamaConfig(**GROUPED),
+    "a window of 3": transformers.MistralConfig(**GROUPED, sliding_window=3),
+    "a window of 10": transformers.MistralConfig(**GROUPED, sliding_window=10),
+    "a window in some layers": transformers.Qwen2Config(**GROUPED, **HALF, sliding_window=10),
+    "a window that no row fills": transformers.MistralConfig(**GROUPED, sliding_window=50),
+}
+
+
+def strong(config):
+    """(network, model of it) with weights so large that what a token sees decides what it gives."""
+    torch.manual_seed(0)
+    make = partial(transformers.AutoModelForCausalLM.from_config, config, attn_implementation="sdpa")
+    net = make().eval()
+    for p in net.parameters():
+        if p.ndim > 1:
+            nn.init.normal_(p, std=0.3)
+    return net, text.Decoder(copy.deepcopy(net), make, "strong")
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("shares", [True, False])
+@pytest.mark.parametrize("name", LONG)
+def test_rows_longer_than_the_window_give_what_the_uncut_network_gives(name, shares):
+    net, model = strong(LONG[name])
+    window = net.config.sliding_window if name != "no window" else None
+    assert model.window == window and model.context == 64
+    ids = torch.randint(3, 40, (3, 40), generator=torch.Generator().manual_seed(0))  # (B, T)
+    ids[:, :20] = ids[:1, :20]
+    mask = torch.ones_like(ids)
+    mask[1, 30:] = 0
+    want, model.shares = net(input_ids=ids, attention_mask=mask).logits, shares
+    got = model({"input_ids": ids, "attention_mask": mask})
+    torch.testing.assert_close(got[mask.bool()], want[mask.bool()], rtol=1e-4, atol=1e-4)
+    cache = transformers.DynamicCache()  # as generation reads: a prompt, then token by token
+    parts = ids[:1].split([7, 14, 1, 18], 1)
+    got = torch.cat([model({"input_ids": part, "cache": cache}) for part in parts], 1)
+    torch.testing.assert_close(got, want[:1], rtol=1e-4, atol=1e-4)
+
+
+def test_a_window_that_the_stages_get_wrong_is_refused_though_no_row_of_the_proof_fills_it(monkeypatch):
+    right = text.Decoder.extra_at
+    wrong = lambda self, k, extra: extra | {"attention_mask": extra["attention_mask"][0]}  # noqa: E731, no window
+    monkeypatch.setattr(text.Decoder, "extra_at", wrong)
+    strong(LONG["no window"])
+    with pytest.raises(ValueError, match="what it computes between its layers is not written out here") as error:
+        strong(LONG["a window that no row fills"])
+    assert "Mistral" not in said(error).replace("MistralForCausalLM", "")
+    monkeypatch.setattr(text.Decoder, "extra_at", right)
+    assert strong(LONG["a window that no row fills"])[0].config.sliding_window == 50  # the proof's was put back
+
+
+def test_angles_that_change_with_the_length_of_a_row_end_where_they_would_change():
+    net, model = strong(transformers.LlamaConfig(**GROUPED, rope_parameters=LONGROPE))
+    ids = torch.randint(3, 40, (2, 17), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(model({"input_ids": ids[:, :16]}), net(ids[:, :16]).logits, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="reads at most 16 tokens, but a row has 17"):
+        model({"input_ids": ids})
+
+
+# ---- what users bring: folders
+
+
+def folder_of(path, auto, config, tokenizer=True):
+    auto.from_config(config).save_pretrained(path)
+    if tokenizer:
+        save_tokenizer(path)
+    return path
+
+
+def edited(path, **changes):
+    """A BERT's folder with other words in its config.json."""
+    folder_of(path, transformers.AutoModel, transformers.BertConfig(**SIZES))
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps(config | changes))
+    return path
+
+
+def damaged(path, name, content):
+    folder_of(path, transformers.AutoModel, transformers.BertConfig(**SIZES))
+    (path / name).write_text(content)
+    return path
+
+
+def timm_with(path, config):
+    path.joinpath("config.json").write_text(json.dumps(config))
+    return path
+
+
+CAUSAL, BODY = transformers.AutoModelForCausalLM, transformers.AutoModel
+GPT2 = {"vocab_size": 40, "n_embd": 32, "n_layer": 2, "n_head": 4, "bos_token_id": 1, "eos_token_id": 2}
+VIT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+T5 = {"vocab_size": 40, "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4}
+CHUNKS = {"intermediate_size_mlp": 48, "num_local_experts": 2, "head_dim": 8}
+SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
+REASONS = {
+    "gpt2": (lambda p: folder_of(p, CAUSAL, transformers.GPT2Config(**GPT2)),
+             r"GPT2LMHeadModel cannot be cut .*: it is built in another way and has no model\.embed_tokens, .*rotary"),
+    "modernbert": (lambda p: folder_of(p, BODY, transformers.ModernBertConfig(**SIZES, **SPECIAL)),
+                   r"ModernBertModel cannot be cut .* has no embeddings\.position_embeddings, encoder\.layer"),
+    "vit": (lambda p: folder_of(p, BODY, transformers.ViTConfig(**VIT, image_size=32, patch_size=8), tokenizer=False),
+            r"'vit' network of transformers, which reads pixel_values, not texts: .*timm has saved"),
+    "t5": (lambda p: folder_of(p, BODY, transformers.T5Config(**T5)), "an encoder and a decoder in one"),
+    "a decoder's body": (lambda p: folder_of(p, BODY, transformers.LlamaConfig(**GROUPED)),
+                         "LlamaModel cannot .* a decoder without its head, .* no class that ends in ForCausalLM"),
+    "chunks": (lambda p: folder_of(p, CAUSAL, transformers.Llama4TextConfig(**GROUPED, **CHUNKS)),
+               "its layers have chunked_attention, which is not written out here"),
+    "two kinds of angles": (lambda p: folder_of(p, CAUSAL, transformers.Gemma3TextConfig(**GROUPED, head_dim=8)),
+                            "its stages cannot be run alone"),
+    "own attention": (lambda p: folder_of(p, BODY, transformers.MPNetConfig(**SIZES)),
+                      r"'mpnet' network, which does not run with PyTorch's own attention \(sdpa\)"),
+    "more layers": (lambda p: edited(p, num_hidden_layers=2),
+                    r"holds more layers than its config\.json describes: 16 tensors .*'encoder\.layer\.2\."),
+    "unknown type": (lambda p: edited(p, model_type="nonet"), "'nonet' network, unknown to transformers [0-9.]+: it"),
+    "code of its own": (lambda p: edited(p, model_type="nonet", auto_map={"AutoConfig": "x.C"}),
+                        "code of its own, which this kit never runs"),
+    "quantised": (lambda p: edited(p, quantization_config={"quant_method": "gptq", "bits": 4}),
+                  r"quantised weights \(gptq\), which cannot be fine-tuned as they are"),
+    "heads that do not divide": (lambda p: edited(p, num_attention_heads=5), r"hidden size \(32\) is not a multiple"),
+    "a text for a number": (lambda p: edited(p, hidden_size="x"), "Field 'hidden_size' expected int, got str"),
+    "half a config": (lambda p: damaged(p, "config.json", '{"model_type": '), r"config\.json is damaged"),
+    "a list for a config": (lambda p: damaged(p, "config.json", "[]"), "must hold an object in braces, not"),
+    "half the weights": (lambda p: damaged(p, "model.safetensors", "abc"), "cannot load it: .*header"),
+    "half a tokenizer": (lambda p: damaged(p, "tokenizer.json", "{"), r"tokenizer\.json: transformers .* load it"),
+    "timm's arguments": (lambda p: timm_with(p, {"architecture": "resnet18", "model_args": {"nonsense": 3}}),
+                         "timm cannot make a 'resnet18' .*unexpected keyword argument 'nonsense'"),
+    "a number as architecture": (lambda p: timm_with(p, {"architecture": 5}), "holds a 5, unknown to timm"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_a_folder_is_refused_for_the_true_reason(name, tmp_path):
+    make, words = REASONS[name]
+    with pytest.raises(ValueError, match=words) as error:
+        models.load(make(tmp_path))
+    assert "Mistral" not in said(error) and "Qwen" not in said(error)
+
+
+def test_timms_weights_that_are_cut_off_and_an_adapters_folder_say_so(folders, tmp_path):
+    for file in folders["resnet"][0].iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes()[:500])
+    (tmp_path / "config.json").write_bytes((folders["resnet"][0] / "config.json").read_bytes())
+    with pytest.raises(ValueError, match=r"model\.safetensors is damaged or no safetensors file"):
+        models.load(tmp_path)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "adapter_config.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match="holds an adapter, not a model: load its base, then"):
+        models.load(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("minlm",), "did you mean 'minilm'"),
+        ((None,), "named by a text or a folder, not by None"),
+        ((["minilm"],), "named by a text or a folder"),
+        (("minilm", "sentiment"), r"task must be a task as ftlib\.load_task gives it"),
+    ],
+)
+def test_arguments_that_name_no_model_or_no_task(arguments, words):
+    with pytest.raises(ValueError, match=words) as error:
+        models.load(*arguments)
+    said(error)
+
+
+def test_extra_heads_of_a_checkpoint_are_no_extra_layers(tmp_path):
+    for name, auto in (("mlm", "AutoModelForMaskedLM"), ("cls", "AutoModelForSequenceClassification")):
+        folder = folder_of(tmp_path / name, getattr(transformers, auto), transformers.BertConfig(**SIZES))
+        assert len(models.load(folder).stages) == 4
+
+
+# ---- what users bring: weights that a strategy has changed
+
+
+def test_weights_saved_with_lora_in_them_say_what_is_needed_and_then_fit(tmp_path):
+    model = LoRA(r=4).prepare(encoder())
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.1 * torch.randn_like(p))
+    models.save(model, tmp_path / "lora.safetensors")
+    fresh = encoder(seed=1)
+    with pytest.raises(ValueError, match=r"so call prepare\(model\) of LoRA\(r=4\) first; nothing was loaded") as error:
+        models.load_weights(fresh, tmp_path / "lora.safetensors")
+    said(error)
+    again = models.load_weights(LoRA(r=4).prepare(fresh), tmp_path / "lora.safetensors")
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
+    models.save(encoder(), tmp_path / "plain.safetensors")
+    with pytest.raises(ValueError, match="has put something into the model, but the file was saved without"):
+        models.load_weights(again, tmp_path / "plain.safetensors")
+
+
+@pytest.mark.parametrize(
+    "strategy", [IA3(), Adapter(), Prompt(tokens=3), Prefix(tokens=3)], ids=lambda s: type(s).__name__
+)
+def test_weights_saved_with_another_injection_say_so_too(strategy, tmp_path):
+    models.save(strategy.prepare(encoder()), tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match=r"call prepare\(model\) of the strategy that was trained first"):
+        models.load_weights(encoder(), tmp_path / "w.safetensors")
+    assert models.load_weights(strategy.prepare(encoder()), tmp_path / "w.safetensors")
+
+
+def test_a_file_that_is_broken_or_of_another_kind_says_so(folders, tmp_path):
+    (tmp_path / "half.safetensors").write_bytes(b"half")
+    wide = encoder()
+    wide.head = nn.Linear(16, 10)
+    models.save(wide, tmp_path / "new" / "wide.safetensors")  # the folder is made
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["wide.safetensors"]
+    for file, error, words in (
+        (tmp_path / "nothing.safetensors", FileNotFoundError, "is not there, or is no file"),
+        (tmp_path / "half.safetensors", ValueError, "is damaged or no safetensors file"),
+        (tmp_path / "new" / "wide.safetensors", ValueError, "10 outputs and the model's 3, so load it with their task"),
+        (folders["bert"][0] / "model.safetensors", ValueError, "a network that is not cut, and .* takes the folder"),
+    ):
+        with pytest.raises(error, match=words) as raised:
+            models.load_weights(encoder(), file)
+        said(raised)
+
+
+def test_saving_that_dies_leaves_no_part_of_a_file(tmp_path, monkeypatch):
+    def dies(model, part):
+        Path(part).write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(models, "save_model", dies)
+    with pytest.raises(OSError, match="No space left"):
+        models.save(encoder(), tmp_path / "w.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---- what users bring: a model and a task that do not belong together
+
+
+@pytest.mark.parametrize(
+    ("outputs", "labels", "words"),
+    [
+        (
+            2,
+            torch.tensor([0, 9]),
+            "answers with 2 numbers, one per class, .* are classes up to number 9: load the model",
+        ),
+        (2, torch.tensor([[0.1] * 10] * 2), "are 10 numbers each"),
+        (2, torch.tensor([0.5, 1.5]), "are one measured number each"),
+        (2, torch.tensor([[0, 1], [1, 0]]), "are 2 numbers each"),
+    ],
+)
+def test_labels_that_the_head_cannot_give_are_one_sentence_in_training_and_evaluating(outputs, labels, words):
+    model = encoder()
+    model.head = nn.Linear(16, outputs)
+    batch = {"input_ids": torch.ones(2, 3, dtype=torch.long), "attention_mask": torch.ones(2, 3, dtype=torch.long)}
+    batch |= {"labels": labels, "index": torch.arange(2)}
+    for use in (evaluate, predict_logits):
+        with pytest.raises(ValueError, match=words) as error:
+            use(model, [batch])
+        said(error)
+    with pytest.raises(ValueError, match=words):
+        fit(model, [batch], Full(), steps=1, lr=1e-3, verbose=False)
+
+
+def test_labels_that_fit_are_taken():
+    for outputs, labels in ((3, [0, 2]), (1, [0.5, 1.5]), (3, [[0.2, 0.3, 0.5]] * 2), (3, [-100, 2])):
+        model = encoder()
+        model.head = nn.Linear(16, outputs)
+        model(
+            {
+                "input_ids": torch.ones(2, 3, dtype=torch.long),
+                "attention_mask": torch.ones(2, 3),
+                "labels": torch.tensor(labels),
+            }
+        )
+
+
+def test_tokens_of_another_tokenizer_are_one_sentence(loaded):
+    with pytest.raises(ValueError, match="knows 40 tokens, but a row has number 44: .* use model.tokenizer") as error:
+        loaded("llama")({"input_ids": torch.tensor([[3, 44]])})
     said(error)

@@ -16,12 +16,13 @@ model.safetensors, is loaded by its path. Nothing here touches the network.
 
 import json
 import os
+from difflib import get_close_matches
 from pathlib import Path
 
-from safetensors.torch import load_file, save_model
+from safetensors.torch import save_model
 
 from ftlib import assets
-from ftlib.models.base import Model, fill
+from ftlib.models.base import Model, fill, read_tensors
 
 __all__ = ["KNOWN", "Model", "load", "load_weights", "save"]
 KNOWN = {"efficientnet-lite0": "image", "minilm": "text", "smollm2": "lm"}  # name -> kind
@@ -36,9 +37,14 @@ def load(name: str | Path, task=None, *, pretrained: bool = True) -> Model:
     Raises ValueError for an unknown name, a task of another kind, or weights that do not fit, and
     FileNotFoundError or AssetError for a file that is not there.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise ValueError(f"a model is named by a text or a folder, not by {name!r}: choose from {', '.join(KNOWN)}")
     known, folder = name in KNOWN, Path(name)
     if not known and not folder.is_dir():
-        raise ValueError(f"{str(name)!r} is neither a folder nor a known model: {', '.join(KNOWN)}")
+        near = "".join(f"; did you mean {guess!r}?" for guess in get_close_matches(str(name), KNOWN, 1))
+        raise ValueError(f"{str(name)!r} is neither a folder nor a known model: {', '.join(KNOWN)}{near}")
+    if task is not None and not hasattr(task, "kind"):
+        raise ValueError(f"task must be a task as ftlib.load_task gives it, or None, but it is {task!r}")
     kind = KNOWN[name] if known else _kind(folder)
     if task is not None and task.kind != kind:
         fitting = " or ".join(k for k, v in KNOWN.items() if v == task.kind) or "another task"
@@ -49,32 +55,51 @@ def load(name: str | Path, task=None, *, pretrained: bool = True) -> Model:
 
         net, make = image.read_lite0(pretrained) if known else image.read_folder(folder, pretrained)
         return image.ImageModel(net, make, folder.name, outputs).eval()
+    from ftlib.models import folder as transformers_folder
     from ftlib.models import text
 
-    net, make, tokenizer = text.read_folder(assets.path(name) if known else folder, kind, pretrained)
+    net, make, tokenizer = transformers_folder.read_folder(assets.path(name) if known else folder, kind, pretrained)
     return text.CLASSES[kind](net, make, folder.name, outputs, tokenizer).eval()
 
 
 def save(model: Model, path: str | Path) -> None:
     """Write all weights to one safetensors file; tensors that are shared (a tied head) are written once."""
     part = Path(f"{path}.part")
-    save_model(model, str(part))
-    os.replace(part, path)  # in one step: the file is either the old one or complete
+    part.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        save_model(model, str(part))
+        os.replace(part, path)  # in one step: the file is either the old one or complete
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def load_weights(model: Model, path: str | Path) -> Model:
-    """Fill the model with what `save` wrote; ValueError unless every tensor fits."""
-    return fill(model, load_file(path), path)
+    """Fill the model with what `save` wrote; ValueError unless every tensor fits.
+
+    A model that was saved with LoRA in it is loaded into one that the same strategy's `prepare` has changed.
+    """
+    return fill(model, read_tensors(path), path)
 
 
 def _kind(folder: Path) -> str:
     """What the model in a folder reads, from its config.json."""
     file = folder / "config.json"
     if not file.is_file():
+        if (folder / "adapter_config.json").is_file():
+            raise FileNotFoundError(
+                f"{folder} holds an adapter, not a model: load its base, then "
+                f"ftlib.adapters.load_adapter(model, folder, name)"
+            )
         raise FileNotFoundError(f"{file} is missing: name a folder where timm or transformers saved a model")
-    config = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:  # no JSON, or no UTF-8
+        raise ValueError(f"{file} is damaged ({error}): save the model anew, or fetch the file again") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{file} must hold an object in braces, not {config!r:.50}: save the model anew")
     if "architecture" in config:
         return "image"  # timm
     if "model_type" not in config:
         raise ValueError(f"{file} names neither an architecture (timm) nor a model_type (transformers)")
-    return "lm" if any(a.endswith("ForCausalLM") for a in config.get("architectures") or []) else "text"
+    heads = ("ForCausalLM", "LMHeadModel")  # new names, and those of GPT-2's time
+    return "lm" if any(a.endswith(heads) for a in config.get("architectures") or []) else "text"

@@ -12,7 +12,12 @@ Letters: B examples, T tokens, C channels, H x W pixels, D features, K outputs, 
 from collections.abc import Callable
 from pathlib import Path
 
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
+
+# In a tensor's name: what a strategy has put into the stages (peft's layers, bottlenecks).
+ADDED = (".lora_", ".ia3_", ".base_layer.", ".base.")
 
 
 class Model(nn.Module):
@@ -45,6 +50,10 @@ class Model(nn.Module):
         """Further arguments of every stage after stage 0, such as the attention mask."""
         return {}
 
+    def extra_at(self, k: int, extra: dict) -> dict:
+        """Those of stage k, from `extra(batch)`: by default the same for all."""
+        return extra
+
     def pool(self, h: Tensor, batch: dict) -> Tensor:
         """From the last stage's output to what the head reads."""
         return h
@@ -53,7 +62,7 @@ class Model(nn.Module):
         """h through stages[start:stop]."""
         extra = self.extra(batch)
         for k in range(start, stop):
-            h = self.stages[k](h, **extra) if k else self.stages[k](h)
+            h = self.stages[k](h, **self.extra_at(k, extra)) if k else self.stages[k](h)
         return h
 
     def forward_to(self, k: int, batch: dict) -> Tensor:
@@ -81,11 +90,43 @@ class Model(nn.Module):
         head = self.head[batch["task"]] if isinstance(self.head, nn.ModuleDict) else self.head
         return head(features)
 
+    def train(self, mode: bool = True) -> "Model":
+        """Training mode, or evaluation mode. ValueError where merged weights would be trained.
+
+        They hold the base and an adapter's update in one: once trained, they could not be parted again.
+        """
+        merged = (layer.get_base_layer() for layer in self.modules() if getattr(layer, "merged", False))
+        if mode and any(p.requires_grad for base in merged for p in base.parameters()):
+            raise ValueError(
+                f"an adapter is merged into the weights of {self.name}, which cannot be trained so: unmerge(model) "
+                f"first, or freeze the stages, as LinearProbe does"
+            )
+        return super().train(mode)
+
+    def check(self, labels: Tensor) -> None:
+        """ValueError for labels that this model's head cannot give."""
+        k, what = getattr(self.head, "out_features", None), ""
+        if k is None or self.kind == "lm":
+            return
+        if labels.ndim == 2:
+            what = f"{labels.shape[1]} numbers each" if labels.shape[1] != k or not labels.is_floating_point() else ""
+        elif labels.is_floating_point():
+            what = "one measured number each" if k != 1 else ""
+        elif k > 1 and len(labels) and (highest := int(labels.max())) >= k:
+            what = f"classes up to number {highest}"
+        if what:
+            raise ValueError(
+                f"{self.name} answers with {k} number{'s' * (k > 1)}, one per class, but the labels of this batch are "
+                f"{what}: load the model with the task that made them, models.load(name, task)"
+            )
+
     def forward(self, batch: dict) -> Tensor:
         """Logits (B, K); of a language model (B, T, V): [:, t] predicts the token after input_ids[:, t].
 
         Of a language model's batch with labels (M, V): those of its M counted positions, row after row.
         """
+        if isinstance(batch.get("labels"), Tensor):
+            self.check(batch["labels"])  # before the work
         return self.answer(self.features(batch), batch)
 
     def stage(self, which: str | int) -> nn.Module:
@@ -126,12 +167,44 @@ def fill(module: nn.Module, tensors: dict[str, Tensor], source: str | Path) -> n
     wrong = [name for name, place in own.items() if name not in tensors and place.data_ptr() not in arriving]
     wrong += [name for name, tensor in tensors.items() if name not in own or own[name].shape != tensor.shape]
     if wrong:
+        why = _why(own, tensors) if isinstance(module, Model) else ""
         raise ValueError(
             f"{source} does not hold the weights of this model: {len(wrong)} tensors are missing, unknown or "
-            f"of another shape, {wrong[0]!r} is the first; nothing was loaded"
+            f"of another shape, {wrong[0]!r} is the first{why}; nothing was loaded"
         )
     module.load_state_dict(tensors, strict=False)  # not strict about the second name of a shared tensor only
     return module
+
+
+def _why(own: dict[str, Tensor], tensors: dict[str, Tensor]) -> str:
+    """What a user can do about weights that do not fit, where it can be told from their names; else ""."""
+    here, there = (
+        {mark for mark in ADDED for name in names if mark in name}
+        | {part for name in names if (part := name.partition(".")[0]) not in ("stages", "head")}
+        for names in (own, tensors)
+    )
+    if not any(name.startswith("stages.") for name in tensors):
+        return ": it holds those of a network that is not cut, and ftlib.models.load takes the folder of such a one"
+    if there - here:
+        ranks = {len(t) for name, t in tensors.items() if ".lora_A." in name}
+        made = f"LoRA(r={ranks.pop()})" if len(ranks) == 1 else "the strategy that was trained"
+        return f": they were saved with what a strategy had put in, so call prepare(model) of {made} first"
+    if here - there:
+        return ": a strategy has put something into the model, but the file was saved without: load the model anew"
+    heads = [names.get("head.weight") for names in (own, tensors)]
+    if all(head is not None for head in heads) and len(heads[0]) != len(heads[1]):
+        return f": their head has {len(heads[1])} outputs and the model's {len(heads[0])}, so load it with their task"
+    return ""
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file; ValueError for one that is broken, FileNotFoundError for one not there."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path} is not there, or is no file: name one that ftlib.models.save wrote")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or no safetensors file ({error}): write or fetch it anew") from error
 
 
 def same(got: Tensor, want: Tensor) -> bool:

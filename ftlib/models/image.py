@@ -21,11 +21,10 @@ from pathlib import Path
 
 import timm
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ftlib import assets
-from ftlib.models.base import Model, fill, same
+from ftlib.models.base import Model, fill, read_tensors, same
 from ftlib.models.depthwise import quicken
 
 BODIES = ("blocks", "stages", "layers", "features")  # what timm calls the container of the blocks
@@ -170,16 +169,21 @@ def read_lite0(pretrained: bool) -> tuple[nn.Module, Callable]:
 def read_folder(folder: Path, pretrained: bool) -> tuple[nn.Module, Callable]:
     """(network, function that draws it anew), from a folder as timm.models.save_for_hf writes it."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if not timm.is_model(config["architecture"]):
+    if not isinstance(config["architecture"], str) or not timm.is_model(config["architecture"]):
         raise ValueError(f"{folder} holds a {config['architecture']!r}, unknown to timm {timm.__version__}")
     arguments = {"num_classes": config.get("num_classes", 1000), **config.get("model_args", {})}
     make = partial(_create, config["architecture"], arguments, config.get("pretrained_cfg", {}))
-    net = make()
+    try:
+        net = make()
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{folder}: timm cannot make a {config['architecture']!r} of the model_args in config.json: {error}"
+        ) from error
     if pretrained:
         weights = folder / "model.safetensors"
         if not weights.is_file():
             raise FileNotFoundError(f"{weights} is missing: use save_for_hf(..., safe_serialization=True)")
-        fill(net, load_file(weights), weights)
+        fill(net, read_tensors(weights), weights)
     return net, make
 
 

@@ -16,19 +16,21 @@ training the head moves the embeddings, and both together count once.
 """
 
 import inspect
-from collections.abc import Callable
-from contextlib import contextmanager
-from functools import partial
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, DynamicCache
-from transformers.utils import logging
+from transformers import DynamicCache
 
+from ftlib.chat import end_of_turn, prompt_text
 from ftlib.models.base import Model, same
 
+SHORT = 5  # tokens: a sliding window that the proof's 8 tokens outgrow
+# What a network must have, by the names that its authors gave.
+PARTS = {
+    "text": ("embeddings.position_embeddings", "encoder.layer or transformer.layer"),
+    "lm": ("model.embed_tokens", "model.layers", "model.norm", "model.rotary_emb", "lm_head"),
+}
 WORTH = 0.2  # of a batch's tokens must be spared: below that, a second call of every layer is not worth it
 
 
@@ -38,17 +40,28 @@ class TextModel(Model):
     context: int  # tokens that the network can read
 
     def __init__(self, net, make, name, outputs=None, tokenizer=None):
-        proved, cause = False, None
+        why, cause = self.unlike(net), None
         try:
-            super().__init__(net, make, name, outputs, tokenizer)
-            proved = self._proved(net)
+            if not why:
+                super().__init__(net, make, name, outputs, tokenizer)
+                why = "" if self._proved(net) else "what it computes between its layers is not written out here"
         except (AttributeError, RuntimeError, TypeError, ValueError) as error:
-            cause = error
-        if not proved:
+            why, cause = f"its stages cannot be run alone ({str(error).splitlines()[0]})", error
+        if why:
             raise ValueError(
-                f"{name}: {type(net).__name__} cannot be cut into stages: use an encoder such as BERT, "
-                f"RoBERTa or DistilBERT, or a decoder such as Llama, Mistral or Qwen"
+                f"{name}: {type(net).__name__} cannot be cut into stages: {why}: use an encoder built as BERT, or a "
+                f"decoder built as Llama, such as minilm and smollm2"
             ) from cause
+
+    @classmethod
+    def unlike(cls, net: nn.Module) -> str:
+        """How a network is built otherwise than the stages need; "" for one that has all parts."""
+        there = {name for name, _ in net.named_modules()}
+        if cls.kind == "text" and there >= {part.removeprefix("model.") for part in PARTS["lm"][:-1]}:
+            return "it is a decoder without its head, so its config.json names no class that ends in ForCausalLM"
+        if missing := [part for part in PARTS[cls.kind] if not there & set(part.split(" or "))]:
+            return f"it is built in another way and has no {', '.join(missing)}"
+        return ""
 
     def run(self, h, batch, start, stop):
         if self.front is None:
@@ -65,6 +78,12 @@ class TextModel(Model):
                 f"{self.name} reads at most {self.context:,} tokens, but a row has {length:,}: shorten the text, or "
                 f"let the loader cut it with max_length"
             )
+        words = next(m for m in self.stages[0].modules() if isinstance(m, nn.Embedding)).num_embeddings
+        if (highest := int(batch["input_ids"].max())) >= words:
+            raise ValueError(
+                f"{self.name} knows {words:,} tokens, but a row has number {highest:,}: the texts were written in "
+                f"numbers by the tokenizer of another model, use model.tokenizer"
+            )
         return batch["input_ids"]  # (B, T)
 
     def past(self, batch: dict) -> int:
@@ -74,7 +93,7 @@ class TextModel(Model):
 
     @torch.no_grad()
     def _proved(self, net: nn.Module) -> bool:
-        """Whether the stages give what the network gives, on two rows of which one is padded."""
+        """Whether the stages give what the network gives, on two rows of 8 tokens, of which one is padded."""
         ids = torch.arange(16).view(2, 8) * 7 % net.config.vocab_size  # (B, T), any tokens
         ids[1, :4] = ids[0, :4]  # these a decoder shares
         mask = torch.tensor([[1] * 8, [1] * 5 + [0] * 3])
@@ -121,15 +140,29 @@ class Decoder(TextModel):
         layers = {f"layers.{i}": layer for i, layer in enumerate(body.layers)}
         last, layer = layers.popitem()
         self.cache_argument = cache_argument(layer)
-        self.context = net.config.max_position_embeddings
+        self.context, kinds = context_of(net.config), getattr(net.config, "layer_types", None)
+        if unknown := set(kinds or ()) - {"full_attention", "sliding_attention"}:
+            raise ValueError(f"its layers have {' and '.join(sorted(unknown))}, which is not written out here")
+        self.window = getattr(net.config, "sliding_window", None)  # tokens that a token sees, itself included
+        self.sliding = [False, *(k == "sliding_attention" for k in kinds or ["sliding_attention"] * len(body.layers))]
         stages = {"embeddings": body.embed_tokens, **layers, last: Normed(layer, body.norm)}
         return stages, net.lm_head, net.config.hidden_size
 
     def _proved(self, net):
-        self.shares = False
-        alone = super()._proved(net)
-        self.shares = True
-        return alone and super()._proved(net)
+        """Each row alone and with a shared beginning, and both again with a window shorter than the rows.
+
+        A real window has thousands of tokens, too many for a proof at each load. The uncut network reads its window
+        from its config at each call, so both are given a short one for the time of the proof.
+        """
+        window, proved = self.window, True
+        for self.window in (window, SHORT) if window else (None,):
+            if window:
+                net.config.sliding_window = self.window
+            for self.shares in (False, True):
+                proved = proved and super()._proved(net)
+        if window:
+            self.window = net.config.sliding_window = window
+        return proved
 
     def inputs(self, batch):
         if "attention_mask" in batch and not batch["attention_mask"][:, 0].all():
@@ -138,13 +171,17 @@ class Decoder(TextModel):
 
     def extra(self, batch):
         ids, past = batch["input_ids"], self.past(batch)
-        n, mask = ids.shape[1], None  # without a mask the network is causal, and one token sees all
-        if past and n > 1:
-            mask = torch.ones(1, 1, n, past + n, dtype=torch.bool, device=ids.device).tril(past)
+        n = ids.shape[1]
+        seen = torch.ones(1, 1, n, past + n, dtype=torch.bool, device=ids.device).tril(past)  # (1, 1, T, past + T)
+        mask = seen if past and n > 1 else None  # without a mask the network is causal, and one token sees all
+        window = seen.triu(past - self.window + 1) if self.window and past + n > self.window else mask
         positions = torch.arange(past, past + n, device=ids.device)[None]  # (1, T)
         turn = self.rotary(next(self.parameters()), positions)  # cos and sin, (1, T, D / heads) each
         places = {"position_ids": positions, "position_embeddings": turn}
-        return {**places, "attention_mask": mask, self.cache_argument: batch.get("cache")}
+        return {**places, "attention_mask": (mask, window), self.cache_argument: batch.get("cache")}
+
+    def extra_at(self, k, extra):
+        return extra | {"attention_mask": extra["attention_mask"][self.sliding[k]]}
 
     def through(self, h, batch, start, stop):
         """h through stages[start:stop]: first what all rows begin with, then each row from its keys and values on."""
@@ -185,22 +222,32 @@ class Decoder(TextModel):
     def generate(self, prompts: list[str], max_new_tokens: int = 32) -> list[str]:
         """The most likely answer to each prompt, token by token; in the tokenizer's chat template."""
         self.eval()
-        answers, chat = [], self.tokenizer.chat_template is not None
+        answers, chat, ends = [], bool(self.tokenizer.chat_template), {self.tokenizer.eos_token_id}
+        ends |= {end_of_turn(self.tokenizer)} if chat else set()
         for text in prompts:
-            if chat:
-                turn = [{"role": "user", "content": text}]
-                text = self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+            text = prompt_text(self.tokenizer, text) if chat else text
             new = self.tokenizer(text, return_tensors="pt", add_special_tokens=not chat).input_ids  # (1, T)
             new, cache, answer = new.to(next(self.parameters()).device), DynamicCache(), []
             room = max(self.context - new.shape[1], 0) + 1  # the last token that fits is written, but not read
             while len(answer) < min(max_new_tokens, room):
                 batch = {"input_ids": new, "cache": cache}  # keys and values of the tokens so far
                 new = self.answer(self.features(batch)[:, -1:], batch).argmax(-1)  # (1, 1)
-                if new.item() == self.tokenizer.eos_token_id:
+                if new.item() in ends:
                     break
                 answer.append(new.item())
             answers.append(self.tokenizer.decode(answer, skip_special_tokens=True).strip())
         return answers
+
+
+def context_of(config) -> int:
+    """Tokens that a decoder reads with one set of angles.
+
+    "longrope" turns to other angles, of all tokens, where a row passes the length of pretraining. Then nothing that
+    was computed before can be kept, neither a shared beginning nor the cache of generation.
+    """
+    rope = getattr(config, "rope_parameters", None) or {}
+    limit = rope.get("original_max_position_embeddings") if rope.get("rope_type") == "longrope" else None
+    return min(config.max_position_embeddings, limit or config.max_position_embeddings)
 
 
 def _draws(module: nn.Module) -> bool:
@@ -226,48 +273,3 @@ def cache_argument(layer: nn.Module) -> str | None:
 
 
 CLASSES = {"text": Encoder, "lm": Decoder}
-
-
-def read_folder(folder: Path, kind: str, pretrained: bool) -> tuple[nn.Module, Callable, object]:
-    """(network, function that draws it anew, tokenizer), from a folder as save_pretrained writes it."""
-    auto = AutoModelForCausalLM if kind == "lm" else AutoModel
-    options = {"dtype": torch.float32, "attn_implementation": "sdpa"}  # sdpa: takes masks of true and false
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    make = partial(auto.from_config, config, **options)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, TypeError, ValueError) as error:
-        raise FileNotFoundError(f"{folder} has no tokenizer: save it there with save_pretrained") from error
-    tokenizer.padding_side = "right"
-    return _pretrained(folder, auto, options) if pretrained else make(), make, tokenizer
-
-
-def _pretrained(folder: Path, auto, options: dict) -> nn.Module:
-    """The network with the folder's weights; ValueError unless every tensor came from there."""
-    if not any(folder.glob("*.safetensors")):
-        raise FileNotFoundError(f"{folder} has no .safetensors file: save the model with save_pretrained")
-    options = options | {"use_safetensors": True, "local_files_only": True, "ignore_mismatched_sizes": True}
-    with _quiet():
-        net, info = auto.from_pretrained(folder, output_loading_info=True, **options)
-    wrong = [name for name in info["missing_keys"] if not name.startswith("pooler.")]  # BERT's, not used here
-    wrong += [entry[0] for entry in info["mismatched_keys"]]
-    if wrong:
-        raise ValueError(
-            f"{folder} does not hold the weights that its config.json describes: {len(wrong)} of "
-            f"{len(net.state_dict())} tensors are missing or of another shape, {sorted(wrong)[0]!r} first"
-        )
-    return net
-
-
-@contextmanager
-def _quiet():
-    """No progress bar and no table of tensors: what does not fit is an error here."""
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()

@@ -11,12 +11,12 @@ needs.
 
 from dataclasses import replace
 
+from ftlib.chat import end_of_turn, prompt_text
 from ftlib.tasks import sentiment
 from ftlib.tasks.task import IGNORED, Split, Task
 
 DOMAINS = sentiment.DOMAINS
 QUESTION = "Is this sentence positive or negative? Answer with one word.\n\n{text}"
-MARK = "<the message>"  # stands for a prompt in the rendered template
 MAX_LENGTH = 256  # tokens; no row has as many, and a batch is padded only to its own longest
 
 
@@ -33,22 +33,13 @@ def load(domain: str | None, *, seed: int, n: int | None) -> Task:
     return Task(name, "lm", base.labels, "exact_match", splits, max_length=MAX_LENGTH, encode=encode)
 
 
-def prompt_text(tokenizer, message: str) -> str:
-    """The message in the model's markup, up to where the answer begins; tokenise it without specials."""
-    if not getattr(tokenizer, "chat_template", None):
-        raise ValueError("instructions need a tokenizer with a chat template: use that of 'smollm2'")
-    turns = [{"role": "user", "content": message}]
-    return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-
-
 def encode(split: Split, tokenizer, max_length: int) -> dict[str, list[list[int]]]:
     """Rows of input_ids and labels, equally long; the end of turn is a label, never an input."""
-    before, after = prompt_text(tokenizer, MARK).split(MARK)  # rendered once, since it is the same for all
-    texts = [before + prompt + after for prompt in split.inputs]
-    prompts = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    texts = [prompt_text(tokenizer, prompt) for prompt in split.inputs]  # each: a template may trim what it is given
+    prompts, end = tokenizer(texts, add_special_tokens=False)["input_ids"], end_of_turn(tokenizer)
     rows = {"input_ids": [], "labels": []}
     for prompt, answer in zip(prompts, split.columns["answer"], strict=True):
-        counted = [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+        counted = [*tokenizer(answer, add_special_tokens=False)["input_ids"], end]
         rows["input_ids"].append(prompt + counted[:-1])  # (T,)
         rows["labels"].append([IGNORED] * (len(prompt) - 1) + counted)  # (T,)
     longest = max(map(len, rows["labels"]))

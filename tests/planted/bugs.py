@@ -253,7 +253,7 @@ BUGS = [
     ),
     Bug(
         "a clone without its weights", "Full", "models/__init__.py",
-        "    return fill(model, load_file(path), path)", "    return model",
+        "    return fill(model, read_tensors(path), path)", "    return model",
         "The copy of a model has its architecture and other weights.",
         ("test_models.py::test_weights_survive_a_file[resnet]",),
     ),

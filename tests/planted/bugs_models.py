@@ -1,0 +1,131 @@
+"""Bugs of models and adapters that users bring: each loads, and computes something else without a word."""
+
+from bugs import Bug
+
+ADAPTERS, MODELS, CHAT = "test_adapters.py", "test_models.py", "test_chat.py"
+AS_PEFT = f"{ADAPTERS}::test_pefts_own_folder_gives_what_peft_gives_on_the_uncut_network_and_is_saved_as_such"
+OTHER_BASE = f"{ADAPTERS}::test_an_adapter_on_other_weights_than_it_was_trained_on_is_refused"
+LONG_ROWS = f"{MODELS}::test_rows_longer_than_the_window_give_what_the_uncut_network_gives"
+SHORT_WINDOW = f"{MODELS}::test_a_window_that_the_stages_get_wrong_is_refused_though_no_row_of_the_proof_fills_it"
+TURN = f"{CHAT}::test_a_training_row_begins_as_what_generate_reads_and_ends_as_the_template_does"
+
+BUGS = [
+    # ---- adapters
+    Bug(
+        "a pattern by layer name is read with our names", "adapters", "adapters.py",
+        "{model.own_names[k]: k for k in layers}", "{k: k for k in layers}",
+        "alpha_pattern and rank_pattern of peft match nothing: the update is scaled by another number.",
+        (AS_PEFT,),
+    ),
+    Bug(
+        "a pattern is saved with our names", "adapters", "adapters.py",
+        "{layer: model.own_names[layer] for layer in layers})", "{layer: layer for layer in layers})",
+        "What peft loads from the folder is scaled by another number.",
+        (AS_PEFT,),
+    ),
+    Bug(
+        "every matrix of IA3 scales its output", "adapters", "adapters.py",
+        "name.endswith(tuple(ends))", "name in ends",
+        "`feedforward_modules` holds endings of names, and is taken for whole names.",
+        (AS_PEFT,),
+    ),
+    Bug(
+        "an option of peft is passed over", "adapters", "adapters.py",
+        "    if used:\n", "    if False:\n",
+        "An adapter with biases of its own, or one that begins otherwise, loads and computes something else.",
+        (f"{ADAPTERS}::test_an_adapter_that_would_compute_something_else_is_refused_with_the_reason",),
+    ),
+    Bug(
+        "the base is not compared", "adapters", "adapters.py",
+        "    if worst:\n", "    if False:\n",
+        "An adapter that was trained after a full fine-tuning is put on the pristine base.",
+        (OTHER_BASE,),
+    ),
+    Bug(
+        "a base differs only where much does", "adapters", "adapters.py",
+        "ROUNDING = 2**-8", "ROUNDING = 0.5",
+        "A few steps of another strategy before LoRA are taken for rounding.",
+        (OTHER_BASE,),
+    ),
+    Bug(
+        "a base in bfloat16 is called another", "adapters", "adapters.py",
+        "ROUNDING = 2**-8", "ROUNDING = 2**-20",
+        "The same base, saved in bfloat16 by somebody, is refused.",
+        (f"{ADAPTERS}::test_the_base_is_the_same_in_another_number_format",),
+    ),
+    Bug(
+        "pissa's and merged weights are compared too", "adapters", "adapters.py",
+        'if kind != "weight" or layer not in {*changed, *without}:', "if True:",
+        "What the adapter itself has changed is taken for another base.",
+        (f"{ADAPTERS}::test_the_base_is_the_same_in_another_number_format",),
+    ),
+    Bug(
+        "merged weights are trained", "models", "models/base.py",
+        "        if mode and any(p.requires_grad", "        if False and any(p.requires_grad",
+        "After unmerging, the base is neither what it was nor what was trained.",
+        (f"{ADAPTERS}::test_merged_weights_are_not_trained",),
+    ),
+    # ---- decoders
+    Bug(
+        "a window of one token more", "models", "models/text.py",
+        "seen.triu(past - self.window + 1)", "seen.triu(past - self.window)",
+        "A token sees one more than it was trained with.",
+        (LONG_ROWS,),
+    ),
+    Bug(
+        "a window that forgets what was read before", "models", "models/text.py",
+        "seen.triu(past - self.window + 1)", "seen.triu(1 - self.window)",
+        "With a cache, as in generation and with a shared beginning, the window stands in another place.",
+        (LONG_ROWS,),
+    ),
+    Bug(
+        "a window in every layer", "models", "models/text.py",
+        'k == "sliding_attention" for k in kinds', 'k != "nothing" for k in kinds',
+        "Layers that see all tokens get the window of the others.",
+        (LONG_ROWS,),
+    ),
+    Bug(
+        "the proof does not outgrow the window", "models", "models/text.py",
+        "(window, SHORT) if window else (None,)", "(window,)",
+        "Eight tokens fill no real window, so any mistake in it passes.",
+        (SHORT_WINDOW,),
+    ),
+    Bug(
+        "angles of long rows", "models", "models/text.py",
+        'if rope.get("rope_type") == "longrope" else None', "if False else None",
+        "Past the length of pretraining all angles change, and the keys that were kept do not.",
+        (f"{MODELS}::test_angles_that_change_with_the_length_of_a_row_end_where_they_would_change",),
+    ),
+    # ---- folders and files
+    Bug(
+        "layers without a place are passed over", "models", "models/folder.py",
+        "    if more:\n", "    if False:\n",
+        "A folder whose config.json names fewer layers loads as a shorter network.",
+        (f"{MODELS}::test_a_folder_is_refused_for_the_true_reason",),
+    ),
+    Bug(
+        "labels beyond the head", "models", "models/base.py",
+        "(highest := int(labels.max())) >= k", "(highest := int(labels.max())) > k + 9",
+        "A model of two classes is asked about ten, and fails somewhere inside a metric.",
+        (f"{MODELS}::test_labels_that_the_head_cannot_give_are_one_sentence_in_training_and_evaluating",),
+    ),
+    # ---- chats
+    Bug(
+        "eos ends every turn", "chat", "chat.py",
+        "next((token for token in behind if token in special), tokenizer.eos_token_id)", "tokenizer.eos_token_id",
+        "A model learns to end its turn with a token that its template never writes.",
+        (TURN,),
+    ),
+    Bug(
+        "the template trims in generation only", "chat", "tasks/instructions.py",
+        "prompt_text(tokenizer, prompt) for", 'prompt_text(tokenizer, "§").replace("§", prompt) for',
+        "A prompt that begins with a space is trained on other tokens than it is asked with.",
+        (TURN,),
+    ),
+    Bug(
+        "generation goes on after its turn", "chat", "models/text.py",
+        "ends |= {end_of_turn(self.tokenizer)} if chat else set()", "ends |= set()",
+        "An answer runs on into the next turn, which the model writes for itself.",
+        (f"{CHAT}::test_generate_stops_at_the_end_of_turn_and_at_the_end_of_a_text",),
+    ),
+]  # fmt: skip
