@@ -105,16 +105,16 @@ def problem(*names):
     """(loaders, the loader whose answers are known): the target where one is adapted to, else the source."""
     pair, kind = set(names), kind_of(*names)
     own = {"train": examples(*names, shuffle=True)}
+    adapts = "AdaBN" in pair or (pair & ALIGNED and not pair & STATISTICS_STAND)
     if pair & ADAPTS:
         target = examples(*names, n=192, seed=1)
         if "LabelShift" in pair:
             target = few_of_the_last(target)
-        if pair & ADAPTED and kind == "plain":
+        elif adapts and kind == "plain":
             target = data(n=192, seed=1, shift=2.0)
         own |= {"target": target, "labelled": examples(*names, seed=2), "held_out": examples(*names, n=192, seed=3)}
-        adapts = "AdaBN" in pair or (pair & ALIGNED and not pair & STATISTICS_STAND)
-    if adapts or "LabelShift" in pair:
-        return own, target
+        if adapts or "LabelShift" in pair:
+            return own, target
     return own, examples(*names, n=192, seed=9)
 
 
@@ -140,7 +140,7 @@ FIRST: dict[tuple, str] = {}
 
 def _traits(*names):
     pair = set(names)
-    return bool(pair & ADAPTS), bool(pair & ADAPTED), "LabelShift" in pair
+    return bool(pair & ADAPTS), bool(pair & ADAPTED), "LabelShift" in pair, bool(pair & STATISTICS_STAND)
 
 
 # What changes nothing, on purpose: the neutral element, and what only measures.

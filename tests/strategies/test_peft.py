@@ -13,7 +13,6 @@ from torch import nn
 
 from ftlib import models, tasks
 from ftlib.adapters import merge
-from ftlib.strategies.full import LinearProbe
 from ftlib.strategies.peft import IA3, Adapter, LoRA, adapter_layers
 from ftlib.strategy import combine
 from ftlib.train import _optimizer, count_parameters, fit
