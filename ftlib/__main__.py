@@ -1,4 +1,4 @@
-"""The command line: `python -m ftlib assets`, `doctor` and `record`."""
+"""The command line: `python -m ftlib assets`, `doctor`, `record` and `replicate`."""
 
 import argparse
 import sys
@@ -41,6 +41,19 @@ def record_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def replicate_command(arguments: argparse.Namespace) -> int:
+    """Run decided claims anew on this computer; 1 if a verdict is another one here."""
+    from ftlib import replicate
+
+    try:
+        rows = replicate.replicate(arguments.claims or None, arguments.seeds, arguments.jobs)
+    except (KeyError, ValueError, replicate.judging.NotRecorded) as error:
+        print(error.args[0], file=sys.stderr)
+        return 1
+    print(f"{replicate.PAGE} has the table.")
+    return int(any(row["recorded"] != row["here"] for row in rows))
+
+
 def main(words: list[str] | None = None) -> int:
     """Run one command and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m ftlib", description=__doc__)
@@ -60,6 +73,12 @@ def main(words: list[str] | None = None) -> int:
     command.add_argument("--most", type=int, help="stop after so many runs")
     command.add_argument("--jobs", type=int, default=1, help="processes of one thread each that share the runs")
     command.set_defaults(run=record_command)
+
+    command = commands.add_parser("replicate", help="run decided claims anew: do the verdicts hold on this computer?")
+    command.add_argument("claims", nargs="*", metavar="CLAIM", help="only these claims")
+    command.add_argument("--seeds", type=int, default=6, help="how many of the recorded seeds; a verdict needs six")
+    command.add_argument("--jobs", type=int, default=1, help="processes of one thread each that share the runs")
+    command.set_defaults(run=replicate_command)
 
     arguments = parser.parse_args(words)
     return arguments.run(arguments)

@@ -29,14 +29,15 @@ MAY_IMPORT = {
     "models": {"assets"},
     "tasks": {"assets"},
     "adapters": {"strategies"},
-    "runs": {"train", "models", "tasks", "metrics", "strategies", "strategy"},
+    "runs": {"machine", "train", "models", "tasks", "metrics", "strategies", "strategy"},
     "record": {"runs", "tasks"},
     "compare": set(),
     "plots": {"compare"},
     "exercises": {"models", "tasks", "strategies", "compare", "runs", "record"},
     "teach": {"compare", "runs", "record", "exercises", "assets"},
+    "replicate": {"teach", "record", "runs", "compare"},
     "widgets": {"plots", "teach", "compare"},
-    "__main__": {"assets", "doctor", "record"},
+    "__main__": {"assets", "doctor", "record", "replicate"},
     "__init__": set(),
 }
 LESSON_WIDGETS = ("curves", "explorer", "generation", "playground", "samples", "space")  # each brought by one lesson
