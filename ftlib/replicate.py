@@ -209,7 +209,7 @@ def heading(row: dict) -> str:
 
 def page(rows: list[dict]) -> str:
     """The page, from the rows alone."""
-    parts = [INTRODUCTION]
+    parts = [INTRODUCTION if rows else INTRODUCTION + "\nNothing has been run yet.\n"]
     for machine in dict.fromkeys(map(heading, rows)):
         mine = [row for row in rows if heading(row) == machine]
         lines = ["| claim | task | comparison | recorded | here | verdict: recorded → here | made |", "|---" * 7 + "|"]
