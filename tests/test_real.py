@@ -17,10 +17,10 @@ from toy import weights
 RESULTS = sorted((Path(__file__).parent.parent / "data" / "results").glob("*.jsonl"))
 RECORDS = {r["id"]: r for r in runs.load_records(*RESULTS)}
 REPEATS = json.loads((Path(__file__).parent / "data" / "repeats.json").read_text(encoding="utf-8"))
-# How far a repeated run may lie from its record on another machine. BITS: eight last bits of a float32, relative, since
-# a loss is a mean of many rounded terms; sentences stay within five. Beyond that, FACTOR times the most that DRAWS tiny
-# changes of the start do to this run, up to the step. Measured for this sample with AVX-512, with AVX2, without vectors,
-# with oneDNN held to AVX2, and with one thread and two: at most 4.0 times that. Of draws so few the largest varies, too.
+# How far a repeated run may lie from its record on another machine. BITS: eight last bits of a float32, since a loss is
+# a mean of many rounded terms. Where that isn't enough, FACTOR times the most that DRAWS tiny changes of the start do to
+# this run up to that step. Measured for this sample with AVX-512, AVX2 and no vectors in torch, with one thread and two:
+# at most 4.0 times the largest of two or three draws.
 BITS, DRAWS, FACTOR = 8 * 2.0**-23, 4, 10
 
 
