@@ -17,11 +17,12 @@ from toy import weights
 RESULTS = sorted((Path(__file__).parent.parent / "data" / "results").glob("*.jsonl"))
 RECORDS = {r["id"]: r for r in runs.load_records(*RESULTS)}
 REPEATS = json.loads((Path(__file__).parent / "data" / "repeats.json").read_text(encoding="utf-8"))
-# How far a repeated run may lie from its record on another machine. BITS: eight last bits of a float32, since a loss is
-# a mean of many rounded terms. Where that isn't enough, FACTOR times the most that DRAWS tiny changes of the start do to
-# this run up to that step. Measured for this sample with AVX-512, AVX2 and no vectors in torch, with one thread and two:
-# at most 4.0 times the largest of two or three draws.
+# How far a repeated run may lie from its record on another machine. BITS: eight last bits of a float32, since a loss
+# is a mean of many rounded terms. Where that isn't enough, FACTOR times the most that DRAWS tiny changes of the start
+# do to this run up to that step. Measured for this sample with AVX-512, AVX2 and no vectors in torch, with one thread
+# and two: at most 4.0 times the largest of two or three draws.
 BITS, DRAWS, FACTOR = 8 * 2.0**-23, 4, 10
+EXACT = 5  # so many steps are compared, or more, where the bits must be the same
 
 
 class Still(Strategy):
@@ -191,8 +192,9 @@ def test_a_recorded_run_repeats(one):
     record = RECORDS[one["id"]]
     spec = runs.Spec(**record["spec"])
     assert spec.id == one["id"], "the record does not belong to the spec it holds"
-    assert (spec.precision, one["steps"] <= len(record["first_losses"])) == (one["precision"], True)
-    assert beyond(spec, record["first_losses"][: one["steps"]], record["provenance"]) == []
+    steps = max(one["steps"], EXACT) if same_place(record["provenance"]) else one["steps"]
+    assert spec.precision == one["precision"] and len(record["first_losses"]) >= steps
+    assert beyond(spec, record["first_losses"][:steps], record["provenance"]) == []
 
 
 def test_the_repeated_runs_cover_what_was_recorded():
