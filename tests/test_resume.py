@@ -1,5 +1,6 @@
 """Killed at any moment and started again, a run ends in the same bits. The process is really killed."""
 
+import os
 import random
 import signal
 import subprocess
@@ -46,7 +47,8 @@ torch.save(model.state_dict(), sys.argv[1] + ".final")
 def start(file: Path, slow: float) -> subprocess.Popen:
     code = CHILD.format(here=str(Path(__file__).parent))
     command = [sys.executable, "-c", code, str(file), str(slow)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    passive = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}  # else its two threads wait for each other in loops
+    return subprocess.Popen(command, env=passive, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def test_ten_kills_at_random_points_lose_nothing(tmp_path):
