@@ -1,6 +1,6 @@
 # The kit's commands; `make` alone lists them. Where there is no make, setup_env.py says what to call instead.
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test notebooks record release bench clean
+.PHONY: help setup lab test notebooks record replicate release bench clean
 
 # The first of these that runs and is 3.11, 3.12 or 3.13. `make lab PYTHON=/path/to/python` takes another.
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
@@ -28,6 +28,9 @@ notebooks: ## execute the lessons that changed into notebooks/, and draw the pic
 
 record: ## run what is missing of the recorded grids (GRID=01_full: only that one; JOBS=2: faster, no timings); may be stopped
 	@$(SETUP) setup && $(VENV_PYTHON) -m ftlib record $(GRID) --jobs $(or $(JOBS),1)
+
+replicate: ## run decided claims anew: do they hold on this computer? (CLAIM="A1 F1": only these; SEEDS=6; may be stopped)
+	@$(SETUP) setup && $(VENV_PYTHON) -m ftlib replicate $(CLAIM) --seeds $(or $(SEEDS),6) --jobs $(or $(JOBS),1)
 
 release: ## write student, teacher and nbgrader copies into build/release (LESSON_ARGS=01_full: only that lesson)
 	@$(SETUP) setup && $(VENV_PYTHON) lessons/release.py $(LESSON_ARGS)

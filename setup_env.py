@@ -179,7 +179,7 @@ def run_tests(python: Path, extra: list[str]) -> int:
     workers = min(cores, 4)  # each holds a network or two, so memory sets a limit as well
     # OpenMP's threads wait for each other in loops: with more of them than cores all of them wait.
     os.environ |= {"OMP_NUM_THREADS": str(cores // workers), "OMP_WAIT_POLICY": "PASSIVE"}
-    cells = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=900"]
+    cells = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=3600", "--nbval-kernel-startup-timeout=600"]
     spread = ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]  # the browser first: it takes longest
     return (
         run(python, "-m", "ruff", "check")

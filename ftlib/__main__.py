@@ -1,4 +1,4 @@
-"""The command line: `python -m ftlib assets`, `doctor` and `record`."""
+"""The command line: `python -m ftlib assets`, `doctor`, `record` and `replicate`."""
 
 import argparse
 import sys
@@ -41,6 +41,18 @@ def record_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def replicate_command(arguments: argparse.Namespace) -> int:
+    """Run decided claims anew on this computer; 1 if a verdict is another one here."""
+    from ftlib import replicate
+
+    try:
+        rows = replicate.replicate(arguments.claims or None, arguments.seeds, arguments.jobs)
+    except (KeyError, ValueError, replicate.judging.NotRecorded) as error:
+        return refuse(error)
+    print(f"{replicate.PAGE} has the table.")
+    return int(any(row["recorded"] != row["here"] for row in rows))
+
+
 def refuse(error: Exception, status: int = 1) -> int:
     """Print the sentence of an error, without the quotes that a KeyError puts round it; return the status."""
     sentence = error.args[0] if isinstance(error, KeyError) and error.args else error
@@ -78,6 +90,14 @@ def main(words: list[str] | None = None) -> int:
     shared = "processes of one thread each that share the runs"
     command.add_argument("--jobs", type=from_one, default=1, help=shared)
     command.set_defaults(run=record_command)
+
+    command = commands.add_parser("replicate", help="run decided claims anew: do the verdicts hold on this computer?")
+    command.add_argument("claims", nargs="*", metavar="CLAIM", help="only these claims")
+    command.add_argument(
+        "--seeds", type=from_one, default=6, help="how many of the recorded seeds; a verdict needs six"
+    )
+    command.add_argument("--jobs", type=from_one, default=1, help=shared)
+    command.set_defaults(run=replicate_command)
 
     arguments = parser.parse_args(words)
     try:

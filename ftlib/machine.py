@@ -1,6 +1,7 @@
 """The machine under the training loop: number format, memory layout, time, memory."""
 
 import os
+import platform
 import time
 from collections import Counter
 from contextlib import contextmanager
@@ -17,6 +18,18 @@ CONTAINER = [
     (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
     (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 ]
+
+# What decides how a processor rounds: its kind, the size of its cache and its vector instructions, by which torch and
+# oneDNN choose their kernels; and the variables that ask them for others.
+KIND = {
+    "vendor_id", "cpu family", "model", "model name", "stepping", "cache size",
+    "CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision",
+}  # fmt: skip
+FLAGS = ("avx", "amx", "fma", "f16c", "asimd", "sve", "sme", "bf16", "i8mm", "fphp")
+SETTINGS = (
+    "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDNN_CPU_ISA_HINTS",
+    "ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS",
+)  # fmt: skip
 
 # On a GPU, cuDNN rounds float32 convolutions to TF32 (10 bits) and adds up in any order unless it is told not to. Here
 # float32 is float32, and the same seed repeats the same run.
@@ -49,6 +62,28 @@ def resolve_precision(name: str, device: torch.device, kind: str | None) -> torc
     if name not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, but it is {name!r}")
     return best_precision(device, kind) if name == "auto" else getattr(torch, name)
+
+
+def processor(described: Path = Path("/proc/cpuinfo")) -> dict:
+    """What decides how this processor rounds. Two that are equal in it give the same bits, as far as is known here.
+
+    {"name", "kind": what KIND names of it, "flags": its vector instructions, "capability": the ones that torch uses,
+    "settings": the variables of SETTINGS that are set}. Where the system describes no processor (macOS, Windows),
+    kind and flags are empty.
+    """
+    try:
+        first = described.read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
+    except OSError:
+        first = ""
+    said = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first.splitlines())}
+    flags = (said.get("flags") or said.get("Features") or "").split()
+    return {
+        "name": said.get("model name") or platform.processor() or platform.machine(),
+        "kind": {name: said[name] for name in sorted(KIND & said.keys())},
+        "flags": sorted(flag for flag in flags if flag.startswith(FLAGS)),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "settings": {name: os.environ[name] for name in SETTINGS if name in os.environ},
+    }
 
 
 def autocast(model: nn.Module, dtype: torch.dtype) -> torch.autocast:

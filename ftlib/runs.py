@@ -25,14 +25,16 @@ import torch
 from accelerate.utils import set_seed
 
 from ftlib import models, strategies, tasks, typed
+from ftlib.machine import processor
 from ftlib.spec import Phase, Said, Spec, split_of
-from ftlib.strategy import parts_of
+from ftlib.strategy import Strategy, combine, parts_of
 from ftlib.train import count_parameters, evaluate, fit
 from ftlib.typed import Number, Text, Whole, entry
 
 __all__ = ["Phase", "Record", "Spec", "curves", "first_losses", "frame", "load_records", "load_runs"]
 __all__ += ["must_be_writable", "provenance", "run", "split_of", "write_text"]
 RESULTS = Path(__file__).parent.parent / "data" / "results"  # the kit's own recorded runs
+ROUNDING = 1e-7  # relative: the size of one rounding error of a float32, whose last bit is 1.2e-7 of it
 KEEP_LOSSES = 20  # the first losses of a run are kept: a repetition must match them closely
 
 
@@ -49,10 +51,32 @@ def run(spec: Spec, folder: str | Path | None = None, verbose: bool = False) -> 
     return record
 
 
-def first_losses(spec: Spec, most: int = KEEP_LOSSES) -> list[float]:
-    """The losses of the first steps of a run, to compare with its record's; it goes no further than that."""
+class Disturbed(Strategy):
+    """Multiplies each weight by 1 + size · N(0, 1), once, before the first step: what rounding does to a start."""
+
+    def __init__(self, draw: int, size: float):
+        self.draw, self.size, self.done = draw, size, False
+
+    def before_step(self, model, progress):
+        generator = torch.Generator().manual_seed(self.draw)
+        with torch.no_grad():
+            for weight in () if self.done else model.parameters():
+                noise = torch.randn(weight.shape, generator=generator, dtype=weight.dtype)
+                weight.mul_(1 + self.size * noise.to(weight.device))
+        self.done = True
+
+
+def first_losses(
+    spec: Spec, most: int = KEEP_LOSSES, disturb: int | None = None, size: float = ROUNDING
+) -> list[float]:
+    """The losses of the first steps of a run, to compare with its record's; it goes no further than that.
+
+    disturb: number of a draw that changes each weight of the start by about `size` of it. What that does to the losses
+    says how well conditioned the run is.
+    """
     task, model, losses = *_start(spec), []
-    for history in _phases(spec, task, model, most=most):
+    first = () if disturb is None else (Disturbed(disturb, size),)
+    for history in _phases(spec, task, model, most=most, first=first):
         losses += [row["loss"] for row in history]
     return losses[:most]
 
@@ -76,11 +100,18 @@ def _loader(spec: Spec, task, model, name: str, **more):
 
 
 def _phases(
-    spec: Spec, task, model, verbose: bool = False, most: int | None = None, memory: dict | None = None
+    spec: Spec,
+    task,
+    model,
+    verbose: bool = False,
+    most: int | None = None,
+    memory: dict | None = None,
+    first: tuple = (),
 ) -> Iterator[list[dict]]:
     """Train the model phase by phase and give each one's history; with `most`, stop after so many steps.
 
-    memory: {strategy's class: what it has learned}, which is filled, and read by later phases.
+    memory: {strategy's class: what it has learned}, which is filled, and read by later phases. first: what the first
+    phase's strategy is combined with.
     """
     memory, done = {} if memory is None else memory, 0
 
@@ -91,6 +122,7 @@ def _phases(
         if most is not None and done >= most:
             return
         strategy = strategies.build(phase.strategy)
+        strategy = combine(strategy, *first) if first and not i else strategy
         for part in parts_of(strategy):  # the same class in a later phase goes on from what it has learned
             part.load_state_dict(memory.get(type(part).__name__, {}))
         data = {
@@ -155,7 +187,7 @@ def _is_number(value) -> bool:
 
 
 def provenance(model: torch.nn.Module) -> dict:
-    """Where and with what a record was made: versions, device, threads, commit, date."""
+    """Where and with what a record was made: versions, device, processor, threads, commit, date."""
     device = next(model.parameters()).device
     names = ("torch", "torchvision", "timm", "transformers", "peft", "accelerate", "numpy")
     return {
@@ -163,6 +195,7 @@ def provenance(model: torch.nn.Module) -> dict:
         "device": torch.cuda.get_device_name(device)
         if device.type == "cuda"
         else f"{device.type}, {platform.machine()}",
+        "processor": processor(),
         "threads": torch.get_num_threads(),
         "commit": _commit(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),

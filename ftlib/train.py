@@ -1,10 +1,10 @@
-"""fit(): the only training loop of the kit. evaluate(): the only evaluation.
+"""fit(): the only training loop of the kit. (The only evaluation is in ftlib.scoring.)
 
 The loop draws a window of batches, counts its targets, adds up the gradients of Σ loss / n + penalty, and takes one
 AdamW step. Everything that differs between strategies happens in the ten slots of `strategy.Strategy`.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,24 +15,17 @@ from accelerate.utils import broadcast, gather_object, send_to_device, set_seed
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ftlib import metrics
 from ftlib.arguments import plain_numbers, refuse_arguments, refuse_labels, refuse_loaders, with_n
 from ftlib.cache import PrefixCache
 from ftlib.checkpoint import STARTED, digest_of_data, digest_of_model, read_checkpoint, ready, write_checkpoint
 from ftlib.early import Best
-from ftlib.machine import (
-    Clock,
-    autocast,
-    clear_memory_error,
-    forget_peak,
-    memory_in_use,
-    model_device,
-    resolve_precision,
-    to_device,
-)
+from ftlib.machine import Clock, autocast, clear_memory_error, forget_peak, memory_in_use, resolve_precision, to_device
 from ftlib.restore import settings_restored
+from ftlib.scoring import count_parameters, evaluate, predict_logits
 from ftlib.strategy import Strategy, owners, parts_of
 from ftlib.stream import SEEDS, aside, rng_state, set_rng_state, stream
+
+__all__ = ["count_parameters", "evaluate", "fit", "predict_logits"]
 
 
 def fit(
@@ -265,41 +258,6 @@ def _losses(model: nn.Module, strategy: Strategy, batch: dict) -> dict[str, Tens
     finally:
         for norm in norms:
             norm.train()
-
-
-@torch.no_grad()
-def predict_logits(model: nn.Module, loader) -> dict[str, Tensor]:
-    """{"logits": (N, K), "labels": (N,), "index": (N,)} over a loader, in its order, in float32 on the CPU."""
-    model.eval()
-    rows = defaultdict(list)
-    for batch in loader:
-        logits = model(to_device(batch, model_device(model)))
-        for name, value in (("logits", logits), ("labels", batch["labels"]), ("index", batch["index"])):
-            rows[name].append(value.float().cpu() if value.is_floating_point() else value.long().cpu())
-    if not rows:
-        raise ValueError("there is nothing to predict: the loader gave no batch, so its split is empty")
-    return {name: torch.cat(parts) for name, parts in rows.items()}
-
-
-@torch.no_grad()
-def evaluate(model: nn.Module, loader) -> dict[str, float]:
-    """Every metric that fits the model's task, by name (ftlib.metrics says what each means)."""
-    if getattr(model, "kind", None) != "lm":
-        out = predict_logits(model, loader)
-        score = metrics.regression if out["logits"].shape[-1] == 1 else metrics.classification
-        return score(out["logits"].numpy(), out["labels"].numpy())
-    model.eval()
-    totals = Counter()
-    for batch in loader:
-        batch = to_device(batch, model_device(model))
-        totals.update(metrics.token_counts(model(batch), batch["labels"]))
-    return metrics.tokens(totals)
-
-
-def count_parameters(model: nn.Module) -> tuple[int, int]:
-    """(trainable, total) number of parameters."""
-    sizes = [(p.requires_grad, p.numel()) for p in model.parameters()]
-    return sum(n for trained, n in sizes if trained), sum(n for _, n in sizes)
 
 
 def _optimizer(model, strategy, lr, weight_decay) -> tuple[torch.optim.Optimizer, list[float]]:

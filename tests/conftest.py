@@ -1,7 +1,9 @@
 """What holds for every test: the quick profile, and no network, in this process and in all that it starts."""
 
 import os
+import random
 import shutil
+import sys
 import tempfile
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -28,6 +30,16 @@ os.environ["FTLIB_PROFILE"] = "quick"
 os.environ["ACCELERATE_USE_CPU"] = "true"  # also where there is a GPU: many tests compare to the last bit
 os.environ["FTLIB_ANSWERS"] = str(SOCKET_LOG.parent / "answers")  # a learner's own answers stay untouched
 go_offline()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Every test begins with the same random numbers, whichever tests ran before it in its process."""
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.hookimpl(trylast=True)

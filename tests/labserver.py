@@ -13,6 +13,8 @@ from pathlib import Path
 
 import setup_env
 
+LATE = 600  # seconds: no step takes so long, even on a busy computer; it only ends a test that hangs
+
 
 @dataclass
 class Lab:
@@ -29,7 +31,7 @@ class Lab:
 
     def ask(self, path: str, token: str | None = None, method: str = "GET", body: str | None = None) -> tuple:
         """One request: (status, body, headers)."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LATE)
         connection.request(method, path, body, {"Authorization": f"token {token}"} if token else {})
         answer = connection.getresponse()
         text = answer.read().decode()
@@ -68,12 +70,13 @@ def running(folder: Path, root: Path = setup_env.ROOT, extra: list[str] = (), **
         yield Lab(process, port, token_of(process, folder))
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(LATE)
 
 
 def token_of(process: subprocess.Popen, folder: Path) -> str:
     """Wait until the server has written down where it listens; its token stands there too."""
-    for _ in range(600):
+    end = time.monotonic() + LATE
+    while time.monotonic() < end:
         for file in (folder / "runtime").glob("jpserver-*.json"):
             if text := file.read_text():
                 return json.loads(text)["token"]

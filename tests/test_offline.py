@@ -23,7 +23,7 @@ ATTEMPTS = {
     "IPv6": "socket.socket(socket.AF_INET6).connect(('2001:db8::1', 80))",
     "getaddrinfo": "socket.getaddrinfo('hub.invalid', 443)",
     "gethostbyname": "socket.gethostbyname('hub.invalid')",
-    "asyncio": f"asyncio.run(asyncio.wait_for(asyncio.open_connection({NOWHERE!r}, 80), 1))",
+    "asyncio": f"asyncio.run(asyncio.wait_for(asyncio.open_connection({NOWHERE!r}, 80), 60))",
     "urllib": "urllib.request.urlopen('http://hub.invalid/', timeout=1)",
 }
 if hasattr(socket.socket, "sendmsg"):  # not on Windows
@@ -34,7 +34,7 @@ IMPORTS = "import asyncio, socket, urllib.request\n"
 def run_python(code: str, **variables: str) -> subprocess.CompletedProcess:
     """Run the code in a new Python that inherits this one's environment."""
     return subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | variables, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], env=os.environ | variables, capture_output=True, text=True, timeout=600
     )
 
 
@@ -68,7 +68,8 @@ def test_a_notebook_kernel_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("FTLIB_SOCKET_LOG", str(log))
     cells = [nbformat.v4.new_code_cell(IMPORTS + ATTEMPTS["connect"])]
     with pytest.raises(CellExecutionError, match="would leave this computer"):
-        NotebookClient(nbformat.v4.new_notebook(cells=cells), kernel_name="python3", timeout=60).execute()
+        notebook = nbformat.v4.new_notebook(cells=cells)
+        NotebookClient(notebook, kernel_name="python3", timeout=600, startup_timeout=600).execute()
     assert NOWHERE in log.read_text()
 
 

@@ -85,7 +85,7 @@ def test_a_stub_stands_where_the_solution_stood():
 
 def test_the_student_copy_runs_to_its_end_and_the_checks_are_kind(tmp_path):
     student = cells.student(build.read(SAMPLE))
-    NotebookClient(student, kernel_name="python3", timeout=60).execute(cwd=str(tmp_path))
+    NotebookClient(student, kernel_name="python3", timeout=600, startup_timeout=600).execute(cwd=str(tmp_path))
     said = "".join(o.text for cell in student.cells for o in cell.get("outputs", []))
     assert said.count("is still to be written.") == 3 and said.endswith("the end of the lesson\n")
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
-from reader import Reader
+from playwright.sync_api import Browser, expect, sync_playwright
+from reader import SECONDS, Reader
 
 import labserver
 from labserver import Lab
@@ -46,7 +46,7 @@ def browser() -> Iterator[Browser]:
     if not program:
         pytest.skip(MISSING)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=OFFLINE)
+        browser = playwright.chromium.launch(executable_path=program, args=OFFLINE, timeout=1000 * SECONDS)
         yield browser
         browser.close()
 
@@ -72,5 +72,7 @@ def lab(browser: Browser, kit: Path, tmp_path_factory: pytest.TempPathFactory) -
 def reader(browser: Browser, lab: Lab) -> Iterator[Reader]:
     """Somebody with a fresh profile in front of it."""
     context = browser.new_context(viewport=SCREEN, reduced_motion="reduce", service_workers="block")
+    context.set_default_timeout(1000 * SECONDS)
+    expect.set_options(timeout=1000 * SECONDS)
     yield Reader(context.new_page(), lab)
     context.close()

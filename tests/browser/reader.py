@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 from labserver import Lab
 
 MINUTES = 20  # for all cells of a notebook, on one core of a slow computer whose other core tests, too
-SECONDS = 60  # for a figure, after its control was moved
+SECONDS = 300  # for a figure, after its control was moved, and for all else that the page does
 
 NOTEBOOK = ".jp-NotebookPanel-notebook"
 PLOT = ".js-plotly-plot"  # any of plotly's figures, once it is alive
@@ -71,7 +71,7 @@ class Reader:
         for session in json.loads(self.lab.ask("/api/sessions", self.lab.token)[1]):  # a kernel that lives on would
             self.lab.ask(f"/api/sessions/{session['id']}", self.lab.token, "DELETE")  # send its old widgets again
         self.page.goto(f"{self.lab.address}/lab/tree/notebooks/{name}.ipynb?token={self.lab.token}&reset")
-        self.page.wait_for_selector(f"{NOTEBOOK} .jp-Cell", timeout=60_000)
+        self.page.wait_for_selector(f"{NOTEBOOK} .jp-Cell", timeout=1000 * SECONDS)
         assert self.page.evaluate(RUN, MINUTES) == "done", f"{name} still runs after {MINUTES} minutes"
         outputs = [output for cell in self.page.evaluate(CELLS) for output in cell.get("outputs", [])]
         figures = [o for o in outputs if "application/vnd.plotly.v1+json" in o.get("data", {})]

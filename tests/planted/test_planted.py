@@ -23,7 +23,7 @@ from bugs import Bug
 TESTS = Path(__file__).resolve().parent.parent
 ROOT = TESTS.parent
 BUGS = [bug for file in sorted(Path(__file__).parent.glob("bugs*.py")) for bug in import_module(file.stem).BUGS]
-LIMIT = 300  # seconds for the tests of one row; on a quiet computer they take about one
+LIMIT = 1800  # seconds for the tests of one row, against hanging; on a quiet computer they take about one
 # What the tests import, but for the library itself. Where there is no fork server (Windows), each run imports it anew.
 HEAVY = ["_pytest.python", "accelerate", "pandas", "plotly.graph_objects", "scipy.stats", "skimage.data", "timm"]
 HEAVY += ["sklearn.linear_model", "torchmetrics.functional.classification", "transformers.models.auto.modeling_auto"]
