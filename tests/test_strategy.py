@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from ftlib import strategies
-from ftlib.strategies.full import L2SP, FromScratch, Full, LayerRates, LinearProbe
+from ftlib.strategies.freezing import FreezeFirst
+from ftlib.strategies.full import L2SP, FromScratch, Full, LayerRates
 from ftlib.strategy import MERGE, Combined, Strategy, combine, count_targets, target_loss, to_json
 from ftlib.train import fit
 from toy import (
@@ -78,7 +79,7 @@ def test_two_owners_of_a_slot_are_an_error_that_names_both():
 
 
 def test_strategies_survive_json():
-    whole = combine(L2SP(0.3), LinearProbe(), LayerRates(0.5))
+    whole = combine(L2SP(0.3), FreezeFirst(1), LayerRates(0.5))
     again = strategies.build(json.loads(json.dumps(to_json(whole))))
     assert again == whole and repr(again) == repr(whole)
     assert strategies.build([{"Full": {}}]) == Full() and strategies.build([]) == combine()

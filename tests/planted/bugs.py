@@ -63,7 +63,7 @@ BUGS = [
         (f"{TRAIN}::test_full_fine_tuning_learns_and_changes_everything",),
     ),
     Bug(
-        "evaluation in training mode", "loop", "train.py",
+        "evaluation in training mode", "loop", "scoring.py",
         "    model.eval()\n    rows =", "    rows =",
         "Predictions are drawn with dropout, and BatchNorm learns from the validation examples.",
         (f"{TRAIN}::test_evaluating_switches_dropout_off_and_learns_nothing",),
@@ -142,13 +142,14 @@ BUGS = [
     ),
     Bug(
         "not seeded before prepare", "loop", "train.py",
-        "    set_seed(seed)\n    model =", "    model =",
+        "        set_seed(seed)\n        model =", "        model =",
         "New heads and adapters are drawn from whatever ran before.",
         (f"{TRAIN}::test_the_seed_decides_and_not_what_was_drawn_before",),
     ),
     Bug(
         "validation moves training", "loop", "train.py",
-        "            with aside():\n                history[-1]", "            if True:\n                history[-1]",
+        "                with aside():\n                    history[-1]",
+        "                if True:\n                    history[-1]",
         "A run that is watched ends in other weights than one that is not.",
         (f"{TRAIN}::test_validation_does_not_move_training_and_stop_stops",),
     ),
@@ -184,14 +185,14 @@ BUGS = [
         (f"{KILLED}[Full]",),
     ),
     Bug(
-        "checkpoint written in place", "loop", "stream.py",
+        "checkpoint written in place", "loop", "checkpoint.py",
         'part = file.with_name(file.name + ".part")', "part = file",
         "A kill during the write leaves neither the old state nor the new one.",
         ("test_resume.py::test_a_write_that_dies_half_way_leaves_the_old_checkpoint",),
     ),
     Bug(
-        "checkpoint of another run taken", "loop", "stream.py",
-        '    if old["key"] != key:\n', "    if False:\n",
+        "checkpoint of another run taken", "loop", "checkpoint.py",
+        "for k in key if was.get(k) != key[k]]:", "for k in key if False]:",
         "A run with another rate goes on from the state of the first.",
         ("test_resume.py::test_a_checkpoint_of_another_run_is_refused",),
     ),
@@ -203,7 +204,7 @@ BUGS = [
     ),
     Bug(
         "a loader's own generator is not seeded", "loop", "stream.py",
-        "                    loader.generator.manual_seed(seed + PASS_STRIDE * number)", "                    pass",
+        "loader.generator.manual_seed((seed + PASS_STRIDE * number) % SEEDS)", "pass",
         "The order depends on how often a loader was used before, so that a resumed run has another.",
         ("test_resume.py::test_every_pass_has_its_own_order_which_the_seed_decides",),
     ),
@@ -234,7 +235,7 @@ BUGS = [
         ("test_models.py::test_a_file_of_other_weights_changes_nothing",),
     ),
     Bug(
-        "load that matches nothing, transformers", "Full", "models/text.py",
+        "load that matches nothing, transformers", "Full", "models/folder.py",
         "    if wrong:\n", "    if False:\n",
         "transformers draws what it does not find, with a warning that nobody sees here.",
         ("test_models.py::test_weights_of_another_model_are_refused[bert-one missing]",),
@@ -246,8 +247,8 @@ BUGS = [
         ("test_models.py::test_weights_equal_the_checkpoint[efficientnet-lite0]",),
     ),
     Bug(
-        "text network without its weights", "Full", "models/text.py",
-        "return _pretrained(folder, auto, options) if pretrained else make(), make", "return make(), make",
+        "text network without its weights", "Full", "models/folder.py",
+        "net = _pretrained(folder, auto, options | local) if pretrained else make()", "net = make()",
         "A network made from its configuration alone: random weights.",
         ("test_models.py::test_weights_equal_the_checkpoint[minilm]",),
     ),
@@ -572,7 +573,7 @@ BUGS = [
     # ---- combinations
     Bug(
         "two averages of one run", "combine", "strategy.py",
-        "if what and len(those) > 1:", "if False:",
+        "if len(those) > 1:", "if False:",
         "The second one averages what the first one has put in place.",
         (f"{REGULAR}::test_bad_input_is_one_sentence", f"{MIXING}::test_bad_input_is_one_sentence"),
     ),
@@ -1047,8 +1048,8 @@ BUGS = [
         ("test_paired_runs.py::test_a_grid_is_recorded_tuned_on_validation_and_resumed",),
     ),
     Bug(
-        "what a phase froze stays frozen", "runs", "runs.py",
-        "        model.requires_grad_(True)  #", "        #",
+        "what a phase froze stays frozen", "runs", "restore.py",
+        "            p.requires_grad_(flag)\n", "",
         "LP-FT's second phase trains the head alone.",
         ("test_paired_runs.py::test_a_later_phase_goes_on_from_what_was_learned_and_trains_everything",),
     ),
@@ -1387,7 +1388,7 @@ BUGS = [
     ),
     Bug(
         "mistakes counted on what was learnt", "LabelShift", "strategies/domain_shift.py",
-        'loaders.get("held_out", loaders["train"])', 'loaders["train"]',
+        'loaders["held_out" if "held_out" in loaders else "train"]', 'loaders["train"]',
         "A network makes too few there, and every shift looks smaller or larger than it is.",
         (f"{SHIFT}::test_label_shift_adds_the_logarithm_of_the_weights_to_the_biases",),
     ),

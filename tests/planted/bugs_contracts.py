@@ -41,7 +41,7 @@ BUGS = [
     ),
     Bug(
         "beside is read in tuning", "runs", "record.py",
-        'comparison.get("beside", []) if purpose == "measure" else []', 'comparison.get("beside", [])',
+        'comparison.beside if purpose == "measure" else []', "comparison.beside",
         "The test split of another task is read while rates are chosen.",
         (f"{GRID}[accuracy-validation]",),
     ),
@@ -53,7 +53,7 @@ BUGS = [
     ),
     Bug(
         "held-out examples are those that were learned", "LabelShift", "strategies/domain_shift.py",
-        'loaders.get("held_out", loaders["train"])', 'loaders["train"]',
+        'loaders["held_out" if "held_out" in loaders else "train"]', 'loaders["train"]',
         "The mistakes are counted where a network makes too few.",
         (f"{SPLITS}::test_a_strategy_reads_the_loaders_that_it_is_for_and_no_other[LabelShift]",
          f"{PATH}[held-out examples at the end]"),
@@ -100,7 +100,7 @@ BUGS = [
     # ---- what figures say
     Bug(
         "a bar of the wrong arm", "compare", "plots.py",
-        "values = runs.loc[runs.arm == arm, metric]", "values = runs.loc[runs.arm != arm, metric]",
+        "runs.loc[runs.arm == arm, metric]", "runs.loc[runs.arm != arm, metric]",
         "The light points beside a mean are those of the others.",
         (f"{FIGURE}[scores-{TWO}]", f"{WIDGET}[board-{TWO}]"),
     ),

@@ -35,7 +35,8 @@ BUGS = [
     ),
     Bug(
         "settings are put back only if all went well", "loop", "restore.py",
-        "    try:\n        yield\n    finally:\n        for p, flag in learns:", "    yield\n    if True:\n        for p, flag in learns:",
+        "    try:\n        yield\n    finally:\n        for p, flag in learns:",
+        "    yield\n    if True:\n        for p, flag in learns:",
         "An interrupted run leaves its settings on the model.",
         (f"{RESTORE}::test_dropout_inside_is_the_models_own_again_after_ctrl_c",),
     ),
@@ -49,7 +50,8 @@ BUGS = [
         "a strategy keeps what it learned of another model", "FromScratch", "strategy.py",
         "if before is not None and before() is not model:", "if False:",
         "In a loop over seeds with one FromScratch() only the first model is drawn anew.",
-        (f"{RESTORE}::test_from_scratch_draws_each_model_anew", f"{RESTORE}::test_l2sp_pulls_each_model_to_its_own_start"),
+        (f"{RESTORE}::test_from_scratch_draws_each_model_anew",
+         f"{RESTORE}::test_l2sp_pulls_each_model_to_its_own_start"),
     ),
     Bug(
         "Ctrl-C loses the history", "loop", "train.py",
@@ -110,14 +112,15 @@ BUGS = [
     ),
     Bug(
         "the same class twice is taken", "CORAL", "strategy.py",
-        'for what in (*inject, *part.exclusive, f"are {type(part).__name__}"):', "for what in (*inject, *part.exclusive):",
+        'for what in (*inject, *part.exclusive, f"are {type(part).__name__}"):',
+        "for what in (*inject, *part.exclusive):",
         "CORAL is applied twice.",
         (f"{ARGUMENTS}::test_a_strategy_twice_is_refused",),
     ),
     Bug(
         "statistics of the target and a comparison with the source", "LabelShift", "strategies/domain_shift.py",
-        "    finishes = \"head\"\n    needs = (\"target\",)\n    may_use = (\"held_out\", \"train\")\n    exclusive = (CORRECTS, COMPARES)\n",
-        "    finishes = \"head\"\n    needs = (\"target\",)\n    may_use = (\"held_out\", \"train\")\n",
+        '    needs = ("target",)\n    may_use = ("held_out", "train")\n    exclusive = (CORRECTS, COMPARES)\n',
+        '    needs = ("target",)\n    may_use = ("held_out", "train")\n',
         "AdaBN's statistics make the source's answers wrong, and the threshold moves by nonsense.",
         (f"{PAIRS}::test_two_strategies[AdaBN-LabelShift]",),
     ),
@@ -135,7 +138,7 @@ BUGS = [
     ),
     Bug(
         "a part without effect is taken", "NormOnly", "strategy.py",
-        "        if why := part.idle.get(other.role) or part.idle.get(type(other).__name__):", "        if why := None:",
+        "if why := part.idle.get(other.role) or part.idle.get(type(other).__name__):", "if why := None:",
         "NormOnly with LoRA is LoRA alone, to the last bit.",
         (f"{PAIRS}::test_two_strategies[NormOnly-LoRA]",),
     ),

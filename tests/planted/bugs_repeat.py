@@ -23,8 +23,8 @@ BUGS = [
     ),
     Bug(
         "another order of the examples", "stream", "stream.py",
-        "loader.generator.manual_seed(seed + PASS_STRIDE * number)",
-        "loader.generator.manual_seed(seed + 1 + PASS_STRIDE * number)",
+        "loader.generator.manual_seed((seed + PASS_STRIDE * number) % SEEDS)",
+        "loader.generator.manual_seed((seed + 1 + PASS_STRIDE * number) % SEEDS)",
         "The same examples come in another order, so old records can no longer be repeated.",
         REPEATED,
     ),
