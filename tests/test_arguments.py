@@ -36,12 +36,12 @@ WHOLE = ["steps", "accumulate", "patience", "every", "save_every", "seed"]
 @pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.parametrize("value", [-1, 1.5, "a", None, True, math.nan])
 def test_whole_numbers(untrained, name, value):
-    with pytest.raises(ValueError, match=f"{name} must be a whole number from [01].*, but it is {value!r}"):
+    with pytest.raises(ValueError, match=f"{name} must be a whole number .*, not {value!r}"):
         train(**{name: value})
 
 
 def test_seeds_fit_into_32_bits(untrained):
-    with pytest.raises(ValueError, match="seed must be a whole number from 0 to 4294967295, but it is 1099511627776"):
+    with pytest.raises(ValueError, match="seed must be a whole number from 0 to 4294967295, not 1099511627776"):
         train(seed=2**40)
 
 
@@ -99,7 +99,9 @@ def test_a_misspelt_loader_is_refused(untrained):
     with pytest.raises(ValueError, match="but train is missing: there are trian"):
         train(loaders={"trian": data()})
     loaders = {"train": data(), "target": data(), "heldout": data()}
-    with pytest.raises(ValueError, match=r"reads no loader 'heldout' \(did you mean 'held_out'\?\)"):
+    with pytest.raises(
+        ValueError, match=r"reads no loader 'heldout': correct .*; did you mean 'held_out'\?"
+    ):
         train(loaders=loaders, strategy=LabelShift())
 
 
@@ -228,9 +230,9 @@ def test_every_knob_refuses_what_it_cannot_be(name):
 
 
 def test_a_knob_that_does_not_exist_is_named_with_the_nearest():
-    with pytest.raises(TypeError, match=r"LoRA has no knob 'rank' \(did you mean 'r'\?\): its knobs are r, alpha"):
+    with pytest.raises(TypeError, match=r"LoRA has no knob 'rank': its knobs are r, alpha, .*; did you mean 'r'\?"):
         strategies.get("LoRA")(rank=4)
-    with pytest.raises(TypeError, match=r"Cosine has no knob 'warmpu' \(did you mean 'warmup'\?\)"):
+    with pytest.raises(TypeError, match=r"Cosine has no knob 'warmpu': its knobs are warmup; did you mean 'warmup'\?"):
         strategies.get("Cosine")(warmpu=0.1)
     with pytest.raises(TypeError, match="Full has no knob 'x': it has none"):
         Full(x=1)

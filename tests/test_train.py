@@ -201,7 +201,7 @@ def test_an_empty_split_and_wrong_arguments_are_one_sentence():
         train(net(), DataLoader([], batch_size=4), steps=1)
     with pytest.raises(ValueError, match="the loader gave no batch, so its split is empty"):
         predict_logits(net(), DataLoader([], batch_size=4))
-    with pytest.raises(ValueError, match="accumulate must be a whole number from 1 on, but it is 0"):
+    with pytest.raises(ValueError, match="accumulate must be a whole number of at least 1, not 0"):
         train(net(), data(), accumulate=0)
     with pytest.raises(ValueError, match="precision must be one of auto, float32, bfloat16, but it is 'half'"):
         train(net(), data(), precision="half")

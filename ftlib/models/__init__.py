@@ -16,13 +16,13 @@ model.safetensors, is loaded by its path. Nothing here touches the network.
 
 import json
 import os
-from difflib import get_close_matches
 from pathlib import Path
 
 from safetensors.torch import save_model
 
 from ftlib import assets
 from ftlib.models.base import Model, fill, read_tensors
+from ftlib.refusals import nearest
 
 __all__ = ["KNOWN", "Model", "load", "load_weights", "save"]
 KNOWN = {"efficientnet-lite0": "image", "minilm": "text", "smollm2": "lm"}  # name -> kind
@@ -41,7 +41,7 @@ def load(name: str | Path, task=None, *, pretrained: bool = True) -> Model:
         raise ValueError(f"a model is named by a text or a folder, not by {name!r}: choose from {', '.join(KNOWN)}")
     known, folder = name in KNOWN, Path(name)
     if not known and not folder.is_dir():
-        near = "".join(f"; did you mean {guess!r}?" for guess in get_close_matches(str(name), KNOWN, 1))
+        near = nearest(str(name), KNOWN)
         raise ValueError(f"{str(name)!r} is neither a folder nor a known model: {', '.join(KNOWN)}{near}")
     if task is not None and not hasattr(task, "kind"):
         raise ValueError(f"task must be a task as ftlib.load_task gives it, or None, but it is {task!r}")

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 
-from ftlib.assets import nearest
+from ftlib.refusals import nearest
 from ftlib.tasks import digits, elpv, fashion, instructions, sentiment
 from ftlib.tasks.checks import SEEDS, flag, whole_number
 from ftlib.tasks.corruptions import corrupt, known

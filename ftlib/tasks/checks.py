@@ -1,6 +1,5 @@
 """What a user gives is checked here, before any work: one sentence says what was expected, what came, what to do."""
 
-import operator
 import reprlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,21 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ftlib.assets import nearest
+from ftlib.refusals import nearest
 
 SEEDS = 2**32 - 1  # the largest seed that NumPy, scikit-learn and torch all take
-
-
-def whole_number(name: str, value, least: int, most: int | None = None, unit: str = "") -> int:
-    """`value` as an int if it is a whole number in the range, NumPy's own included; else a ValueError."""
-    try:
-        number = operator.index(value) if not isinstance(value, bool | np.bool_) else None
-    except TypeError:
-        number = None
-    if number is None or number < least or (most is not None and number > most):
-        span = f"from {least} to {most}" if most is not None else f"of at least {least}"
-        raise ValueError(f"{name} must be a whole number {span}{unit and f' {unit}'}, not {reprlib.repr(value)}")
-    return number
 
 
 def flag(name: str, value) -> bool:
