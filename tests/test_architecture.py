@@ -110,13 +110,13 @@ def test_what_all_lessons_share_stays_small():
     """Strategies, checkers and a lesson's own widgets are left out: each lesson adds its own, held by the limit above.
 
     So of the widgets only those that all lessons use count, and the limit fell by what the others took. It rose from
-    3,600 when every kind of bad input got its sentence and files their types: about 1,600 lines that a lesson never
+    3,600 when every kind of bad input got its sentence and files their types: about 1,800 lines that a lesson never
     shows, in files of their own (arguments, checks, chat, folder, refusals, said, sharing, spec, typed).
     """
     own = {LIBRARY / "strategies", LIBRARY / "exercises"}
     lessons_own = {LIBRARY / "widgets" / f"{name}.py" for name in LESSON_WIDGETS}
     assert lessons_own <= set(FILES)
-    assert sum(code_lines(file) for file in set(FILES) - lessons_own if not own & set(file.parents)) <= 5300
+    assert sum(code_lines(file) for file in set(FILES) - lessons_own if not own & set(file.parents)) <= 5500
 
 
 def test_strategies_never_import_each_other():

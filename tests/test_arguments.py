@@ -99,9 +99,7 @@ def test_a_misspelt_loader_is_refused(untrained):
     with pytest.raises(ValueError, match="but train is missing: there are trian"):
         train(loaders={"trian": data()})
     loaders = {"train": data(), "target": data(), "heldout": data()}
-    with pytest.raises(
-        ValueError, match=r"reads no loader 'heldout': correct .*; did you mean 'held_out'\?"
-    ):
+    with pytest.raises(ValueError, match=r"reads no loader 'heldout': correct .*; did you mean 'held_out'\?"):
         train(loaders=loaders, strategy=LabelShift())
 
 

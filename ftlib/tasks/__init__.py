@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import torch
 
-from ftlib.refusals import nearest
+from ftlib.refusals import nearest, whole_number
 from ftlib.tasks import digits, elpv, fashion, instructions, sentiment
-from ftlib.tasks.checks import SEEDS, flag, whole_number
+from ftlib.tasks.checks import SEEDS, flag
 from ftlib.tasks.corruptions import corrupt, known
 from ftlib.tasks.splits import counted, some_of
 from ftlib.tasks.task import IGNORED, SPLITS, Split, Task

@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ftlib.tasks.checks import SEEDS, choose, count_cut, flag, read_inputs, read_labels, whole_number
+from ftlib.refusals import whole_number
+from ftlib.tasks.checks import SEEDS, choose, count_cut, flag, read_inputs, read_labels
 
 SPLITS = ("train", "validation", "test")
 IGNORED = -100  # a position of a language model's labels that is not counted
