@@ -83,7 +83,8 @@ def prepare(name: str, folder: Path, seeds: int) -> list[dict]:
 
     Its grids hold the arms of the claim's contrasts with the rates that the records chose, on the first seeds.
     """
-    said = judging.load_claim(name)
+    judging.load_claim(name)  # refuses what is written wrongly
+    said = plain("claims", name)
     parts = [said, *({**said, **more} for more in said.get("also", []) if more.get("decides"))]
     kept = {**said, "also": [more for more in said.get("also", []) if more.get("decides")]}
     write(folder / "claims" / f"{name}.json", kept)
@@ -92,15 +93,20 @@ def prepare(name: str, folder: Path, seeds: int) -> list[dict]:
         made = {r["id"]: r for r in load_records(record.DATA / "results" / f"{grid}.jsonl")}
         wanted = {run for part in parts if grid in grids_of(part) for run in needed(part, made)}
         reduced = []
-        for comparison in record.load_grid(grid):
+        for comparison, typed in zip(plain("grids", grid), record.load_grid(grid), strict=True):
             some = comparison["seeds"][:seeds]
-            specs = [s for s in record.specs(grid, comparison, made) if s.id in wanted and s.seed in some]
+            specs = [s for s in record.specs(grid, typed, made) if s.id in wanted and s.seed in some]
             arms = {s.arm: with_rate(comparison["arms"][s.arm], made[s.id]["spec"]["phases"]) for s in specs}
             reduced += [{**comparison, "seeds": some, "arms": arms}] if arms else []
             repeated += [made[s.id] for s in specs]
         if reduced:
             write(folder / "grids" / f"{grid}.json", reduced)
     return repeated
+
+
+def plain(kind: str, name: str):
+    """A file of the kit as it is written."""
+    return json.loads((record.DATA / kind / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def grids_of(part: dict) -> list[str]:
@@ -146,7 +152,7 @@ def forecast(records: list[dict], folder: Path) -> str:
 
 def about_seconds(name: str) -> str:
     """A warning where the claim is about time."""
-    said = judging.load_claim(name)
+    said = plain("claims", name)
     metrics = said["metric"].values() if isinstance(said["metric"], dict) else [said["metric"]]
     timed = said["by"] == "cost" or any(metric.startswith("seconds") for metric in metrics)
     return "; it is about seconds, so let nothing else run on this computer" if timed else ""

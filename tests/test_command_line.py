@@ -33,7 +33,7 @@ def status(words: list[str]) -> int:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["record", "nosuch"], "there is no grid called 'nosuch': there are 01_full"),
+        (["record", "nosuch"], "there is no grid called 'nosuch': there are 00_repeat"),
         (["record", "01_full_cost", "nosuch"], "there is no grid called 'nosuch'"),
         (["record", "01_full_cost", "--most", "-1"], "--most: a whole number from 1 on is expected, not '-1'"),
         (["record", "01_full_cost", "--most", "0"], "--most: a whole number from 1 on is expected, not '0'"),

@@ -88,12 +88,6 @@ class Dropout(Strategy):
         for name in self.own:
             model.stages.get_submodule(name).p = self.inside
 
-    def finish(self, model: nn.Module, loaders: dict) -> None:
-        for name, p in self.own.items():
-            model.stages.get_submodule(name).p = p
-        for head in _heads(model):
-            take_away(head)
-
 
 @dataclass
 class StochasticDepth(Strategy):
@@ -118,10 +112,6 @@ class StochasticDepth(Strategy):
         for module, p in found:
             put_before(module, Drop(p, rows=True))
         return model
-
-    def finish(self, model: nn.Module, loaders: dict) -> None:
-        for module, _ in self.branches(model):
-            take_away(module)
 
     def branches(self, model: nn.Module) -> list[tuple[nn.Module, float]]:
         """(what each residual branch ends in, how often it is skipped), from input to output."""

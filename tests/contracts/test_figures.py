@@ -74,6 +74,12 @@ def check_spread(rows):
         assert plots.spread(low, high, "+") in (f"[{low:+.3f}, {high:+.3f}]", "(one seed, so no interval)")
 
 
+def check_look(rows):
+    """Each arm has its own look."""
+    looks = [plots.look(i) for i, _ in enumerate(dict.fromkeys(rows.arm))]
+    assert len({colour for colour, _, _ in looks}) == len({marker for _, marker, _ in looks}) == len(looks)
+
+
 def check_too_few(rows):
     seeds = rows.seed.nunique()
     said = plots.too_few(seeds)
@@ -215,7 +221,7 @@ def test_a_score_that_is_no_number_is_said_and_not_left_out():
     rows = made_up()
     rows.loc[(rows.arm == "zeta") & (rows.seed == 2), METRIC] = np.nan
     assert plots.scores(rows, METRIC).alt.partition("zeta ")[2].startswith("nan [nan, nan]")
-    with pytest.raises(ValueError, match="seeds \\[2\\]"):  # and not compared by the other five
+    with pytest.raises(ValueError, match="1 of 18 runs have no finite"):  # and not compared by the other five
         plots.differences(rows, METRIC, BASE)
 
 

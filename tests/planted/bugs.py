@@ -52,13 +52,13 @@ BUGS = [
     # ---- the loop
     Bug(
         "zero_grad dropped", "Full", "train.py",
-        "            optimizer.zero_grad()\n", "",
+        "                optimizer.zero_grad()\n", "",
         "Each step adds its gradient to those of all steps before.",
         (WRITTEN_OUT, f"{TRAIN}::test_gradients_are_zeroed_each_step"),
     ),
     Bug(
         "training in evaluation mode", "loop", "train.py",
-        "        model.train()\n", "",
+        "            model.train()\n", "",
         "Dropout is off and BatchNorm's statistics stand still while it trains.",
         (f"{TRAIN}::test_full_fine_tuning_learns_and_changes_everything",),
     ),
@@ -168,7 +168,7 @@ BUGS = [
     ),
     Bug(
         "resumed without the strategy's state", "loop", "train.py",
-        '        strategy.load_state_dict(send_to_device(old["strategy"], device))\n', "",
+        '            strategy.load_state_dict(send_to_device(old["strategy"], device))\n', "",
         "Anchors and memories are lost by a resume.",
         ("test_resume.py::test_what_a_strategy_has_learned_survives_a_kill",),
     ),
@@ -811,8 +811,8 @@ BUGS = [
         (f"{REGULAR}::test_preparing_twice_drops_once",),
     ),
     Bug(
-        "the network's own dropout not given back", "Dropout", "strategies/regularisation.py",
-        "model.stages.get_submodule(name).p = p\n", "pass\n",
+        "the network's own dropout not given back", "Dropout", "restore.py",
+        "            vars(module).update({k: v for k, v in values.items() if k in vars(module)})", "            pass",
         "What comes after trains with this strategy's dropout.",
         (f"{REGULAR}::test_dropout_of_the_networks_own_layers_is_set_for_training_and_given_back",),
     ),
@@ -1017,13 +1017,13 @@ BUGS = [
     ),
     Bug(
         "stopped early, kept the last weights", "loop", "train.py",
-        "    best.restore(model)\n", "",
+        "        best.restore(model)\n", "",
         "Early stopping saves time only: what is kept is what overfitting left.",
         (f"{TRAIN}::test_early_stopping_stops_and_goes_back_to_the_best_weights",),
     ),
     Bug(
         "a resumed run forgets its best weights", "loop", "train.py",
-        '        vars(best).update(old["best"])\n', "",
+        '            vars(best).update(old["best"])\n', "",
         "Killed after its best validation, a run ends in other weights.",
         ("test_resume.py::test_a_resumed_run_still_knows_its_best_weights",),
     ),

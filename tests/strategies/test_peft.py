@@ -200,7 +200,7 @@ def test_a_bottleneck_of_a_decoder_follows_its_layer_and_stays_before_the_last_n
     for k in (1, 2):
         layer = plain.stages[k] if k == 1 else plain.stages[k].layer
         site = model.stages[k] if k == 1 else model.stages[k].layer
-        h = layer(h, **plain.extra(batch))
+        h = layer(h, **plain.extra_at(k, plain.extra(batch)))
         h = h + site.up(torch.relu(site.down(h)))
     torch.testing.assert_close(model(batch), plain.head(plain.stages[2].norm(h)))
 
