@@ -64,14 +64,14 @@ BUGS = [
         (f"{TASKS}::test_rare_classes_are_looked_for_in_loaded_tasks",),
     ),
     Bug(
-        "True is a whole number", "tasks", CHECKS,
-        "operator.index(value) if not isinstance(value, bool | np.bool_) else None", "operator.index(value)",
+        "True is a whole number", "tasks", "refusals.py",
+        "operator.index(value) if not isinstance(value, bool) else None", "operator.index(value)",
         "seed=True is seed 1.",
         (f"{TASKS}::test_loaders_refuse_what_they_cannot_do",),
     ),
     Bug(
-        "no largest number", "tasks", CHECKS,
-        "or (most is not None and number > most)", "",
+        "no largest number", "tasks", "refusals.py",
+        "or (most is not None and found > most)", "",
         "size=10000 asks for 262 GB.",
         (f"{MISTAKE}[call57-size must be a whole number from 8 to 512 pixels, not 10000]",),
     ),

@@ -6,6 +6,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from ftlib import models, tasks
+from ftlib.restore import settings_restored
 from ftlib.strategies.freezing import FreezeFirst
 from ftlib.strategies.full import L2SP, Full, LinearProbe
 from ftlib.strategies.regularisation import EMA, SWA, Drop, Dropout, StochasticDepth, WeightDecay
@@ -180,10 +181,10 @@ def test_deeper_branches_are_skipped_more_often_and_only_those_that_are_branches
     assert len(found) == 9  # blocks of Lite0 that add their input: 0 + 0 + 1 + 1 + 2 + 2 + 3 + 0 over its stages
     assert [p for _, p in found] == pytest.approx([0.2 * (i + 1) / 9 for i in range(9)])
     assert len(StochasticDepth(0.2).branches(encoder())) == 4  # attention and feed-forward of two layers
-    model, x = StochasticDepth(0.9).prepare(model), torch.rand(4, 1, 32, 32)
-    before = weights(model)
-    assert not torch.equal(model.train()({"pixels": x}), model({"pixels": x}))
-    StochasticDepth(0.9).finish(model, {})
+    with settings_restored(model):  # as `fit` does
+        model, x = StochasticDepth(0.9).prepare(model), torch.rand(4, 1, 32, 32)
+        before = weights(model)
+        assert not torch.equal(model.train()({"pixels": x}), model({"pixels": x}))
     assert before.keys() == weights(model).keys()
     assert not [hook for m in model.modules() for hook in m._forward_pre_hooks.values() if isinstance(hook, Drop)]
 
