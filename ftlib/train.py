@@ -211,7 +211,7 @@ def _backward(accelerator, model, strategy, window, step, dtype, clock, prefix) 
         for name, value in {**terms, "penalty": penalty}.items():
             if not torch.isfinite(value):
                 examples = torch.as_tensor(batch.get("index", [])).tolist()
-                refuse_labels(batch["labels"], examples)
+                refuse_labels(batch.get("labels"), examples)
                 raise FloatingPointError(
                     f"step {step}: the {name} is {value.item()} on the examples {examples}: try a tenth of the "
                     f"learning rate, and look at these examples for broken values"
