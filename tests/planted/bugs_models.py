@@ -1,8 +1,12 @@
-"""Bugs of models and adapters that users bring: each loads, and computes something else without a word."""
+"""Bugs of the models: stages, folders, adapters, language models, chats."""
 
-from bugs import Bug
+from bug import Bug
 
-ADAPTERS, MODELS, CHAT = "test_adapters.py", "test_models.py", "test_chat.py"
+CACHE = "test_cache.py"
+SHARED = "test_shared_prefix.py"
+ADAPTERS = "test_adapters.py"
+MODELS = "test_models.py"
+CHAT = "test_chat.py"
 AS_PEFT = f"{ADAPTERS}::test_pefts_own_folder_gives_what_peft_gives_on_the_uncut_network_and_is_saved_as_such"
 OTHER_BASE = f"{ADAPTERS}::test_an_adapter_on_other_weights_than_it_was_trained_on_is_refused"
 LONG_ROWS = f"{MODELS}::test_rows_longer_than_the_window_give_what_the_uncut_network_gives"
@@ -10,7 +14,96 @@ SHORT_WINDOW = f"{MODELS}::test_a_window_that_the_stages_get_wrong_is_refused_th
 TURN = f"{CHAT}::test_a_training_row_begins_as_what_generate_reads_and_ends_as_the_template_does"
 
 BUGS = [
-    # ---- adapters
+    Bug(
+        "load that matches nothing", "Full", "models/base.py",
+        "    if wrong:\n", "    if False:\n",
+        "strict=False takes a file of other names without a word, and the network keeps its random weights.",
+        ("test_models.py::test_a_file_of_other_weights_changes_nothing",),
+    ),
+    Bug(
+        "load that matches nothing, transformers", "Full", "models/folder.py",
+        "    if wrong:\n", "    if False:\n",
+        "transformers draws what it does not find, with a warning that nobody sees here.",
+        ("test_models.py::test_weights_of_another_model_are_refused[bert-one missing]",),
+    ),
+    Bug(
+        "image network without its weights", "Full", "models/__init__.py",
+        "image.read_lite0(pretrained)", "image.read_lite0(False)",
+        "The architecture is there and the pretrained weights are not.",
+        ("test_models.py::test_weights_equal_the_checkpoint[efficientnet-lite0]",),
+    ),
+    Bug(
+        "text network without its weights", "Full", "models/folder.py",
+        "net = _pretrained(folder, auto, options | local) if pretrained else make()", "net = make()",
+        "A network made from its configuration alone: random weights.",
+        ("test_models.py::test_weights_equal_the_checkpoint[minilm]",),
+    ),
+    Bug(
+        "a clone without its weights", "Full", "models/__init__.py",
+        "    return fill(model, read_tensors(path), path)", "    return model",
+        "The copy of a model has its architecture and other weights.",
+        ("test_models.py::test_weights_survive_a_file[resnet]",),
+    ),
+    Bug(
+        "used for pictures that it was not made of", "cache", "models/base.py",
+        "if owner is not self.stages or not same:", "if owner is not self.stages:",
+        "A loss that shows the model another picture gets the answer for the first one.",
+        (f"{CACHE}::test_what_is_kept_is_not_used_for_other_pictures",),
+    ),
+    Bug(
+        "one model's activations used by another", "cache", "models/base.py",
+        "if owner is not self.stages or not same:", "if owner is None or not same:",
+        "A teacher goes on from what the student's stages gave.",
+        (f"{CACHE}::test_what_is_kept_for_one_model_is_not_used_by_another",),
+    ),
+    Bug(
+        "not divided by the standard deviation", "models", "models/image.py",
+        "- self.mean) / self.std", "- self.mean)",
+        "The network sees pictures with half the contrast that it was trained on.",
+        ("test_models.py::test_lite0_knows_a_cat_and_an_espresso",),
+    ),
+    Bug(
+        "pads are averaged", "models", "models/text.py",
+        "return (h * mask).sum(1) / mask.sum(1).clamp(min=1)", "return h.mean(1)",
+        "A sentence's feature depends on how long the others in its batch are.",
+        ("test_models.py::test_padding_does_not_change_a_row[minilm]",),
+    ),
+    Bug(
+        "a row does not see all that comes before it", "models", "models/text.py",
+        ".tril(past)", ".tril()",
+        "Each row loses the end of the question, which it shares with the others, out of sight.",
+        (f"{SHARED}::test_logits_loss_and_gradients_are_those_of_the_uncut_network[ragged-llama]",),
+    ),
+    Bug(
+        "positions begin anew after what is shared", "models", "models/text.py",
+        "torch.arange(past, past + n,", "torch.arange(n,",
+        "A row's words stand at the places of the question's words.",
+        (f"{SHARED}::test_logits_loss_and_gradients_are_those_of_the_uncut_network[ragged-llama]",),
+    ),
+    Bug(
+        "what is shared gets no gradient", "models", "models/text.py",
+        "        first = super().through(", "        with torch.no_grad():\n            first = super().through(",
+        "The question is read as if it were frozen: the loss is right, and training is another one.",
+        (f"{SHARED}::test_lora_gets_the_same_gradients",),
+    ),
+    Bug(
+        "one draw of dropout for all rows", "models", "models/text.py",
+        "if any(_draws(module)", "if False and any(_draws(module)",
+        "What is shared is dropped in all rows alike: less noise in the rows' difference than was asked for.",
+        (f"{SHARED}::test_dropout_draws_for_every_row_anew",),
+    ),
+    Bug(
+        "shared by number alone", "models", "models/text.py",
+        "((ids == ids[:1]) & near)", "(ids == ids[:1])",
+        "A row whose activations were changed on the way gets those of the first row.",
+        (f"{SHARED}::test_rows_that_were_changed_on_the_way_are_not_the_same",),
+    ),
+    Bug(
+        "the depthwise gradient of neighbours swapped", "models", "models/depthwise.py",
+        "out=out[i * size + j])", "out=out[j * size + i])",
+        "Every filter learns the transpose of what it should.",
+        ("test_depthwise.py::test_outputs_and_gradients_are_pytorchs", ),
+    ),
     Bug(
         "a pattern by layer name is read with our names", "adapters", "adapters.py",
         "{model.own_names[k]: k for k in layers}", "{k: k for k in layers}",
@@ -65,7 +158,6 @@ BUGS = [
         "After unmerging, the base is neither what it was nor what was trained.",
         (f"{ADAPTERS}::test_merged_weights_are_not_trained",),
     ),
-    # ---- decoders
     Bug(
         "a window of one token more", "models", "models/text.py",
         "seen.triu(past - self.window + 1)", "seen.triu(past - self.window)",
@@ -96,7 +188,6 @@ BUGS = [
         "Past the length of pretraining all angles change, and the keys that were kept do not.",
         (f"{MODELS}::test_angles_that_change_with_the_length_of_a_row_end_where_they_would_change",),
     ),
-    # ---- folders and files
     Bug(
         "layers without a place are passed over", "models", "models/folder.py",
         "    if more:\n", "    if False:\n",
@@ -109,17 +200,10 @@ BUGS = [
         "A model of two classes is asked about ten, and fails somewhere inside a metric.",
         (f"{MODELS}::test_labels_that_the_head_cannot_give_are_one_sentence_in_training_and_evaluating",),
     ),
-    # ---- chats
     Bug(
         "eos ends every turn", "chat", "chat.py",
         "next((token for token in behind if token in special), tokenizer.eos_token_id)", "tokenizer.eos_token_id",
         "A model learns to end its turn with a token that its template never writes.",
-        (TURN,),
-    ),
-    Bug(
-        "the template trims in generation only", "chat", "tasks/instructions.py",
-        "prompt_text(tokenizer, prompt) for", 'prompt_text(tokenizer, "§").replace("§", prompt) for',
-        "A prompt that begins with a space is trained on other tokens than it is asked with.",
         (TURN,),
     ),
     Bug(
@@ -128,4 +212,4 @@ BUGS = [
         "An answer runs on into the next turn, which the model writes for itself.",
         (f"{CHAT}::test_generate_stops_at_the_end_of_turn_and_at_the_end_of_a_text",),
     ),
-]  # fmt: skip
+]

@@ -1,4 +1,4 @@
-"""Every bug of bugs*.py, planted into a copy of the library, turns the tests red that are meant to find it.
+"""Every bug of bugs_*.py and of lessons/*/bugs.py, planted into a copy of the library, turns the tests red that are meant to find it.
 
 A test that has never failed has shown nothing. So each row is applied to a copy of ftlib/, the tests that it names run
 on that copy, and each must fail because of what it asserts; the same tests pass on a copy without the bug. The heavy
@@ -14,15 +14,16 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
+from runpy import run_path
 
 import pytest
-from bugs import Bug
+from bug import Bug
 
 TESTS = Path(__file__).resolve().parent.parent
 ROOT = TESTS.parent
-BUGS = [bug for file in sorted(Path(__file__).parent.glob("bugs*.py")) for bug in import_module(file.stem).BUGS]
+FILES = [*sorted(Path(__file__).parent.glob("bugs_*.py")), *sorted((ROOT / "lessons").glob("*/bugs.py"))]
+BUGS = [bug for file in FILES for bug in run_path(str(file))["BUGS"]]
 LIMIT = 1800  # seconds for the tests of one row, against hanging; on a quiet computer they take about one
 # What the tests import, but for the library itself. Where there is no fork server (Windows), each run imports it anew.
 HEAVY = ["_pytest.python", "accelerate", "pandas", "plotly.graph_objects", "scipy.stats", "skimage.data", "timm"]
@@ -98,8 +99,8 @@ def file_of(name: str) -> str:
 
 
 def copy_library(folder: Path) -> Path:
-    """ftlib/ in the folder, with the data that it reads beside it."""
-    for name in ("ftlib", "data"):
+    """ftlib/ in the folder, with the lessons and the data that it reads beside it."""
+    for name in ("ftlib", "lessons", "data"):
         shutil.copytree(ROOT / name, folder / name)
     return folder
 
@@ -107,7 +108,7 @@ def copy_library(folder: Path) -> Path:
 def run_with(bug: Bug):
     """What comes of the row's tests on a copy with its bug."""
     with tempfile.TemporaryDirectory(prefix="planted-") as folder:
-        file = copy_library(Path(folder)) / "ftlib" / bug.file
+        file = copy_library(Path(folder)) / bug.file
         text = file.read_text(encoding="utf-8")
         if (times := text.count(bug.old)) != 1:
             raise AssertionError(f"the row is out of date: {bug.file} holds its old text {times} times, not once")
@@ -159,7 +160,7 @@ def test_every_strategy_of_the_catalogue_has_planted_bugs():
     from ftlib import strategies  # not above: a fork imports this file before it has chosen its copy of ftlib
 
     assert len({bug.id for bug in BUGS}) == len(BUGS) >= 80
-    assert not set(strategies.CATALOG) - {bug.of for bug in BUGS}, "give each new strategy its rows in bugs.py"
+    assert not set(strategies.CATALOG) - {bug.of for bug in BUGS}, "give each new strategy its rows in its lesson's bugs.py"
 
 
 ROW = next(bug for bug in BUGS if bug.id == "a worse arm is not called worse")

@@ -1,25 +1,15 @@
-"""Bugs of the class and its machines: names, recorded runs, answers, checks, commands, crowded figures."""
+"""Bugs of the classroom: answers, checks, widgets that all lessons share."""
 
-from bugs import Bug
+from bug import Bug
 
-ANYWHERE, ANSWERS, CHECKING = "test_anywhere.py", "test_answers.py", "test_checking.py"
-COMMANDS, PLOTS = "test_command_line.py", "test_plots.py"
+ANSWERS = "test_answers.py"
+CHECKING = "test_checking.py"
 UNWRITTEN = f"{ANSWERS}::test_an_answer_that_cannot_be_written_is_remembered_and_that_is_said_once"
 LEFT = f"{CHECKING}::test_a_check_leaves_no_change_behind"
+WORDS = "contracts/test_widget_words.py"
+WIDGET = f"{WORDS}::test_a_widget_says_what_its_data_say"
 
 BUGS = [
-    Bug(
-        "a folder of that name is read in place of the grid", "runs", "runs.py",
-        "    if named and (file := RESULTS", "    if named and not place.exists() and (file := RESULTS",
-        "A course's folder called 01_full hides the recorded runs.",
-        (f"{ANYWHERE}::test_recorded_runs_are_found_by_name_from_anywhere",),
-    ),
-    Bug(
-        "only classes are attributes", "strategies", "strategies/__init__.py",
-        "    if name in CATALOG.values():\n", "    if name in ():\n",
-        "strategies.full exists only after somebody has used a class of it.",
-        (f"{ANYWHERE}::test_a_class_and_its_file_are_the_same_by_every_way",),
-    ),
     Bug(
         "answers that were not written are forgotten", "answers", "teach/answers.py",
         "return kept | _unsaved.get(file, {})", "return kept",
@@ -63,27 +53,9 @@ BUGS = [
         (f"{CHECKING}::test_the_limit_is_repeated",),
     ),
     Bug(
-        "a grid is looked for when its turn comes", "record", "__main__.py",
-        "            record.load_grid(name)\n", "            pass\n",
-        "A misspelt second name stops the command hours later, in a traceback.",
-        (f"{COMMANDS}::test_bad_input_is_a_sentence_and_a_status",),
+        "runs that chose a rate are shown", "widgets", "widgets/board.py",
+        'runs = runs[runs.purpose == "measure"]', "runs = runs.copy()",
+        "The board shows the scores by which rates were chosen.",
+        (f"{WIDGET}[board-one seed]",),
     ),
-    Bug(
-        "any whole number of runs is taken", "record", "__main__.py",
-        "if not text.isdecimal() or int(text) < 1:", "if not text.lstrip('-').isdecimal():",
-        "--most -1 leaves out the last run, with status 0.",
-        (f"{COMMANDS}::test_bad_input_is_a_sentence_and_a_status",),
-    ),
-    Bug(
-        "the eleventh arm looks like the first", "plots", "plots.py",
-        "turn, place = divmod(i, len(COLOURS))", "turn, place = 0, i % len(COLOURS)",
-        "Two arms of one figure cannot be told apart.",
-        (f"{PLOTS}::test_thirty_arms_are_drawn_and_no_two_look_alike",),
-    ),
-    Bug(
-        "empty markers are drawn filled", "plots", "plots.py",
-        "fillstyle=_FILL[kind]", 'fillstyle="full"',
-        "In the still, the eleventh arm looks like the first.",
-        (f"{PLOTS}::test_a_still_shows_every_marker_as_its_own_shape",),
-    ),
-]  # fmt: skip
+]

@@ -1,0 +1,179 @@
+"""Bugs of the tasks: splits, corruptions, data that are damaged."""
+
+from bug import Bug
+
+TASKS = "test_tasks.py"
+DAMAGED = "test_tasks.py::test_a_damaged_picture_cache_is_made_anew"
+CUT = f"{TASKS}::test_texts_that_lose_their_end_are_counted_and_said_once"
+MISTAKE = "test_tasks.py::test_a_mistake_gets_one_clear_sentence"
+LABELS = "test_tasks.py::test_a_split_checks_its_labels"
+CHAT = "test_chat.py"
+TURN = f"{CHAT}::test_a_training_row_begins_as_what_generate_reads_and_ends_as_the_template_does"
+
+BUGS = [
+    Bug(
+        "one noise for all pictures", "tasks", "tasks/corruptions.py",
+        "torch.Generator().manual_seed(int(i))", "torch.Generator().manual_seed(0)",
+        "A network can learn the noise and subtract it.",
+        ("test_corruptions.py::test_a_cell_has_its_own_noise_whatever_else_is_loaded",),
+    ),
+    Bug(
+        "a solar module on both sides of a split", "tasks", "tasks/elpv.py",
+        "rows = assign(module, defective,", "rows = assign(np.arange(len(p)), defective,",
+        "Cells of one module are learnt from and tested: the score is too good.",
+        ("test_tasks.py::test_splits_are_apart_and_as_large_as_promised[elpv-options0]",),
+    ),
+    Bug(
+        "a review on both sides of a split", "tasks", "tasks/sentiment.py",
+        'own = row["review"] in ("", row["id"])', "own = True",
+        "Sentences of one review are learnt from and tested.",
+        ("test_tasks.py::test_equal_tweets_and_sentences_of_a_review_stay_together",),
+    ),
+    Bug(
+        "the seed is no part of the split", "tasks", "tasks/splits.py",
+        "np.random.default_rng([seed, domain])", "np.random.default_rng([0, domain])",
+        "Every seed has the same split, so that intervals say nothing about other data.",
+        ("test_tasks.py::test_elpv_block_splits_are_even[0]",),
+    ),
+    Bug(
+        "subsets are not nested", "tasks", "tasks/splits.py",
+        "even_order(strata, np.random.default_rng([seed, SUBSET]))",
+        "even_order(strata, np.random.default_rng([seed, n]))",
+        "A sweep over the number of examples compares other examples, not more.",
+        ("test_tasks.py::test_smaller_subsets_are_nested_and_stratified[digits/mnist]",),
+    ),
+    Bug(
+        "as many of every class", "tasks", "tasks/splits.py",
+        "np.flatnonzero(labels == k))[:count]", "np.flatnonzero(labels == k))[: max(counts)]",
+        "A shift of the shares of the classes is none.",
+        ("test_tasks.py::test_so_many_of_each_class_can_be_asked_for_and_only_training_changes",),
+    ),
+    Bug(
+        "not shuffled", "tasks", "tasks/task.py",
+        "drawn = generator if shuffle else None", "drawn = None",
+        "Training sees the rows in the order of the file, one class after the other.",
+        ("test_tasks.py::test_the_generator_may_be_seeded_anew[elpv/mono]",),
+    ),
+    Bug(
+        "validation images augmented", "tasks", "tasks/task.py",
+        ".float().div_(255)  #", ".float().div_(255).flip(-1 if torch.rand(()) < 0.5 else -2)  #",
+        "Pictures are flipped at random in every split: validation is another question each time.",
+        ("test_tasks.py::test_validation_pictures_are_the_stored_ones_each_time",),
+    ),
+    Bug(
+        "pixels in 0..255", "tasks", "tasks/task.py",
+        ".float().div_(255)  #", ".float()  #",
+        "The model normalises pixels that are 255 times too bright.",
+        ("test_tasks.py::test_image_batches[digits/mnist-28]",),
+    ),
+    Bug(
+        "labels not shifted", "tasks", "tasks/instructions.py",
+        'prompt + counted[:-1])  # (T,)\n        rows["labels"].append([IGNORED] * (len(prompt) - 1) + counted)',
+        'prompt + counted)  # (T,)\n        rows["labels"].append([IGNORED] * len(prompt) + counted)',
+        "The language model learns to repeat the token that it reads.",
+        ("test_tasks.py::test_instructions_count_the_answer_and_the_end_of_turn_only",),
+    ),
+    Bug(
+        "the question is counted", "tasks", "tasks/instructions.py",
+        "[IGNORED] * (len(prompt) - 1) + counted", "prompt[1:] + counted",
+        "Most of the loss is about writing our own question.",
+        ("test_tasks.py::test_instructions_count_the_answer_and_the_end_of_turn_only",),
+    ),
+    Bug(
+        "readings of the test split not counted", "tasks", "tasks/task.py",
+        "started=lambda: self.reads.update([split])", "started=lambda: None",
+        "Nobody notices that a run looks at the test split again and again.",
+        ("test_tasks.py::test_passes_over_a_split_are_counted",),
+    ),
+    Bug(
+        "a difference of bytes", "tasks", "tasks/digits.py",
+        ".transpose(2, 0, 1).astype(int)  #", ".transpose(2, 0, 1)  #",
+        "Below 0 it begins again at 255: the digits are drawn in noise.",
+        ("test_tasks.py::test_digits_over_photographs_are_the_same_digits_and_the_same_everywhere",),
+    ),
+    Bug(
+        "float pixels divided again", "tasks", "tasks/task.py",
+        'if "pixels" in batch and not batch["pixels"].is_floating_point():', 'if "pixels" in batch:',
+        "Pixels that lie in 0..1 already become 255 times too dark.",
+        (f"{TASKS}::test_float_pixels_in_0_to_1_are_taken_as_they_are",),
+    ),
+    Bug(
+        "float pixels not bounded", "tasks", "tasks/checks.py",
+        "good = ((pixels >= 0) & (pixels <= 1))", "good = (pixels >= 0)",
+        "Floats in 0..255 reach the network as they are.",
+        (f"{TASKS}::test_other_pixels_are_refused[inputs0-in 0..1, but image 2 holds 255]",),
+    ),
+    Bug(
+        "labels of another kind kept", "tasks", "tasks/checks.py",
+        "labels.float() if labels.is_floating_point() else labels.long()", "labels",
+        "Cross-entropy refuses int16, int32 and bool after training has begun.",
+        (f"{TASKS}::test_class_numbers_of_every_kind_are_taken[torch.int16]",
+         f"{TASKS}::test_class_numbers_of_every_kind_are_taken[torch.bool]"),
+    ),
+    Bug(
+        "the wrong row named", "tasks", "tasks/checks.py",
+        "row = int((~good).nonzero()[0])\n            seen", "row = int(good.nonzero()[0])\n            seen",
+        "The sentence points at a label that is right.",
+        (f"{LABELS}[labels0-2-whole number from 0 to 1 an example, got 2 in row 2]",),
+    ),
+    Bug(
+        "cut texts not counted", "tasks", "tasks/task.py",
+        "if not self.encode:", "if self.encode:",
+        "Texts lose their end without a word.",
+        (CUT,),
+    ),
+    Bug(
+        "full texts counted as cut", "tasks", "tasks/checks.py",
+        "if len(ids) > len(rows[i])]", "if len(ids) >= len(rows[i])]",
+        "A text that just fits is said to have lost its end.",
+        (f"{TASKS}::test_a_text_that_just_fits_is_not_cut",),
+    ),
+    Bug(
+        "a length of 0 is the default", "tasks", "tasks/task.py",
+        "length = self.max_length if max_length is None else whole", "length = max_length or self.max_length or whole",
+        "max_length=0 and max_length=-3 get past: the one is the default, the other a raw error.",
+        (f"{TASKS}::test_loaders_refuse_what_they_cannot_do",),
+    ),
+    Bug(
+        "missing classes looked for in training only", "tasks", "tasks/task.py",
+        'if name != "train":', 'if name == "train":',
+        "A validation split without a class goes unnoticed, and a small n is complained of.",
+        (f"{TASKS}::test_a_class_that_a_measuring_split_lacks_is_said",),
+    ),
+    Bug(
+        "missing classes not looked for in a part", "tasks", "tasks/__init__.py",
+        "        task.say_lacking()\n", "",
+        "held_out leaves classes out, and nobody hears of it.",
+        (f"{TASKS}::test_rare_classes_are_looked_for_in_loaded_tasks",),
+    ),
+    Bug(
+        "True is a whole number", "tasks", "refusals.py",
+        "operator.index(value) if not isinstance(value, bool) else None", "operator.index(value)",
+        "seed=True is seed 1.",
+        (f"{TASKS}::test_loaders_refuse_what_they_cannot_do",),
+    ),
+    Bug(
+        "no largest number", "tasks", "refusals.py",
+        "or (most is not None and found > most)", "",
+        "size=10000 asks for 262 GB.",
+        (f"{MISTAKE}[call57-size must be a whole number from 8 to 512 pixels, not 10000]",),
+    ),
+    Bug(
+        "the digest not compared", "assets", "tasks/elpv.py",
+        "return content if hashlib.sha256(content).hexdigest() == digest else None", "return content",
+        "Damaged pictures of the right size are learnt from.",
+        (f"{DAMAGED}[all black]", f"{DAMAGED}[one bit]"),
+    ),
+    Bug(
+        "damaged originals decoded", "assets", "tasks/elpv.py",
+        'assets.path("elpv", thorough=True)', 'assets.path("elpv")',
+        "A flipped byte of a picture goes into the cache, with a digest that calls it sound.",
+        (f"{TASKS}::test_pictures_are_decoded_of_sound_files_only",),
+    ),
+    Bug(
+        "the template trims in generation only", "chat", "tasks/instructions.py",
+        "prompt_text(tokenizer, prompt) for", 'prompt_text(tokenizer, "§").replace("§", prompt) for',
+        "A prompt that begins with a space is trained on other tokens than it is asked with.",
+        (TURN,),
+    ),
+]
