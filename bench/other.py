@@ -28,9 +28,9 @@ def row(measure: str, value: float, unit: str, goal: float | None = None) -> dic
 def peaks() -> list[dict]:
     """Full fine-tuning: operations a second of a training step, as a share of what a matrix product reaches."""
     from bench.work import device, peak, prepare
-    from ftlib.machine import best_precision
+    from ftlib.training.machine import best_precision
     from ftlib.strategies.full import Full
-    from ftlib.train import fit
+    from ftlib.training.loop import fit
 
     rows = []
     for case in ("vision", "text"):
@@ -73,7 +73,7 @@ def count(model, batch: dict) -> int:
 def imports() -> list[dict]:
     """Python's own account of an import, the median of the rounds."""
     rows = []
-    for name in ("ftlib", "ftlib.train"):
+    for name in ("ftlib", "ftlib.training.loop"):
         seconds = statistics.median(import_seconds(name) for _ in range(ROUNDS))
         rows.append(row(f"import {name}", seconds, "s", 0.5 if name == "ftlib" else None))
     return rows
@@ -94,7 +94,9 @@ def tables() -> list[dict]:
     """The comparison and the figure of many synthetic runs."""
     import numpy as np
 
-    from ftlib import compare, plots, runs
+    from ftlib import plots
+    from ftlib.evidence import compare
+    from ftlib.evidence import runs
 
     random = np.random.default_rng(0)
     frame, of_frame = timed(lambda: runs.frame(map(record, range(RECORDS), random.normal(0.7, 0.05, RECORDS))))
@@ -109,7 +111,7 @@ def tables() -> list[dict]:
 
 
 def record(i: int, score: float) -> dict:
-    """A record as `ftlib.runs.run` makes it."""
+    """A record as `ftlib.evidence.runs.run` makes it."""
     spec = {"arm": f"arm{i % ARMS}", "seed": i // ARMS, "task": "synthetic", "model": "none", "purpose": "measure"}
     spec |= {"grid": "", "options": {"n": 200}, "phases": [{"lr": 0.001}]}
     return {

@@ -1,4 +1,4 @@
-"""Which number format and memory layout is fastest here? The measurement behind ftlib.machine.best_precision.
+"""Which number format and memory layout is fastest here? The measurement behind ftlib.training.machine.best_precision.
 
     .venv/bin/python bench/precision.py
 

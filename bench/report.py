@@ -27,7 +27,7 @@ from bench.cases import (
     goal,
     read,
 )
-from ftlib.compare import interval
+from ftlib.evidence.compare import interval
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- measured: bench/report.py writes from here -->", "<!-- to here -->"

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from bench.cases import MAX_NORM, WEIGHT_DECAY
 from bench.work import Net, Work
-from ftlib.machine import autocast
+from ftlib.training.machine import autocast
 from ftlib.models import Model
 
 

@@ -6,7 +6,7 @@ from bench.cases import BATCH
 from bench.work import Work
 from ftlib.models import Model
 from ftlib.strategies.freezing import FreezeFirst
-from ftlib.train import fit
+from ftlib.training.loop import fit
 
 
 def train(work: Work, model: Model, folder: Path, tuned: bool) -> None:

@@ -20,7 +20,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from bench.cases import BATCH, CASES, Case
 from ftlib import models, tasks
-from ftlib.machine import best_precision
+from ftlib.training.machine import best_precision
 from ftlib.models import Model
 from ftlib.models.depthwise import Depthwise
 from ftlib.tasks import Task

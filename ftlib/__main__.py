@@ -28,22 +28,22 @@ def doctor_command(arguments: argparse.Namespace) -> int:
 
 def record_command(arguments: argparse.Namespace) -> int:
     """Run what is missing of the recorded grids; 2 where a grid is not there or is wrong, before the first run."""
-    from ftlib import record
+    from ftlib.evidence import grids
 
-    names = arguments.names or sorted(file.stem for file in (record.DATA / "grids").glob("*.json"))
+    names = arguments.names or sorted(file.stem for file in (grids.DATA / "grids").glob("*.json"))
     try:
         for name in names:
-            record.load_grid(name)
+            grids.load_grid(name)
     except (FileNotFoundError, KeyError, ValueError) as error:
         return refuse(error, 2)
     for name in names:
-        print(record.record(name, arguments.most, arguments.jobs))
+        print(grids.run_grid(name, arguments.most, arguments.jobs))
     return 0
 
 
 def replicate_command(arguments: argparse.Namespace) -> int:
     """Run decided claims anew on this computer; 1 if a verdict is another one here."""
-    from ftlib import replicate
+    from ftlib.evidence import replicate
 
     try:
         rows = replicate.replicate(arguments.claims or None, arguments.seeds, arguments.jobs)

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from ftlib import assets
-from ftlib.wheels import MB
+from ftlib.assets.wheels import MB
 
 ROOT = Path(__file__).resolve().parent.parent
 GB = 1000 * MB
@@ -26,7 +26,7 @@ def report(*, thorough: bool = False) -> dict:
     thorough: each file of the assets is hashed, which takes some seconds. An AssetError where no folder for the
     assets is known.
     """
-    from ftlib.machine import main_memory
+    from ftlib.training.machine import main_memory
 
     (total, free), where = main_memory(), device()
     found = {
@@ -47,7 +47,7 @@ def device() -> dict:
     """Where the models will run, and the number formats that it computes in hardware."""
     import torch
 
-    from ftlib.machine import best_precision
+    from ftlib.training.machine import best_precision
 
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     kind = accelerator or torch.device("cpu")

@@ -17,7 +17,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from PIL import Image
 
-from ftlib.compare import SEEDS_FOR_A_VERDICT, UNCLEAR, interval, table
+from ftlib.evidence.compare import SEEDS_FOR_A_VERDICT, UNCLEAR, interval, table
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442",
            "#777777", "#882255")  # fmt: skip

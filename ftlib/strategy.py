@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ftlib.refusals import check_knobs
+from ftlib.io.refusals import check_knobs
 
 # How a combination merges each slot: chain = one after the other, one = a single owner, sum = added, each = all called.
 MERGE = {

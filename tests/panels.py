@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import ipywidgets
 
-from ftlib.widgets import Panel
+from ftlib.classroom.widgets import Panel
 
 CONTROLS = (ipywidgets.Dropdown, ipywidgets.ToggleButtons, ipywidgets.Button)
 

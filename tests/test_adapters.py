@@ -14,13 +14,14 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification, BertConfig, LlamaConfig
 
-from ftlib import adapters, assets, models, tasks
-from ftlib.adapters import load_adapter, merge, save_adapter, switch, unmerge
+from ftlib import assets, models, tasks
+from ftlib.models import adapters
+from ftlib.models.adapters import load_adapter, merge, save_adapter, switch, unmerge
 from ftlib.models.text import Encoder
 from ftlib.strategies.freezing import BiasOnly, NormOnly, TuneOnly
 from ftlib.strategies.full import Full, LinearProbe
 from ftlib.strategies.peft import IA3, Adapter, LoRA, adapter_layers
-from ftlib.train import fit
+from ftlib.training.loop import fit
 from toy import SMALL, decoder, encoder, same, sentences, weights
 
 KINDS = [LoRA(r=4), LoRA(r=4, variant="rslora"), LoRA(r=4, variant="dora"), LoRA(r=4, variant="pissa"), IA3()]

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ftlib import teach, widgets
-from ftlib.teach import answers, asking
+from ftlib import classroom as teach
+from ftlib.classroom import widgets
+from ftlib.classroom import answers
+from ftlib.classroom import questions
 
 LESSON = "01_full"
 
@@ -17,7 +19,7 @@ LESSON = "01_full"
 def folder(tmp_path, monkeypatch):
     """An empty folder for answers, and nothing remembered or said yet."""
     monkeypatch.setenv("FTLIB_ANSWERS", str(tmp_path / "answers"))
-    monkeypatch.setattr(asking, "QUESTIONS", Path(__file__).parents[1] / "lessons" / "questions")  # of no copy
+    monkeypatch.setattr(questions, "QUESTIONS", Path(__file__).parents[1] / "lessons" / "questions")  # of no copy
     monkeypatch.setattr(answers, "_unsaved", {})
     monkeypatch.setattr(answers, "_said", set())
     return tmp_path / "answers"

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import ftlib
-from ftlib import runs, strategies
+from ftlib import strategies
+from ftlib.evidence import runs
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "lessons"))
@@ -83,7 +84,7 @@ WITHOUT_PLOTLY = "import sys\nsys.modules['plotly'] = None\nimport ftlib\nftlib.
 def test_the_paths_of_a_lesson_are_found():
     assert len(PATHS) > 60
     paths = [text.rpartition("\n")[2] for text in looked_up(LESSONS["01_full"])]
-    assert {"strategies.full.lp_ft", "ftlib.runs.curves", "ftlib.load_runs"} <= set(paths)
+    assert {"strategies.full.lp_ft", "ftlib.evidence.runs.curves", "ftlib.load_runs"} <= set(paths)
 
 
 def test_every_name_of_a_lesson_is_there_before_anything_else_was_used(failures):

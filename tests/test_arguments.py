@@ -7,13 +7,13 @@ import torch
 from torch.utils.data import DataLoader
 
 from ftlib import strategies
-from ftlib.early import Best
+from ftlib.training.early_stopping import Best
 from ftlib.strategies.domain import DANN, DeepCORAL
 from ftlib.strategies.domain_shift import AdaBN, LabelShift
 from ftlib.strategies.full import Full
 from ftlib.strategies.regularisation import EMA
 from ftlib.strategy import combine
-from ftlib.train import evaluate, fit
+from ftlib.training.loop import evaluate, fit
 from test_contract import NAMES
 from toy import Net, data, eye, net, pictures
 
@@ -25,7 +25,7 @@ def train(model=None, loaders=None, strategy=None, **more):
 
 @pytest.fixture
 def untrained(monkeypatch):
-    from ftlib import train as module
+    from ftlib.training import loop as module
 
     monkeypatch.setattr(module, "_backward", lambda *_: pytest.fail("a step was trained"))
 

@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from ftlib import cache, models, tasks
+from ftlib import models, tasks
+from ftlib.training import frozen_features
 from ftlib.models.base import Model
 from ftlib.strategies.freezing import FreezeFirst, GradualUnfreezing
 from ftlib.strategies.full import LinearProbe
 from ftlib.strategy import Strategy, combine
-from ftlib.train import fit
+from ftlib.training.loop import fit
 from toy import weights
 
 
@@ -143,7 +144,7 @@ def test_stages_that_wake_are_no_longer_kept():
 
 
 def test_little_memory_switches_it_off_and_it_says_so(monkeypatch, capsys):
-    monkeypatch.setattr(cache, "free_memory", lambda device: 1000)
+    monkeypatch.setattr(frozen_features, "free_memory", lambda device: 1000)
     uncached, cached = both(lambda: FreezeFirst(1))
     assert_equal(uncached, cached)
     assert cached[2] >= 40
@@ -162,12 +163,12 @@ def test_it_says_what_it_keeps(capsys):
 def test_a_stage_counts_as_frozen_only_in_evaluation_mode():
     model = tiny().eval()
     model.stages.requires_grad_(False)
-    assert cache.frozen_stages(model) == 2
+    assert frozen_features.frozen_stages(model) == 2
     model.stages[0][1].train()
-    assert cache.frozen_stages(model) == 0
+    assert frozen_features.frozen_stages(model) == 0
     model.stages[0].eval()
     model.stages[1][0].bias.requires_grad_(True)
-    assert cache.frozen_stages(model) == 1
+    assert frozen_features.frozen_stages(model) == 1
 
 
 def test_it_goes_with_accumulation_and_a_resumed_run_ends_alike(tmp_path):
@@ -237,12 +238,12 @@ def test_a_batch_that_it_cannot_tell_apart_passes_through(change):
     model.stages.requires_grad_(False)
     ids, mask = torch.arange(6).view(2, 3), torch.tensor([[1, 1, 1], [0, 1, 1]])
     batch = {"x": torch.ones(2)} if change.startswith("no") else {"input_ids": ids, "attention_mask": mask}
-    assert cache.PrefixCache(model, Strategy(), {})(batch) is batch
+    assert frozen_features.PrefixCache(model, Strategy(), {})(batch) is batch
 
 
 def test_pictures_in_bfloat16_and_of_another_shape_are_told_apart():
     pixels = torch.zeros(1, 1, 4, 4, dtype=torch.bfloat16)
-    keys = [cache.digests({"pixels": p})[0] for p in (pixels, pixels.view(1, 1, 2, 8), pixels.half())]
+    keys = [frozen_features.digests({"pixels": p})[0] for p in (pixels, pixels.view(1, 1, 2, 8), pixels.half())]
     assert len(set(keys)) == 3
 
 
@@ -252,7 +253,7 @@ def test_what_is_kept_for_one_model_is_not_used_by_another():
     student.stages.requires_grad_(False)
     with torch.no_grad():
         student.stages[0][0].weight.zero_()
-        kept = cache.PrefixCache(student, Strategy(), {})(batch)
+        kept = frozen_features.PrefixCache(student, Strategy(), {})(batch)
         assert kept["prefix"][1] == 2
         assert torch.equal(teacher(kept), teacher(batch))
         assert torch.equal(student(kept), student(batch)) and not torch.equal(student(kept), teacher(kept))

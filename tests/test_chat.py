@@ -10,7 +10,8 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from torch import nn
 
-from ftlib import assets, chat
+from ftlib import assets
+from ftlib.models import chat
 from ftlib.tasks import instructions
 from ftlib.tasks.task import IGNORED, Split
 from toy import decoder

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from ftlib import teach
+from ftlib import classroom as teach
 from ftlib.assets import AssetError
-from ftlib.teach import checking
+from ftlib.classroom import checks
 
 GONE = Path(__file__).parent / "no_such_file.json"
 
@@ -23,9 +23,9 @@ def checker(monkeypatch):
 
     def install(function):
         source = "def checker(answer):\n    return inner(answer)\n"
-        names = {"inner": function, "__name__": "ftlib.exercises.toy", "__file__": checking.__file__}
+        names = {"inner": function, "__name__": "ftlib.exercises.toy", "__file__": checks.__file__}
         exec(source, names)
-        monkeypatch.setattr(checking, "_checker", lambda name: names["checker"])
+        monkeypatch.setattr(checks, "_checker", lambda name: names["checker"])
 
     install(lambda answer: answer() or "")
     return install
@@ -33,7 +33,7 @@ def checker(monkeypatch):
 
 def ours(code: str, **names):
     """A function `f` of the library itself, from its text."""
-    names |= {"__name__": "ftlib.exercises.toy", "__file__": checking.__file__}
+    names |= {"__name__": "ftlib.exercises.toy", "__file__": checks.__file__}
     exec(code, names)
     return names["f"]
 
@@ -117,8 +117,8 @@ def computing():
 @pytest.mark.parametrize("endless", [forever, sleeping, computing])
 @pytest.mark.parametrize("where", ["the main thread", "another thread"])
 def test_a_loop_without_end_ends(endless, where, checker, monkeypatch):
-    monkeypatch.setattr(checking, "SECONDS", 0.3)
-    monkeypatch.setattr(checking, "AGAIN", 0.05)
+    monkeypatch.setattr(checks, "SECONDS", 0.3)
+    monkeypatch.setattr(checks, "AGAIN", 0.05)
     threads, results = threading.active_count(), []
 
     def ask():
@@ -137,8 +137,8 @@ def test_a_loop_without_end_ends(endless, where, checker, monkeypatch):
 
 def test_the_limit_is_repeated(checker, monkeypatch):
     """Code that caught it once is stopped at the next; it gives up by itself here, so that a failure has an end."""
-    monkeypatch.setattr(checking, "SECONDS", 0.2)
-    monkeypatch.setattr(checking, "AGAIN", 0.05)
+    monkeypatch.setattr(checks, "SECONDS", 0.2)
+    monkeypatch.setattr(checks, "AGAIN", 0.05)
 
     def stubborn():
         try:
@@ -153,7 +153,7 @@ def test_the_limit_is_repeated(checker, monkeypatch):
 
 def test_the_limit_reaches_nobody_who_was_in_time(checker, monkeypatch):
     """Ended just before, just after: the next thing that runs is never hit."""
-    monkeypatch.setattr(checking, "SECONDS", 0.01)
+    monkeypatch.setattr(checks, "SECONDS", 0.01)
     for i in range(60):
         until = time.perf_counter() + 0.0085 + i * 5e-5
 
@@ -163,11 +163,11 @@ def test_the_limit_reaches_nobody_who_was_in_time(checker, monkeypatch):
 
         teach.check("one", busy)
         sum(range(2000))  # here it would be hit
-    assert checking.SECONDS < 1 and threading.active_count() < 20
+    assert checks.SECONDS < 1 and threading.active_count() < 20
 
 
 def test_the_usual_limit_is_well_above_what_a_checker_takes():
-    assert 20 <= checking.SECONDS <= 60
+    assert 20 <= checks.SECONDS <= 60
 
 
 # -- what an answer changed -----------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ def test_a_check_leaves_no_change_behind(name, how, checker, monkeypatch):
             forever()
         return "A hint." if how == "wrong" else ""
 
-    monkeypatch.setattr(checking, "SECONDS", 0.2 if how == "too long" else 30)
+    monkeypatch.setattr(checks, "SECONDS", 0.2 if how == "too long" else 30)
     assert teach.check("one", answer).passed == (how == "right")
     assert seen[0][name] != before[name]
     after = state()

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from ftlib.checkpoint import digest_of_data, digest_of_model
+from ftlib.training.checkpoint import digest_of_data, digest_of_model
 from ftlib.strategies.full import Full
-from ftlib.train import fit
+from ftlib.training.loop import fit
 from toy import data, net, same, weights
 
 
@@ -65,7 +65,7 @@ def test_its_folder_is_made(tmp_path):
 
 
 def no_training(monkeypatch):
-    from ftlib import train as module
+    from ftlib.training import loop as module
 
     monkeypatch.setattr(module, "_backward", lambda *_: pytest.fail("a step was trained"))
 

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from ftlib import assets, doctor, record
+from ftlib import assets, doctor
+from ftlib.evidence import grids
 from ftlib.__main__ import main
 
 ROOT_OF_ALL = "/proc/version" if os.path.exists("/proc/version") else __file__  # a file, in which no folder can be made
@@ -19,7 +20,7 @@ def no_work(monkeypatch):
     def refuse(*args, **more):
         pytest.fail("recording began")
 
-    monkeypatch.setattr(record, "_run_all", refuse)
+    monkeypatch.setattr(grids, "_run_all", refuse)
 
 
 def status(words: list[str]) -> int:
@@ -86,7 +87,7 @@ def test_a_wrong_grid_is_a_sentence(kind, monkeypatch, capsys):
     def wrong(name):
         raise kind("the grid names no seeds: add them")
 
-    monkeypatch.setattr(record, "load_grid", wrong)
+    monkeypatch.setattr(grids, "load_grid", wrong)
     assert main(["record", "01_full_cost"]) == 2 and capsys.readouterr().err == "the grid names no seeds: add them\n"
 
 
@@ -94,7 +95,7 @@ def test_a_disk_that_fills_while_recording_is_a_sentence_too(monkeypatch, capsys
     def full(*args):
         raise OSError(28, "No space left on device", "01_full_cost.jsonl")
 
-    monkeypatch.setattr(record, "record", full)
+    monkeypatch.setattr(grids, "record", full)
     assert main(["record", "01_full_cost"]) == 1
     assert "No space left on device: '01_full_cost.jsonl'" in capsys.readouterr().err
 
@@ -105,7 +106,7 @@ def test_a_mistake_of_our_own_keeps_its_traceback(monkeypatch):
     def wrong(*args):
         raise KeyError("nll")
 
-    monkeypatch.setattr(record, "record", wrong)
+    monkeypatch.setattr(grids, "record", wrong)
     with pytest.raises(KeyError, match="nll"):
         main(["record", "01_full_cost"])
 
@@ -114,14 +115,14 @@ def test_an_interruption_says_how_to_go_on(monkeypatch, capsys):
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(record, "record", interrupted)
+    monkeypatch.setattr(grids, "record", interrupted)
     assert main(["record", "01_full_cost"]) == 130
     assert capsys.readouterr().err == "Interrupted: the same command goes on from here.\n"
 
 
 def test_good_numbers_reach_the_recorder(monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr(record, "record", lambda *words: asked.append(words) or "written")
+    monkeypatch.setattr(grids, "record", lambda *words: asked.append(words) or "written")
     assert main(["record", "01_full_cost", "--most", "3", "--jobs", "2"]) == 0
     assert main(["record", "01_full_cost"]) == 0
     assert asked == [("01_full_cost", 3, 2), ("01_full_cost", None, 1)] and capsys.readouterr().out == "written\n" * 2

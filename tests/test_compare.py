@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ftlib.compare import Paired, holm, interval, paired, table
+from ftlib.evidence.compare import Paired, holm, interval, paired, table
 
 METRIC = "test.accuracy"
 

@@ -10,7 +10,7 @@ import torch
 
 from ftlib import strategies
 from ftlib.strategy import ROLES, combine, to_json
-from ftlib.train import evaluate, fit
+from ftlib.training.loop import evaluate, fit
 from toy import changed, data, encoder, eye, net, pictures, same, sentences, weights
 
 NAMES = list(strategies.CATALOG)

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftlib import plots, widgets
-from ftlib.compare import UNCLEAR, interval, paired, reading
+from ftlib import plots
+from ftlib.classroom import widgets
+from ftlib.evidence.compare import UNCLEAR, interval, paired, reading
 from panels import check_controls, check_without_a_kernel
 
 MEASURES = {"balanced accuracy": "balanced_accuracy", "NLL in nats (lower is better)": "nll", "ECE": "ece"}

@@ -11,7 +11,8 @@ import psutil
 import pytest
 import torch
 
-from ftlib import assets, doctor, machine
+from ftlib import assets, doctor
+from ftlib.training import machine
 from ftlib.__main__ import main
 
 

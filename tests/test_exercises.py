@@ -13,10 +13,11 @@ import torch
 import torch.nn.functional as F
 
 import ftlib
-from ftlib import record, teach
-from ftlib.compare import paired
+from ftlib.evidence import grids
+from ftlib import classroom as teach
+from ftlib.evidence.compare import paired
 from ftlib.exercises.schedules import LOSSES, RATES
-from ftlib.runs import load_runs
+from ftlib.evidence.runs import load_runs
 from ftlib.strategies.full import L2SP
 from ftlib.strategies.schedules import LinearDecay, OneCycle, range_test, scales
 from mistakes_augmentation import LEADS, SHOWN
@@ -236,7 +237,7 @@ def never_none(runs, arm, baseline, metric):
 
 
 def on_the_board(n, metric="test.macro_f1"):
-    files = [record.DATA / "results" / f"{name}.jsonl" for name in ("01_full", "01_full_sizes")]
+    files = [grids.DATA / "results" / f"{name}.jsonl" for name in ("01_full", "01_full_sizes")]
     runs = load_runs(*files).query("purpose == 'measure' and task == 'sentiment/amazon' and n == @n")
     return round(100 * paired(runs, metric, "full", "probe").mean, 1)
 
@@ -341,7 +342,7 @@ def nothing_left(runs, metric, margin):
 
 
 def top_on_the_board(metric="test.macro_f1", task="sentiment/amazon"):
-    runs = load_runs(record.DATA / "results" / "02_freezing.jsonl").query("purpose == 'measure' and task == @task")
+    runs = load_runs(grids.DATA / "results" / "02_freezing.jsonl").query("purpose == 'measure' and task == @task")
     return round(100 * paired(runs, metric, "top", "bottom").mean, 1)
 
 
@@ -468,7 +469,7 @@ def the_metric_ignored(runs, shape, metric):
 
 
 def between_two_peaks(shape="linear", column="test.balanced_accuracy"):
-    files = [record.DATA / "results" / f"{name}.jsonl" for name in ("06_schedules", "06_schedules_warmup")]
+    files = [grids.DATA / "results" / f"{name}.jsonl" for name in ("06_schedules", "06_schedules_warmup")]
     runs = load_runs(*files).query("task == 'digits/optical' and purpose == 'measure'")
     high, low = (runs[runs.arm == f"{shape}@{lr:g}"][column].mean() for lr in (0.003, 0.03))
     return round(100 * high, 1) - round(100 * low, 1)  # as it is read from three decimals

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftlib import widgets
-from ftlib.compare import interval
-from ftlib.widgets.explorer import energy
+from ftlib.classroom import widgets
+from ftlib.evidence.compare import interval
+from ftlib.classroom.widgets.explorer import energy
 from panels import check_controls, check_without_a_kernel
 
 METRIC = "test.macro_f1"

@@ -17,8 +17,9 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import recall_score
 from sklearn.neighbors import NearestCentroid
 
-from ftlib import plots, widgets
-from ftlib.widgets.space import distance, nearest_mean
+from ftlib import plots
+from ftlib.classroom import widgets
+from ftlib.classroom.widgets.space import distance, nearest_mean
 
 N, D = 24, 5
 DOMAINS = ["photo", "sketch", "sketch", "photo"] * 6

@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from ftlib import teach
+from ftlib import classroom as teach
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "lessons"))
@@ -135,7 +135,7 @@ def test_at_least_five_questions_are_asked_and_every_option_explained(lesson):
 
 def test_a_widget_is_preceded_by_a_task_whose_answer_is_checked(lesson):
     found = [i for i, section in enumerate(lesson.sections) if any("widgets.board(" in c.source for c in section)]
-    found += [i for i, section in enumerate(lesson.sections) if any("ftlib.widgets." in c.source for c in section)]
+    found += [i for i, section in enumerate(lesson.sections) if any("ftlib.classroom.widgets." in c.source for c in section)]
     assert found
     for i in found:
         text = "\n".join(cell.source for cell in lesson.sections[i])

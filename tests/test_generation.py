@@ -7,7 +7,7 @@ import time
 import ipywidgets
 import pytest
 
-from ftlib import widgets
+from ftlib.classroom import widgets
 
 EXAMPLES = ["I love it.", "It broke."]
 

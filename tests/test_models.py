@@ -24,7 +24,7 @@ from ftlib.models import image, text
 from ftlib.strategies.full import Full
 from ftlib.strategies.peft import IA3, Adapter, LoRA
 from ftlib.strategies.prompts import Prefix, Prompt
-from ftlib.train import evaluate, fit, predict_logits
+from ftlib.training.loop import evaluate, fit, predict_logits
 from toy import encoder
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -12,7 +12,8 @@ import timm
 import torch
 from timm.models import save_for_hf
 
-from ftlib import record, runs
+from ftlib.evidence import grids
+from ftlib.evidence import runs
 from toy import same
 
 RATES = (1e-3, 1e-2)
@@ -38,7 +39,7 @@ def spec(tiny, *strategies, seed=0, steps=2, lr=1e-3, **more):
 @pytest.fixture
 def grid(tiny, tmp_path, monkeypatch):
     """A function that writes a grid called tiny, changed as its arguments say, where `record` looks for it."""
-    monkeypatch.setattr(record, "DATA", tmp_path)
+    monkeypatch.setattr(grids, "DATA", tmp_path)
     (tmp_path / "grids").mkdir()
 
     def write(**changes):
@@ -58,11 +59,11 @@ def grid(tiny, tmp_path, monkeypatch):
 
 def test_a_grid_is_recorded_tuned_on_validation_and_resumed(grid):
     comparison = grid()
-    first = runs.load_records(record.record("tiny", most=3))
-    file = record.record("tiny")
+    first = runs.load_records(grids.run_grid("tiny", most=3))
+    file = grids.run_grid("tiny")
     records, written = runs.load_records(file), file.stat().st_mtime_ns
     assert len(first) == 3 and records[:3] == first  # what was there was not run again
-    assert len(records) == sum(map(record.count, record.load_grid("tiny"))) == 2 * (len(RATES) + 2)
+    assert len(records) == sum(map(grids.count, grids.load_grid("tiny"))) == 2 * (len(RATES) + 2)
     chosen = {}
     for arm in comparison["arms"]:
         tuned, measured = ([r for r in records if r["spec"]["arm"] == arm and r["spec"]["purpose"] == p]
@@ -70,12 +71,12 @@ def test_a_grid_is_recorded_tuned_on_validation_and_resumed(grid):
         assert all(r["scores"].keys() == {"validation"} for r in tuned)
         assert all(r["scores"].keys() == {"validation", "test"} for r in measured)
         assert [len(r["curve"]) for r in measured] == [r["steps"] for r in measured]
-        chosen[arm] = record.best_rate(tuned, "accuracy")
+        chosen[arm] = grids.best_rate(tuned, "accuracy")
         assert [(r["spec"]["seed"], r["spec"]["phases"][-1]["lr"]) for r in measured] == [
             (seed, chosen[arm]) for seed in (0, 1)
         ]
     assert {r["spec"]["phases"][0]["lr"] for r in records if r["spec"]["arm"] == "lp-ft"} == {chosen["probe"]}
-    assert record.record("tiny").stat().st_mtime_ns == written
+    assert grids.run_grid("tiny").stat().st_mtime_ns == written
 
 
 def test_the_best_rate_is_the_best_mean_of_validation():
@@ -89,20 +90,20 @@ def test_the_best_rate_is_the_best_mean_of_validation():
     lucky = [one(1e-3, 100, 0.9, 0.5), one(1e-3, 101, 0.5, 0.5)]
     best = [one(1e-2, 100, 0.8, 0.5), one(1e-2, 101, 0.8, 0.5)]
     tempting = [one(1e-1, 100, 0.6, 0.9), one(1e-1, 101, 0.6, 0.9)]
-    assert record.best_rate(lucky + best + tempting, "accuracy") == 1e-2
-    assert record.best_rate(tempting + [one(1e-4, 100, 0.6, 0.0)], "accuracy") == 1e-4  # of equals, the smallest
+    assert grids.best_rate(lucky + best + tempting, "accuracy") == 1e-2
+    assert grids.best_rate(tempting + [one(1e-4, 100, 0.6, 0.0)], "accuracy") == 1e-4  # of equals, the smallest
 
 
 def test_an_unfair_grid_is_refused(grid):
     arms = grid()["arms"]
     grid(arms={**arms, "probe": {**arms["probe"], "rates": [1e-3]}})
     with pytest.raises(ValueError, match=r"every arm must search the same number of rates, but they search \[1, 2\]"):
-        record.load_grid("tiny")
+        grids.load_grid("tiny")
     grid(tuning_seeds=[1, 2])
     with pytest.raises(ValueError, match="seeds and tuning_seeds must not overlap"):
-        record.load_grid("tiny")
+        grids.load_grid("tiny")
     with pytest.raises(FileNotFoundError, match="there is no grid called 'huge': there are tiny"):
-        record.load_grid("huge")
+        grids.load_grid("huge")
 
 
 def test_arms_of_one_seed_start_at_the_same_point(tiny):
@@ -278,7 +279,7 @@ def test_a_wrong_value_of_a_phase_is_one_sentence_when_the_spec_is_made(more, wo
 
 
 def test_every_recorded_run_has_the_id_of_its_spec_still():
-    files = sorted((record.DATA / "results").glob("*.jsonl"))
+    files = sorted((grids.DATA / "results").glob("*.jsonl"))
     made = [r for file in files for r in runs.load_records(file)]
     assert len(made) > 3000 and all(runs.Spec(**r["spec"]).id == r["id"] for r in made)
 
@@ -288,24 +289,24 @@ def test_every_recorded_run_has_the_id_of_its_spec_still():
 BOTH = """
 import json, sys, time
 from pathlib import Path
-from ftlib import record
+from ftlib.evidence import grids
 
-record.DATA, me, names = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
-run = record.run
+grids.DATA, me, names = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
+run = grids.run
 
 
 def noted(spec):
-    with open(record.DATA / f"ran-{me}", "a") as file:
+    with open(grids.DATA / f"ran-{me}", "a") as file:
         file.write(spec.id + "\\n")
     return run(spec)
 
 
-record.run = noted
-(record.DATA / f"ready-{me}").touch()
-while len(list(record.DATA.glob("ready-*"))) < 2:
+grids.run = noted
+(grids.DATA / f"ready-{me}").touch()
+while len(list(grids.DATA.glob("ready-*"))) < 2:
     time.sleep(0.01)
 for name in names:
-    file = record.record(name)
+    file = grids.run_grid(name)
     print(name, len(file.read_text().splitlines()))
 """
 
@@ -316,7 +317,7 @@ def test_two_processes_record_ten_grids_together_and_nothing_is_lost_or_run_twic
     comparison["arms"] = {"probe": comparison["arms"]["probe"]}  # two tuning runs, then two measured ones
     for name in names:
         (tmp_path / "grids" / f"{name}.json").write_text(json.dumps([comparison]))
-    here = {**os.environ, "PYTHONPATH": str(Path(record.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    here = {**os.environ, "PYTHONPATH": str(Path(grids.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     words = [[sys.executable, "-c", BOTH, str(tmp_path), me, *names] for me in "ab"]
     both = [subprocess.Popen(w, env=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for w in words]
     said = [process.communicate(timeout=500) for process in both]

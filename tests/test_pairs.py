@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from ftlib import strategies
 from ftlib.strategies.full import Full
 from ftlib.strategy import combine
-from ftlib.train import evaluate, fit
+from ftlib.training.loop import evaluate, fit
 from test_contract import ADAPTS, ALIGNED, INJECTIONS, LOOKERS, NAMES, READERS, examples, toy
 from toy import data, same, weights
 

@@ -8,8 +8,8 @@ import re
 import pandas as pd
 import pytest
 
-from ftlib import widgets
-from ftlib.compare import interval
+from ftlib.classroom import widgets
+from ftlib.evidence.compare import interval
 from ftlib.strategies.schedules import Constant, LinearDecay, OneCycle, scales
 from panels import check_controls, check_without_a_kernel
 

@@ -11,7 +11,7 @@ import pytest
 from IPython.core.formatters import DisplayFormatter
 
 from ftlib import plots
-from ftlib.compare import paired
+from ftlib.evidence.compare import paired
 from test_compare import METRIC, runs
 
 POINTS = pd.DataFrame(

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from ftlib import machine, models, runs, strategies, tasks
-from ftlib import record as grids
+from ftlib import models, strategies, tasks
+from ftlib.training import machine
+from ftlib.evidence import runs
+from ftlib.evidence import grids as grids
 from ftlib.strategy import Strategy, count_targets
-from ftlib.train import evaluate, fit
+from ftlib.training.loop import evaluate, fit
 from toy import weights
 
 RESULTS = sorted((Path(__file__).parent.parent / "data" / "results").glob("*.jsonl"))

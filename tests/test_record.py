@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from ftlib import record, runs, sharing
-from ftlib.runs import load_records, write_text
+from ftlib.evidence import grids
+from ftlib.evidence import runs
+from ftlib.evidence import sharing
+from ftlib.evidence.runs import load_records, write_text
 
 ARM = {"rates": [1e-3, 1e-2], "phases": [{"strategy": [{"LinearProbe": {}}], "steps": 1, "lr": None}]}
 TWO = {
@@ -26,7 +28,7 @@ TWO = {
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     """A data folder with one small grid."""
-    monkeypatch.setattr(record, "DATA", tmp_path)
+    monkeypatch.setattr(grids, "DATA", tmp_path)
     (tmp_path / "grids").mkdir()
     (tmp_path / "grids" / "small.json").write_text(json.dumps([TWO]))
     return tmp_path
@@ -41,27 +43,27 @@ def fake(spec):
 
 
 def test_a_grid_is_recorded_for_real_and_goes_on_where_it_stopped(data):
-    out = record.record("small", most=2)
+    out = grids.run_grid("small", most=2)
     first = out.read_text().splitlines()
     assert len(first) == 2
-    out = record.record("small")
+    out = grids.run_grid("small")
     lines = out.read_text().splitlines()
-    assert lines[:2] == first and len(lines) == sum(map(record.count, record.load_grid("small"))) == 6
+    assert lines[:2] == first and len(lines) == sum(map(grids.count, grids.load_grid("small"))) == 6
     assert all(json.loads(line)["spec"]["grid"] == "small" for line in lines)
 
 
 def test_what_is_recorded_is_not_run_again(data, monkeypatch):
     ran = []
-    monkeypatch.setattr(record, "run", lambda spec: ran.append(spec.id) or fake(spec))
-    before = record.record("small").read_text()
+    monkeypatch.setattr(grids, "run", lambda spec: ran.append(spec.id) or fake(spec))
+    before = grids.run_grid("small").read_text()
     assert len(ran) == len(set(ran)) == 6
-    assert record.record("small").read_text() == before and len(ran) == 6
+    assert grids.run_grid("small").read_text() == before and len(ran) == 6
 
 
 def test_rates_are_chosen_on_validation_with_other_seeds_and_reused_by_name(data, monkeypatch):
     specs = []
-    monkeypatch.setattr(record, "run", lambda spec: specs.append(spec) or fake(spec))
-    record.record("small")
+    monkeypatch.setattr(grids, "run", lambda spec: specs.append(spec) or fake(spec))
+    grids.run_grid("small")
     tuning, measured = ([s for s in specs if s.purpose == p] for p in ("tune", "measure"))
     assert {s.seed for s in tuning} == {100} and {s.seed for s in measured} == {0}
     assert all(s.splits == ["validation"] for s in tuning) and all("test" in s.splits for s in measured)
@@ -73,22 +75,22 @@ def test_a_variant_takes_the_rate_of_another_arm_and_a_single_rate_is_not_search
     variant = {**ARM, "rates": "probe"}
     given = {**ARM, "rates": [1e-4]}
     specs = []
-    monkeypatch.setattr(record, "run", lambda spec: specs.append(spec) or fake(spec))
+    monkeypatch.setattr(grids, "run", lambda spec: specs.append(spec) or fake(spec))
     for name, arms in (("variant", {"first": variant, "probe": ARM}), ("given", {"probe": given})):
         (data / "grids" / f"{name}.json").write_text(json.dumps([TWO | {"arms": arms}]))
-        record.record(name)
+        grids.run_grid(name)
     variant = [(s.arm, s.purpose, s.phases[0].lr) for s in specs if s.grid == "variant"]
     assert sorted(variant) == [("first", "measure", 1e-2), ("probe", "measure", 1e-2), ("probe", "tune", 1e-3),
                                ("probe", "tune", 1e-2)]  # fmt: skip
     assert [(s.purpose, s.phases[0].lr) for s in specs if s.grid == "given"] == [("measure", 1e-4)]
-    assert [record.count(comparison) for comparison in record.load_grid("given")] == [1]
+    assert [grids.count(comparison) for comparison in grids.load_grid("given")] == [1]
 
 
 def test_rates_may_be_chosen_by_what_fits_the_training_data(data, monkeypatch):
     specs = []
-    monkeypatch.setattr(record, "run", lambda spec: specs.append(spec) or fake(spec))
+    monkeypatch.setattr(grids, "run", lambda spec: specs.append(spec) or fake(spec))
     (data / "grids" / "fit.json").write_text(json.dumps([TWO | {"metric": "train.accuracy", "arms": {"probe": ARM}}]))
-    record.record("fit")
+    grids.run_grid("fit")
     assert [s.splits for s in specs if s.purpose == "tune"] == [["train"]] * 2
     assert specs[-1].splits == ["train", "validation", "test"] and specs[-1].phases[0].lr == 1e-2
 
@@ -96,31 +98,31 @@ def test_rates_may_be_chosen_by_what_fits_the_training_data(data, monkeypatch):
 def test_measured_runs_are_scored_beside_on_other_tasks(data, monkeypatch):
     (data / "grids" / "small.json").write_text(json.dumps([{**TWO, "beside": ["digits/mnist:test"]}]))
     specs = []
-    monkeypatch.setattr(record, "run", lambda spec: specs.append(spec) or fake(spec))
-    record.record("small")
+    monkeypatch.setattr(grids, "run", lambda spec: specs.append(spec) or fake(spec))
+    grids.run_grid("small")
     assert {tuple(s.splits) for s in specs if s.purpose == "tune"} == {("validation",)}
     assert {tuple(s.splits) for s in specs if s.purpose == "measure"} == {("validation", "test", "digits/mnist:test")}
 
 
 def test_two_processes_record_what_one_does(data):
-    one = {r["id"]: r for r in map(json.loads, record.record("small").read_text().splitlines())}
+    one = {r["id"]: r for r in map(json.loads, grids.run_grid("small").read_text().splitlines())}
     (data / "results" / "small.jsonl").unlink()
-    two = {r["id"]: r for r in map(json.loads, record.record("small", jobs=2).read_text().splitlines())}
+    two = {r["id"]: r for r in map(json.loads, grids.run_grid("small", jobs=2).read_text().splitlines())}
     assert set(one) == set(two) and {r["provenance"]["threads"] for r in two.values()} == {1}
     for name, record_ in one.items():
         assert two[name]["first_losses"] == pytest.approx(record_["first_losses"], abs=1e-3)
 
 
 def test_a_write_that_dies_leaves_the_old_results(data, monkeypatch):
-    monkeypatch.setattr(record, "run", fake)
-    before = record.record("small", most=3).read_text()
+    monkeypatch.setattr(grids, "run", fake)
+    before = grids.run_grid("small", most=3).read_text()
 
     def dies(*args):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(os, "replace", dies)
     with pytest.raises(KeyboardInterrupt):
-        record.record("small")
+        grids.run_grid("small")
     assert (data / "results" / "small.jsonl").read_text() == before
 
 
@@ -135,12 +137,12 @@ def test_a_write_that_dies_leaves_the_old_results(data, monkeypatch):
 def test_an_unfair_grid_is_refused(data, change, words):
     (data / "grids" / "small.json").write_text(json.dumps([deepcopy(TWO) | change]))
     with pytest.raises(ValueError, match=words):
-        record.record("small")
+        grids.run_grid("small")
 
 
 def test_an_unknown_grid_names_the_known_ones(data):
     with pytest.raises(FileNotFoundError, match="there is no grid called 'large': there are small"):
-        record.record("large")
+        grids.run_grid("large")
 
 
 def test_rates_can_be_chosen_by_what_a_strategy_measures_and_by_an_oracle(data, monkeypatch):
@@ -151,14 +153,14 @@ def test_rates_can_be_chosen_by_what_a_strategy_measures_and_by_an_oracle(data, 
         made["scores"] = {split: {"auroc": 1 - rate, **values} for split, values in made["scores"].items()}
         return {**made, "measured": {"DomainGauge.im": 1 - rate}}
 
-    monkeypatch.setattr(record, "run", lambda spec: specs.append(spec) or measured(spec))
+    monkeypatch.setattr(grids, "run", lambda spec: specs.append(spec) or measured(spec))
     for metric, tuned_on in (("DomainGauge.im", "validation"), ("elpv/poly:validation.auroc", "elpv/poly:validation")):
         specs = []
         phase = {**ARM["phases"][0], "strategy": [{"LinearProbe": {}}, {"DomainGauge": {}}]}
         comparison = TWO | {"metric": metric, "beside": ["elpv/poly:test"]}
         comparison["arms"] = {"probe": {**ARM, "phases": [phase]}}
         (data / "grids" / "by.json").write_text(json.dumps([comparison]))
-        record.record("by")
+        grids.run_grid("by")
         tuning, (measure,) = ([s for s in specs if s.purpose == p] for p in ("tune", "measure"))
         assert all(s.splits == [tuned_on] for s in tuning) and measure.phases[0].lr == 1e-3  # fake alone says 0.01
         assert set(measure.splits) == {tuned_on, "validation", "test", "elpv/poly:test"}
@@ -247,9 +249,9 @@ BAD_GRIDS = {
 def test_a_grid_that_could_not_be_recorded_as_it_is_meant_is_refused_before_the_first_run(data, monkeypatch, kind):
     change, words = BAD_GRIDS[kind]
     file = grid_file(data, changed(change))
-    monkeypatch.setattr(record, "run", None)
+    monkeypatch.setattr(grids, "run", None)
     with pytest.raises(ValueError, match=words) as raised:
-        record.record("small")
+        grids.run_grid("small")
     assert str(raised.value).startswith(f"{file}, comparison 1") and "\n" not in str(raised.value)
     assert not (data / "results" / "small.jsonl").exists()
 
@@ -259,19 +261,19 @@ def test_an_arm_that_stands_twice_is_refused_and_does_not_replace_the_first(data
     text = json.dumps([TWO | {"arms": {}}]).replace('"arms": {}', f'"arms": {{"probe": {arm}, "probe": {arm}}}')
     file = grid_file(data, text)
     with pytest.raises(ValueError, match=f"{file}: the key 'probe' stands twice in one place"):
-        record.load_grid("small")
+        grids.load_grid("small")
 
 
 def test_every_grid_of_the_kit_can_be_read(monkeypatch):
-    names = [file.stem for file in (record.DATA / "grids").glob("*.json")]
-    assert len(names) > 30 and all(record.load_grid(name) for name in names)
+    names = [file.stem for file in (grids.DATA / "grids").glob("*.json")]
+    assert len(names) > 30 and all(grids.load_grid(name) for name in names)
 
 
 def test_a_metric_of_another_kind_of_task_is_refused_before_the_first_run(data, monkeypatch):
-    monkeypatch.setattr(record, "run", None)
+    monkeypatch.setattr(grids, "run", None)
     grid_file(data, changed(put(metric="exact_match")))
     with pytest.raises(ValueError, match="'exact_match' is not one of a classification, which digits/optical is"):
-        record.record("small")
+        grids.run_grid("small")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "0.5", None])
@@ -282,19 +284,19 @@ def test_a_run_without_a_number_to_be_chosen_by_is_not_recorded_without_a_word(d
             made["scores"]["validation"]["accuracy"] = value
         return made
 
-    monkeypatch.setattr(record, "run", broken)
+    monkeypatch.setattr(grids, "run", broken)
     words = r"validation.accuracy of the arm 'probe' on digits/optical, seed 100, rate 0.01, is .*: the run is not"
     with pytest.raises(ValueError, match=words):
-        record.record("small")
+        grids.run_grid("small")
     assert len((data / "results" / "small.jsonl").read_text().splitlines()) == 1  # the one before it
-    tuned = [fake(s) for s in record.specs("small", record.load_grid("small")[0], {}) if s.arm == "probe"]
+    tuned = [fake(s) for s in grids.specs("small", grids.load_grid("small")[0], {}) if s.arm == "probe"]
     tuned[1]["scores"]["validation"]["accuracy"] = float("nan")
     with pytest.raises(
         ValueError, match=r"no rate can be chosen by validation.accuracy: 1 of 2 runs \(the first: probe"
     ):
-        record.best_rate(tuned, "accuracy")
+        grids.best_rate(tuned, "accuracy")
     with pytest.raises(ValueError, match="no rate can be chosen by validation.auroc: 2 of 2 runs"):
-        record.best_rate(tuned, "auroc")
+        grids.best_rate(tuned, "auroc")
 
 
 def test_a_measured_run_without_a_score_on_test_is_refused(data, monkeypatch):
@@ -303,15 +305,15 @@ def test_a_measured_run_without_a_score_on_test_is_refused(data, monkeypatch):
         made["scores"].get("test", {}).update(accuracy=float("nan"))
         return made
 
-    monkeypatch.setattr(record, "run", broken)
+    monkeypatch.setattr(grids, "run", broken)
     with pytest.raises(ValueError, match="test.accuracy of the arm 'probe' on digits/optical, seed 0"):
-        record.record("small")
+        grids.run_grid("small")
 
 
 @pytest.mark.parametrize(("words", "most", "jobs"), [("most", -1, 1), ("most", 1.5, 1), ("jobs", None, 0)])
 def test_a_number_of_runs_that_cannot_be_is_refused(data, words, most, jobs):
     with pytest.raises(ValueError, match=f"{words} must be a whole number of at least"):
-        record.record("small", most, jobs)
+        grids.run_grid("small", most, jobs)
 
 
 # Results that are broken
@@ -357,15 +359,15 @@ def misspelt_spec(lines):
     ids=["half", "merge", "mark", "key", "score", "spec", "list"],
 )
 def test_a_broken_results_file_is_named_with_its_line_and_what_to_do(data, monkeypatch, break_it, words):
-    monkeypatch.setattr(record, "run", fake)
-    file = record.record("small")
+    monkeypatch.setattr(grids, "run", fake)
+    file = grids.run_grid("small")
     file.write_text("\n".join(break_it(file.read_text().splitlines())) + "\n", encoding="utf-8")
     before = file.read_bytes()
     with pytest.raises(ValueError, match=words) as raised:
         load_records(file)
     assert str(raised.value).startswith(str(file)) and "\n" not in str(raised.value)
     with pytest.raises(ValueError, match=words):
-        record.record("small")
+        grids.run_grid("small")
     assert file.read_bytes() == before
 
 
@@ -376,17 +378,17 @@ def test_a_file_in_another_encoding_is_named(tmp_path):
 
 
 def test_a_folder_with_a_part_of_a_write_can_be_read_and_recording_clears_it(data, monkeypatch):
-    monkeypatch.setattr(record, "run", fake)
-    file = record.record("small", most=3)
+    monkeypatch.setattr(grids, "run", fake)
+    file = grids.run_grid("small", most=3)
     (left := file.with_name("small.jsonl.123.part")).write_text('{"id": "ha')
     assert len(load_records(file.parent)) == 3
-    record.record("small")
+    grids.run_grid("small")
     assert not left.exists() and len(load_records(file.parent)) == 6
 
 
 def test_a_full_disk_leaves_what_was_there_and_nothing_else(data, monkeypatch):
-    monkeypatch.setattr(record, "run", fake)
-    file = record.record("small", most=3)
+    monkeypatch.setattr(grids, "run", fake)
+    file = grids.run_grid("small", most=3)
     before = file.read_bytes()
     write = Path.write_text
 
@@ -409,16 +411,16 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_the_first_run(data
         monkeypatch.setattr(module, name, refuse if module is Path else None)
     words = r"cannot be written to \(Permission denied\): nothing was run, since its record would be lost"
     with pytest.raises(PermissionError, match=f"results {words}"):
-        record.record("small")
+        grids.run_grid("small")
     with pytest.raises(PermissionError, match=f"folder {words}"):
         runs.run(spec, data / "folder")
 
 
 def test_what_is_complete_is_read_without_a_write(data, monkeypatch):
-    monkeypatch.setattr(record, "run", fake)
-    file = record.record("small")
+    monkeypatch.setattr(grids, "run", fake)
+    file = grids.run_grid("small")
     monkeypatch.setattr(sharing, "FileLock", None)
-    assert record.record("small") == file
+    assert grids.run_grid("small") == file
 
 
 # Several processes
@@ -426,7 +428,7 @@ def test_what_is_complete_is_read_without_a_write(data, monkeypatch):
 
 def todo(data) -> list:
     """The specs of the small grid that can be run at first."""
-    return list(record.specs("small", record.load_grid("small")[0], {}))
+    return list(grids.specs("small", grids.load_grid("small")[0], {}))
 
 
 def results(data) -> sharing.Results:
@@ -459,9 +461,9 @@ def test_what_another_process_runs_is_waited_for_and_not_run_here(data, monkeypa
         if len(slept) == 3:
             other.add(fake(taken))
 
-    monkeypatch.setattr(record.time, "sleep", sleep)
-    monkeypatch.setattr(record, "run", lambda spec: ran.append(spec.id) or fake(spec))
-    file = record.record("small")
+    monkeypatch.setattr(grids.time, "sleep", sleep)
+    monkeypatch.setattr(grids, "run", lambda spec: ran.append(spec.id) or fake(spec))
+    file = grids.run_grid("small")
     assert len(load_records(file)) == 6 and len(ran) == 5 and taken.id not in ran and len(slept) == 3
 
 
@@ -483,9 +485,9 @@ def test_a_run_that_fails_is_free_again(data, monkeypatch):
     def fails(spec):
         raise FloatingPointError("step 3")
 
-    monkeypatch.setattr(record, "run", fails)
+    monkeypatch.setattr(grids, "run", fails)
     with pytest.raises(FloatingPointError) as kept:  # as a notebook keeps it, and with it all that was alive
-        record.record("small")
-    monkeypatch.setattr(record, "run", fake)
-    monkeypatch.setattr(record.time, "sleep", None)  # nobody is waited for
-    assert kept and len(load_records(record.record("small"))) == 6
+        grids.run_grid("small")
+    monkeypatch.setattr(grids, "run", fake)
+    monkeypatch.setattr(grids.time, "sleep", None)  # nobody is waited for
+    assert kept and len(load_records(grids.run_grid("small"))) == 6

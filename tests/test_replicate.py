@@ -6,9 +6,10 @@ from dataclasses import asdict
 
 import pytest
 
-from ftlib import record, replicate
+from ftlib.evidence import grids
+from ftlib.evidence import replicate
 from ftlib.__main__ import main
-from ftlib.teach import judging
+from ftlib.evidence import claims
 
 PROBE = {"rates": [1e-3, 1e-2], "phases": [{"strategy": [{"LinearProbe": {}}], "steps": 1, "lr": None}]}
 TWO_PHASES = [{"strategy": [{"LinearProbe": {}}], "steps": 1, "lr": "probe"}, {"strategy": [], "steps": 1, "lr": None}]
@@ -52,8 +53,8 @@ class Machine:
 def kit(tmp_path, monkeypatch):
     """A data folder with a recorded grid and three claims; what replicating writes lies beside it."""
     data = tmp_path / "data"
-    monkeypatch.setattr(record, "DATA", data)
-    monkeypatch.setattr(record, "run", Machine(GAIN))
+    monkeypatch.setattr(grids, "DATA", data)
+    monkeypatch.setattr(grids, "run", Machine(GAIN))
     for name, at in (("RUNS", "build"), ("ROWS", "data/rows.json"), ("PAGE", "docs/page.md")):
         monkeypatch.setattr(replicate, name, tmp_path / at)
     unclear = CLAIM | {"id": "T2", "margin": 0.206}
@@ -62,14 +63,14 @@ def kit(tmp_path, monkeypatch):
     replicate.write(data / "grids" / "never.json", GRID)
     for claim in (CLAIM, unclear, other):
         replicate.write(data / "claims" / f"{claim['id']}.json", claim)
-    record.record("small")
+    grids.run_grid("small")
     return tmp_path
 
 
 def test_decided_claims_are_found_and_only_what_decides_them_is_run_at_the_recorded_rates(kit, monkeypatch):
     assert replicate.decided() == ["T1"]  # T2 is undecided, T3 is not recorded
     here = Machine(GAIN | {"lp-ft": 0.3})
-    monkeypatch.setattr(record, "run", here)
+    monkeypatch.setattr(grids, "run", here)
     said = []
     (row,) = replicate.replicate(say=said.append)
     assert {(s.task, s.arm, s.seed, s.purpose) for s in here.ran} == {
@@ -84,7 +85,7 @@ def test_decided_claims_are_found_and_only_what_decides_them_is_run_at_the_recor
     assert (row["recorded"], row["here"], was["seeds"], now["seeds"]) == ("supported", "supported", 7, 6)
     assert was["effect"] == pytest.approx(0.206) and now["effect"] == pytest.approx(0.3075)
     assert row["processor"] == replicate.place()["processor"] and (row["commit"], row["date"]) == ("abc", "2026-01-01")
-    assert kit / "data" == record.DATA
+    assert kit / "data" == grids.DATA
 
 
 def test_it_goes_on_where_it_stopped_and_other_code_begins_anew(kit, monkeypatch):
@@ -95,11 +96,11 @@ def test_it_goes_on_where_it_stopped_and_other_code_begins_anew(kit, monkeypatch
             raise KeyboardInterrupt
         return here(spec)
 
-    monkeypatch.setattr(record, "run", dies)
+    monkeypatch.setattr(grids, "run", dies)
     with pytest.raises(KeyboardInterrupt):
         replicate.replicate(["T1"], say=lambda words: None)
-    assert kit / "data" == record.DATA and not replicate.PAGE.exists()
-    monkeypatch.setattr(record, "run", here)
+    assert kit / "data" == grids.DATA and not replicate.PAGE.exists()
+    monkeypatch.setattr(grids, "run", here)
     said = []
     replicate.replicate(["T1"], say=said.append)
     assert len(here.ran) == 12 and "12 runs, of which 5 are there; the others trained for 7 minutes" in said[0]
@@ -114,7 +115,7 @@ def test_it_goes_on_where_it_stopped_and_other_code_begins_anew(kit, monkeypatch
 
 def test_a_verdict_that_does_not_hold_is_shown_and_gives_status_1(kit, monkeypatch, capsys):
     assert main(["replicate"]) == 0
-    monkeypatch.setattr(record, "run", Machine(GAIN | {"lp-ft": -0.2}))
+    monkeypatch.setattr(grids, "run", Machine(GAIN | {"lp-ft": -0.2}))
     place = replicate.place() | {"threads": 64}
     monkeypatch.setattr(replicate, "place", lambda: place)
     assert main(["replicate", "T1"]) == 1
@@ -128,7 +129,7 @@ def test_a_verdict_that_does_not_hold_is_shown_and_gives_status_1(kit, monkeypat
 
 
 def test_what_cannot_be_replicated_is_said_before_anything_is_run(kit, monkeypatch, capsys):
-    monkeypatch.setattr(record, "run", None)
+    monkeypatch.setattr(grids, "run", None)
     for words, sentence in (
         (["T2"], "leave T2 undecided, so no verdict can be compared: the decided claims are T1"),
         (["T9"], "there is no claim 'T9'"),
@@ -143,7 +144,7 @@ def test_what_cannot_be_replicated_is_said_before_anything_is_run(kit, monkeypat
 def test_it_runs_for_real(kit, monkeypatch):
     """And on the machine that recorded, every number is the same."""
     monkeypatch.undo()
-    monkeypatch.setattr(record, "DATA", kit / "data")
+    monkeypatch.setattr(grids, "DATA", kit / "data")
     for name, at in (("RUNS", "build"), ("ROWS", "data/rows.json"), ("PAGE", "docs/page.md")):
         monkeypatch.setattr(replicate, name, kit / at)
     (kit / "data" / "results" / "small.jsonl").unlink()
@@ -153,8 +154,8 @@ def test_it_runs_for_real(kit, monkeypatch):
     replicate.write(kit / "data" / "grids" / "small.json", grid)
     claim = CLAIM | {"metric": {"digits/optical": "test.nll"}, "direction": "lower", "also": []}
     replicate.write(kit / "data" / "claims" / "T1.json", claim)
-    record.record("small")
-    assert judging.claim("T1").verdict == "supported"
+    grids.run_grid("small")
+    assert claims.claim("T1").verdict == "supported"
     (row,) = replicate.replicate(["T1"], say=lambda words: None)
     assert row["here"] == "supported" and row["contrasts"][0]["recorded"] == row["contrasts"][0]["here"]
     shutil.rmtree(replicate.RUNS)
@@ -166,10 +167,10 @@ def test_a_claim_about_seconds_asks_for_a_quiet_computer():
     assert replicate.about_seconds("A1") == ""
 
 
-@pytest.mark.parametrize("name", sorted(f.stem for f in (record.DATA / "claims").glob("*.json")))
+@pytest.mark.parametrize("name", sorted(f.stem for f in (grids.DATA / "claims").glob("*.json")))
 def test_the_runs_that_decide_a_claim_are_enough_to_judge_it(name, tmp_path):
     """Each claim, with all its seeds, judged from nothing but the recorded runs that replicating would repeat."""
-    wanted = judging.claim(name)
+    wanted = claims.claim(name)
     records = replicate.prepare(name, tmp_path, seeds=100)
     assert 0 < len({r["id"] for r in records}) == len(records)
     for grid in (tmp_path / "grids").glob("*.json"):
@@ -177,7 +178,7 @@ def test_the_runs_that_decide_a_claim_are_enough_to_judge_it(name, tmp_path):
         (tmp_path / "results").mkdir(exist_ok=True)
         (tmp_path / "results" / f"{grid.stem}.jsonl").write_text("".join(lines))
     with replicate.data(tmp_path):
-        found = judging.claim(name)
+        found = claims.claim(name)
     assert found.verdict == wanted.verdict
     columns = ["task", "effect", "low", "high", "seeds", "verdict"]
     mine, theirs = (c.rows[c.rows.decides][columns].reset_index(drop=True) for c in (found, wanted))

@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader
 
 from ftlib.strategies.full import Full
 from ftlib.strategy import Strategy, combine
-from ftlib.stream import stream
-from ftlib.train import fit
+from ftlib.training.stream import stream
+from ftlib.training.loop import fit
 from toy import Cosine, Mixup, data, net, same, weights
 
 KILLS = 10
@@ -25,20 +25,20 @@ import sys, time
 sys.path.insert(0, {here!r})
 import torch
 from toy import EWC, Cosine, LoRA, Mixup, Noise, data, net
-from ftlib import train
+from ftlib.training import loop
 from ftlib.strategy import combine
 
 torch.set_num_threads(2)
-slow, real = float(sys.argv[2]), train._backward
+slow, real = float(sys.argv[2]), loop._backward
 def backward(*args):
     print("step", flush=True)
     if slow:
         sys.stdin.readline()  # whoever will kill it keeps step with it, however busy the computer is
         time.sleep(slow)
     return real(*args)
-train._backward = backward
+loop._backward = backward
 strategy = combine(LoRA(), Mixup(0.5), Noise(), EWC(5.0), Cosine(0.1))
-model, _ = train.fit(net(p=0.3), data(shuffle=True), strategy, steps=80, lr=1e-2, accumulate=2, verbose=False,
+model, _ = loop.fit(net(p=0.3), data(shuffle=True), strategy, steps=80, lr=1e-2, accumulate=2, verbose=False,
                      checkpoint=sys.argv[1], save_every=1)
 torch.save(model.state_dict(), sys.argv[1] + ".final")
 """

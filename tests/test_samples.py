@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 
 import ftlib
-from ftlib import widgets
+from ftlib.classroom import widgets
 from ftlib.strategies.augmentation import ColorJitter, RandomErasing, Rotation
 from ftlib.strategies.mixing import LabelSmoothing, MixUp
-from ftlib.widgets.samples import STRENGTHS
+from ftlib.classroom.widgets.samples import STRENGTHS
 from panels import check_controls, check_without_a_kernel
 
 pytestmark = pytest.mark.usefixtures("one_thread")

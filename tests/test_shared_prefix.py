@@ -14,7 +14,7 @@ from ftlib import metrics, models, tasks
 from ftlib.models import text
 from ftlib.strategies.freezing import FreezeFirst
 from ftlib.strategy import IGNORED, count_targets, target_loss
-from ftlib.train import evaluate, fit
+from ftlib.training.loop import evaluate, fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SIZES = {"vocab_size": 40, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48}

@@ -11,7 +11,7 @@ from ftlib import strategies
 from ftlib.strategies.freezing import FreezeFirst
 from ftlib.strategies.full import L2SP, FromScratch, Full, LayerRates, LinearProbe
 from ftlib.strategy import MERGE, Combined, Strategy, combine, count_targets, target_loss, to_json
-from ftlib.train import fit
+from ftlib.training.loop import fit
 from toy import (
     AGEM,
     DANN,

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from ftlib import strategies
 from ftlib.strategy import Strategy, combine, parts_of
-from ftlib.train import evaluate, fit, predict_logits
+from ftlib.training.loop import evaluate, fit, predict_logits
 from toy import AGEM, DANN, EWC, Cosine, Decay, LoRA, Mixup, MultiTask, PCGrad, changed, data, net, same, weights
 
 
@@ -309,5 +309,5 @@ def test_parts_of_a_combination_keep_their_state_when_saved_and_loaded():
 
 
 def test_float32_on_a_gpu_is_not_rounded_to_tf32_and_a_seed_repeats_a_run():
-    # ftlib.machine sets this where it is imported
+    # ftlib.training.machine sets this where it is imported
     assert not torch.backends.cudnn.allow_tf32 and torch.backends.cudnn.deterministic

@@ -10,9 +10,10 @@ import ipywidgets
 import pandas as pd
 import pytest
 
-from ftlib import teach, widgets
-from ftlib.compare import interval
-from ftlib.widgets.panel import say
+from ftlib import classroom as teach
+from ftlib.classroom import widgets
+from ftlib.evidence.compare import interval
+from ftlib.classroom.widgets.panel import say
 from test_compare import runs
 
 LESSON = "01_full"

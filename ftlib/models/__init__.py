@@ -22,7 +22,7 @@ from safetensors.torch import save_model
 
 from ftlib import assets
 from ftlib.models.base import Model, fill, read_tensors
-from ftlib.refusals import nearest
+from ftlib.io.refusals import nearest
 
 __all__ = ["KNOWN", "Model", "load", "load_weights", "save"]
 KNOWN = {"efficientnet-lite0": "image", "minilm": "text", "smollm2": "lm"}  # name -> kind
@@ -88,7 +88,7 @@ def _kind(folder: Path) -> str:
         if (folder / "adapter_config.json").is_file():
             raise FileNotFoundError(
                 f"{folder} holds an adapter, not a model: load its base, then "
-                f"ftlib.adapters.load_adapter(model, folder, name)"
+                f"ftlib.models.adapters.load_adapter(model, folder, name)"
             )
         raise FileNotFoundError(f"{file} is missing: name a folder where timm or transformers saved a model")
     try:

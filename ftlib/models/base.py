@@ -77,7 +77,7 @@ class Model(nn.Module):
         """What the head reads: (B, D), or (B, T, D) for a language model.
 
         Where batch["prefix"] = (stages, k, h, made_of) is of these very stages and of what the batch still holds, the
-        first k are not run again (see ftlib.cache).
+        first k are not run again (see ftlib.training.frozen_features).
         """
         owner, k, h, made_of = batch.get("prefix", (None, 0, None, ()))
         same = all(batch.get(name) is t and t._version == v and not t.requires_grad for name, t, v in made_of)

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from ftlib.chat import end_of_turn, prompt_text
+from ftlib.models.chat import end_of_turn, prompt_text
 from ftlib.models.base import Model, same
 
 SHORT = 5  # tokens: a sliding window that the proof's 8 tokens outgrow

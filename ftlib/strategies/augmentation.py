@@ -18,7 +18,7 @@ still changed at once, on its device; each operation equals torchvision's on one
 the nearest pixel). Draws come from torch's generators, which `fit` seeds and saves: the same seed, the same pictures.
 
 Costs: some passes over the pixels, little beside the network's. But frozen stages are no longer computed once
-(ftlib.cache), since an example is another one each time. Lesson: notebooks/08_augmentation.
+(ftlib.training.frozen_features), since an example is another one each time. Lesson: notebooks/08_augmentation.
 
 Letters: B examples, C channels, H x W pixels, T tokens.
 """

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 
-from ftlib.refusals import nearest, whole_number
+from ftlib.io.refusals import nearest, whole_number
 from ftlib.tasks import digits, elpv, fashion, instructions, sentiment
 from ftlib.tasks.checks import SEEDS, flag
 from ftlib.tasks.corruptions import corrupt, known

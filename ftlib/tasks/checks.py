@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ftlib.refusals import nearest
+from ftlib.io.refusals import nearest
 
 SEEDS = 2**32 - 1  # the largest seed that NumPy, scikit-learn and torch all take
 

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from ftlib.refusals import nearest
+from ftlib.io.refusals import nearest
 
 # kind -> the knob at strengths 1 to 5
 STRENGTHS = {

@@ -16,7 +16,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from ftlib import assets
-from ftlib.refusals import whole_number
+from ftlib.io.refusals import whole_number
 from ftlib.tasks.splits import assign, make_splits
 from ftlib.tasks.task import Split, Task
 

@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 
 from ftlib import assets
-from ftlib.refusals import whole_number
+from ftlib.io.refusals import whole_number
 from ftlib.tasks.checks import choose
 from ftlib.tasks.splits import assign, make_splits
 from ftlib.tasks.task import Split, Task

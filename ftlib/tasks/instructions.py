@@ -11,7 +11,7 @@ needs.
 
 from dataclasses import replace
 
-from ftlib.chat import end_of_turn, prompt_text
+from ftlib.models.chat import end_of_turn, prompt_text
 from ftlib.tasks import sentiment
 from ftlib.tasks.task import IGNORED, Split, Task
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ftlib.refusals import whole_number
+from ftlib.io.refusals import whole_number
 from ftlib.tasks.checks import SEEDS, choose, count_cut, flag, read_inputs, read_labels
 
 SPLITS = ("train", "validation", "test")

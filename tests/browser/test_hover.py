@@ -9,7 +9,7 @@ from reader import PLOT, SECONDS, Dropdown, Reader, Toggle
 
 PANEL = """
 import numpy as np
-from ftlib import widgets
+from ftlib.classroom import widgets
 rng = np.random.default_rng(0)
 names, classes = ["photo", "sketch"] * 60, [str(i // 2 % 10) for i in range(120)]
 where = rng.normal(size=(10, 16))

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Callable
 from unittest.mock import patch
 
-from ftlib import runs, train
+from ftlib.evidence import runs
+from ftlib.training import loop
 from ftlib.tasks import digits
 from ftlib.tasks.task import Task
 
@@ -58,7 +59,7 @@ class Reads:
 def watched(monkeypatch) -> Reads:
     """Write down what is read from now on, until the test is over."""
     reads = Reads()
-    load, fit, evaluate, start, backward = Task.loader, runs.fit, runs.evaluate, runs._start, train._backward
+    load, fit, evaluate, start, backward = Task.loader, runs.fit, runs.evaluate, runs._start, loop._backward
 
     def loader(task, split, **more):
         made = load(task, split, **more)
@@ -92,7 +93,7 @@ def watched(monkeypatch) -> Reads:
     monkeypatch.setattr(runs, "fit", one_fit)
     monkeypatch.setattr(runs, "evaluate", score)
     monkeypatch.setattr(runs, "_start", one_start)
-    monkeypatch.setattr(train, "_backward", one_step)
+    monkeypatch.setattr(loop, "_backward", one_step)
     table = digits.mnist()
     monkeypatch.setattr(digits, "mnist", lambda: table)  # read from its file once
     return reads

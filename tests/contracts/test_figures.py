@@ -14,7 +14,7 @@ from known import runs as made_up
 from PIL import Image
 
 from ftlib import plots
-from ftlib.compare import table
+from ftlib.evidence.compare import table
 
 PUBLIC = {n for n, f in vars(plots).items() if inspect.isfunction(f) and f.__module__ == plots.__name__}
 PUBLIC = {name for name in PUBLIC if not name.startswith("_")}

@@ -8,10 +8,12 @@ import pytest
 import torch
 from reads import each
 
-from ftlib import record, runs, strategies, tasks
+from ftlib import strategies, tasks
+from ftlib.evidence import grids
+from ftlib.evidence import runs
 from ftlib.models import load as load_model
 from ftlib.strategies.full import Full
-from ftlib.train import evaluate, fit, predict_logits
+from ftlib.training.loop import evaluate, fit, predict_logits
 from test_contract import ALIGNED, NAMES, loaders, make, toy
 from test_paired_runs import spec
 from toy import same
@@ -179,7 +181,7 @@ def test_a_grid_chooses_by_the_split_that_it_names_and_reads_no_other_before(met
     reads.script = best_at
     arms = {"full": arm(list(RATES)), "variant": arm("full", "LayerRates"), "stops": arm(list(RATES), patience=1)}
     grid(metric=metric, arms=arms, options=OPTIONS, beside=beside)
-    found = runs.load_records(record.record("tiny"))
+    found = runs.load_records(grids.run_grid("tiny"))
     assert len(found) == len(reads.runs) == 2 * 3 + 3 * 2
     for made, passes in reads.runs.values():
         outside = [p for p in passes if p.startswith("end")]
@@ -201,7 +203,7 @@ def test_a_grid_that_chooses_by_what_a_strategy_measures_reads_validation_beside
     data = {**ADAPT, "target": f"{FAR}:train:20"}
     grid(metric="DomainGauge.im", arms={"full": arm(list(RATES), "DomainGauge", data)},
          options={**OPTIONS, "n": 16}, beside=[f"{FAR}:test"])  # fmt: skip
-    made = runs.load_records(record.record("tiny"))
+    made = runs.load_records(grids.run_grid("tiny"))
     tuned = {r["spec"]["phases"][0]["lr"]: r["measured"]["DomainGauge.im"] for r in made
              if r["spec"]["purpose"] == "tune"}  # fmt: skip
     chosen = {r["spec"]["phases"][0]["lr"] for r in made if r["spec"]["purpose"] == "measure"}

@@ -19,7 +19,7 @@ from ftlib import strategies
 from ftlib.strategies.domain import Aligned
 from ftlib.strategies.mixing import CutMix, LabelSmoothing, MixUp
 from ftlib.strategy import IGNORED, Strategy, combine, owners
-from ftlib.train import fit
+from ftlib.training.loop import fit
 from test_contract import KNOBS, NAMES, examples, toy
 from toy import decoder, net
 

@@ -1,6 +1,6 @@
 """What a widget says, in its figure, its title, its words and its status, is what its data say, computed anew.
 
-CHECKS has one check a public function of ftlib.widgets, with data whose answers are known: one without a row turns
+CHECKS has one check a public function of ftlib.classroom.widgets, with data whose answers are known: one without a row turns
 the first test red. `says` compares all the numbers of a text in their order, each to the digits that it shows.
 """
 
@@ -16,9 +16,11 @@ import pytest
 import torch
 from known import BASE, DATA, METRIC, NUMBER, UNCLEAR, against, bar, close, comparisons, every, of, score, scores
 
-from ftlib import metrics, teach, widgets
+from ftlib import metrics
+from ftlib import classroom as teach
+from ftlib.classroom import widgets
 from ftlib.strategy import Strategy
-from ftlib.teach.asking import QUESTIONS
+from ftlib.classroom.questions import QUESTIONS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PUBLIC = {name for name in widgets.__all__ if inspect.isfunction(getattr(widgets, name))}

@@ -20,7 +20,7 @@ RATE = 0.5
 
 
 def check(name, function, strict=False):
-    """Like ftlib.teach.check: a kind sentence, and with strict an AssertionError."""
+    """Like ftlib.classroom.check: a kind sentence, and with strict an AssertionError."""
     expected = {"area": lambda r: math.pi * r * r, "decay": lambda t: RATE**t, "practice": lambda x: x + 1}[name]
     try:
         wrong = [x for x in range(1, STEPS + 1) if not math.isclose(function(x), expected(x))]

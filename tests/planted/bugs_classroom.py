@@ -11,49 +11,49 @@ WIDGET = f"{WORDS}::test_a_widget_says_what_its_data_say"
 
 BUGS = [
     Bug(
-        "answers that were not written are forgotten", "answers", "teach/answers.py",
+        "answers that were not written are forgotten", "answers", "ftlib/classroom/answers.py",
         "return kept | _unsaved.get(file, {})", "return kept",
         "On a read-only home every prediction is 'not answered yet'.",
         (UNWRITTEN,),
     ),
     Bug(
-        "a broken file of answers is overwritten", "answers", "teach/answers.py",
+        "a broken file of answers is overwritten", "answers", "ftlib/classroom/answers.py",
         "    os.replace(file, beside)\n", "",
         "What may still be read in it by eye is lost.",
         (f"{ANSWERS}::test_a_broken_file_is_kept_beside_and_begun_anew",),
     ),
     Bug(
-        "sys.exit leaves the check", "check", "teach/checking.py",
+        "sys.exit leaves the check", "check", "ftlib/classroom/checks.py",
         "except BaseException as error:", "except Exception as error:",
         "The kernel or the grader stops where the learner's code says exit().",
         (f"{CHECKING}::test_nothing_that_the_learner_raises_escapes",),
     ),
     Bug(
-        "the checker's missing file is the learner's fault", "check", "teach/checking.py",
+        "the checker's missing file is the learner's fault", "check", "ftlib/classroom/checks.py",
         "not _through_the_learner(error.__traceback__)", "False",
         "A right answer is marked as wrong where the kit's runs are missing.",
         (f"{CHECKING}::test_what_the_checker_itself_lacks_gets_through",),
     ),
     Bug(
-        "the gradient stays switched off", "check", "teach/checking.py",
+        "the gradient stays switched off", "check", "ftlib/classroom/checks.py",
         "        torch.set_grad_enabled(grad)\n", "",
         "After one check nothing in the notebook learns any more.",
         (LEFT,),
     ),
     Bug(
-        "the generators stay where the answer left them", "check", "teach/checking.py",
+        "the generators stay where the answer left them", "check", "ftlib/classroom/checks.py",
         "        torch.set_rng_state(drawn[2])\n", "",
         "A check changes every number of the cells below it.",
         (LEFT, f"{CHECKING}::test_two_checks_of_a_random_answer_agree"),
     ),
     Bug(
-        "the time limit strikes once only", "check", "teach/checking.py",
+        "the time limit strikes once only", "check", "ftlib/classroom/checks.py",
         "            wait = AGAIN\n", "            return\n",
         "A loop that catches every exception goes on for ever.",
         (f"{CHECKING}::test_the_limit_is_repeated",),
     ),
     Bug(
-        "runs that chose a rate are shown", "widgets", "widgets/board.py",
+        "runs that chose a rate are shown", "widgets", "ftlib/classroom/widgets/board.py",
         'runs = runs[runs.purpose == "measure"]', "runs = runs.copy()",
         "The board shows the scores by which rates were chosen.",
         (f"{WIDGET}[board-one seed]",),

@@ -32,7 +32,7 @@ from ftlib.strategies.mixing import CutMix, EmbeddingMixup, LabelSmoothing, MixU
 from ftlib.strategies.prompts import Prompt
 from ftlib.strategies.regularisation import EMA, SWA, Dropout, StochasticDepth, WeightDecay
 from ftlib.strategy import Strategy, combine, owners
-from ftlib.train import evaluate, fit, predict_logits
+from ftlib.training.loop import evaluate, fit, predict_logits
 from toy import encoder, eye, pictures, same, sentences, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -14,7 +14,7 @@ from ftlib.strategies.domain_gauge import (
     soft_neighbourhood_density,
 )
 from ftlib.strategies.full import Full
-from ftlib.train import fit
+from ftlib.training.loop import fit
 from toy import data, decoder, net, same, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 from ftlib.strategies.domain_shift import CORAL, AdaBN, FewLabels, LabelShift, features_of, label_shift, recolour
 from ftlib.strategies.full import Full
 from ftlib.strategy import combine
-from ftlib.train import evaluate, fit
+from ftlib.training.loop import evaluate, fit
 from toy import changed, data, decoder, encoder, net, same, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -15,7 +15,7 @@ from ftlib.strategies.freezing import (
 )
 from ftlib.strategies.full import Full, LinearProbe
 from ftlib.strategy import combine
-from ftlib.train import count_parameters, fit
+from ftlib.training.loop import count_parameters, fit
 from toy import changed, data, net, same, weights
 
 HEAD = {"head.weight", "head.bias"}

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 
 from ftlib.strategies.full import L2SP, FromScratch, Full, LayerRates, LinearProbe, lp_ft
 from ftlib.strategy import combine
-from ftlib.train import fit, predict_logits
+from ftlib.training.loop import fit, predict_logits
 from toy import Net, changed, data, net, same, weights
 
 HEAD = {"head.weight", "head.bias"}

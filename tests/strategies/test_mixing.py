@@ -10,7 +10,7 @@ from ftlib.strategies.freezing import FreezeFirst
 from ftlib.strategies.mixing import CutMix, EmbeddingMixup, LabelSmoothing, MixUp, mix
 from ftlib.strategies.prompts import Prefix, Prompt
 from ftlib.strategy import combine, count_targets, target_loss
-from ftlib.train import fit
+from ftlib.training.loop import fit
 from toy import MultiTask, data, decoder, encoder, eye, net, pictures, same, sentences, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from ftlib import models, tasks
-from ftlib.adapters import merge
+from ftlib.models.adapters import merge
 from ftlib.strategies.peft import IA3, Adapter, LoRA, adapter_layers
 from ftlib.strategy import combine
-from ftlib.train import _optimizer, count_parameters, fit
+from ftlib.training.loop import _optimizer, count_parameters, fit
 from toy import changed, data, decoder, encoder, net, same, sentences, weights
 
 ALL = [LoRA(), LoRA(variant="dora"), IA3(), Adapter()]

@@ -8,7 +8,7 @@ from ftlib import models
 from ftlib.strategies.peft import LoRA
 from ftlib.strategies.prompts import Prefix, Prompt
 from ftlib.strategy import IGNORED, combine
-from ftlib.train import count_parameters, fit
+from ftlib.training.loop import count_parameters, fit
 from toy import changed, decoder, encoder, net, same, sentences, weights
 
 BOTH = [Prompt(5), Prefix(5)]

@@ -45,7 +45,7 @@ from ftlib.strategies.schedules import (
     scales,
 )
 from ftlib.strategy import combine
-from ftlib.train import fit
+from ftlib.training.loop import fit
 from toy import data, net, same, weights
 
 STEPS, WARM = 40, 0.125  # 5 of 40 steps warm up: 10 of torch's 80, and 70 = 10 + 20 + 40 are left for three cycles

@@ -1,0 +1,127 @@
+"""What the files of a lesson may hold: claims (data/claims/<id>.json) and questions (lessons/questions/*.json).
+
+`judging` and `asking` say what each of these means.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ftlib.io import typed
+from ftlib.io.typed import Flag, NotNegative, Text, entry
+
+ADVICE = "correct it there, or take the file back from git"
+Direction = Literal["higher", "lower"]
+Names = Annotated[list[Text], Field(min_length=1)]
+Metric = Text | Annotated[dict[Text, Text], Field(min_length=1)]  # of all tasks, or {task: metric}
+
+
+@entry
+class Contrast:
+    """arm − baseline; several baselines only where the rule takes the best of them."""
+
+    arm: Text
+    baseline: Text | Names
+
+
+@entry
+class Beside:
+    """A further contrast: what it does not say is as in the claim itself."""
+
+    grid: Text | Names | None = None
+    filter: Text | None = None
+    by: Text | None = None
+    unit: Text | None = None
+    contrast: Contrast | None = None
+    metric: Metric | None = None
+    margin: NotNegative | None = None
+    allowed: NotNegative | None = None
+    direction: Direction | None = None
+    decides: Flag = False  # whether it is a part of the sentence
+
+
+@entry
+class Claimed:
+    """A sentence, its rule in words, and what of it is computed."""
+
+    id: Text
+    lesson: Text
+    sentence: Text
+    rule: Text
+    prior: Text
+    grid: Text | Names
+    filter: Text
+    by: Text  # one of judging.RULES
+    contrast: Contrast
+    metric: Metric
+    margin: NotNegative
+    direction: Direction
+    allowed: NotNegative = 0.0  # a loss that would not matter is judged as if it were 0
+    unit: Text | None = None
+    also: list[Beside] = Field(default_factory=list)
+
+    def parts(self) -> list[tuple["Claimed", bool]]:
+        """(what is compared, whether it decides), the claim itself first."""
+        others = []
+        for more in self.also:
+            own = {name: value for name, value in vars(more).items() if value is not None and name != "decides"}
+            others.append((replace(self, **own), more.decides))
+        return [(self, True), *others]
+
+
+def read_claim(file: Path, rules: dict) -> Claimed:
+    """The claim of a file. ValueError, one sentence, if it is not as said here or names a rule that is not there."""
+    said = typed.check(Claimed, typed.parse(typed.read_text(file), str(file), ADVICE), str(file))
+    if said.id != file.stem:
+        raise ValueError(f"{file}: its id is {said.id!r}, but it must be the name of the file, {file.stem!r}")
+    for number, (part, _) in enumerate(said.parts()):
+        where = f"{file}, also {number}" if number else str(file)
+        if part.by not in rules:
+            near = typed.nearest(part.by, rules)
+            raise ValueError(f"{where}: there is no rule {part.by!r}, the nearest known one is {near!r}")
+        if isinstance(part.contrast.baseline, list) != (part.by == "over_all"):
+            raise ValueError(
+                f"{where}: the rule over_all takes a list of baselines and every other rule one name, but by is "
+                f"{part.by!r} and baseline is {part.contrast.baseline!r}"
+            )
+    return said
+
+
+@entry
+class Option:
+    """One of the answers that a question offers."""
+
+    key: Text
+    text: Text
+    why: Text
+    right: Flag | None = None
+
+
+@entry
+class Question:
+    """A question with its options; of a quiz, exactly one is right."""
+
+    id: Text
+    kind: Literal["predict", "quiz"]
+    text: Text
+    options: Annotated[list[Option], Field(min_length=1)]
+
+    def __post_init__(self):
+        keys, right = [option.key for option in self.options], [option.right for option in self.options]
+        if len(set(keys)) < len(keys):
+            raise ValueError(f"each option needs a key of its own, but they are {', '.join(keys)}")
+        if self.kind == "quiz" and (None in right or sum(right) != 1):
+            raise ValueError("every option of a quiz says whether it is right, and exactly one is")
+        if self.kind == "predict" and set(right) != {None}:
+            raise ValueError("no option of a prediction says whether it is right: that is decided by what happens")
+
+
+def read_questions(file: Path) -> list[dict]:
+    """The questions of one file. ValueError, one sentence, if a key or a value in it is not known."""
+    said = typed.parse(typed.read_text(file), str(file), ADVICE)
+    names = [one.id for one in typed.check(list[Question], said, str(file))]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{file}: the id {twice[0]!r} stands twice, but a question is found by its id")
+    return said

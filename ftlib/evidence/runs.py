@@ -1,0 +1,341 @@
+"""Spec → record. A Spec is one experiment as JSON; `run` executes it and returns a record; `load_runs` reads records.
+
+A seed fixes the split, the subset, the initialisation and the order, so that arms are paired by seed and an interval
+covers the sampling of the data too. Choices are made on validation; the test split is read once, at the end.
+"""
+
+import json
+import math
+import os
+import platform
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, field
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from accelerate.utils import set_seed
+
+from ftlib import models, strategies, tasks
+from ftlib.io import typed
+from ftlib.training.machine import processor
+from ftlib.evidence.spec import Phase, Said, Spec, split_of
+from ftlib.strategy import Strategy, combine, parts_of
+from ftlib.training.loop import count_parameters, evaluate, fit
+from ftlib.io.typed import Number, Text, Whole, entry
+
+__all__ = ["Phase", "Record", "Spec", "curves", "first_losses", "frame", "load_records", "load_runs"]
+__all__ += ["must_be_writable", "provenance", "run", "split_of", "write_text"]
+RESULTS = Path(__file__).parent.parent / "data" / "results"  # the kit's own recorded runs
+ROUNDING = 1e-7  # relative: the size of one rounding error of a float32, whose last bit is 1.2e-7 of it
+KEEP_LOSSES = 20  # the first losses of a run are kept: a repetition must match them closely
+
+
+def run(spec: Spec, folder: str | Path | None = None, verbose: bool = False) -> dict:
+    """Execute a spec and return its record. With a folder, a record that is there is returned without running."""
+    file = Path(folder) / f"{spec.id}.json" if folder else None
+    if file and file.exists():
+        return load_records(file)[0]
+    if file:
+        must_be_writable(file.parent)
+    record = _execute(spec, verbose)
+    if file:
+        write_text(file, json.dumps(record))
+    return record
+
+
+class Disturbed(Strategy):
+    """Multiplies each weight by 1 + size · N(0, 1), once, before the first step: what rounding does to a start."""
+
+    def __init__(self, draw: int, size: float):
+        self.draw, self.size, self.done = draw, size, False
+
+    def before_step(self, model, progress):
+        generator = torch.Generator().manual_seed(self.draw)
+        with torch.no_grad():
+            for weight in () if self.done else model.parameters():
+                noise = torch.randn(weight.shape, generator=generator, dtype=weight.dtype)
+                weight.mul_(1 + self.size * noise.to(weight.device))
+        self.done = True
+
+
+def first_losses(
+    spec: Spec, most: int = KEEP_LOSSES, disturb: int | None = None, size: float = ROUNDING
+) -> list[float]:
+    """The losses of the first steps of a run, to compare with its record's; it goes no further than that.
+
+    disturb: number of a draw that changes each weight of the start by about `size` of it. What that does to the losses
+    says how well conditioned the run is.
+    """
+    task, model, losses = *_start(spec), []
+    first = () if disturb is None else (Disturbed(disturb, size),)
+    for history in _phases(spec, task, model, most=most, first=first):
+        losses += [row["loss"] for row in history]
+    return losses[:most]
+
+
+def _start(spec: Spec):
+    """(task, model) as they are before the first step."""
+    spec.check()  # again: it may have been changed since it was made
+    task = tasks.load(spec.task, seed=spec.seed, **spec.options)
+    set_seed(spec.seed)
+    return task, models.load(spec.model, task)
+
+
+def _loader(spec: Spec, task, model, name: str, **more):
+    """A loader for "split" of the spec's own task, for "task:split" of another one, for "task:train:10", ten
+    training examples of it, or for "task:train:8+2", eight of its first class and two of its second."""
+    *other, last = name.split(":")
+    drawn = [int(part) for part in last.split("+")] if last[0].isdigit() else []
+    split, few = (other.pop(), {"n": drawn if len(drawn) > 1 else drawn[0]}) if drawn else (last, {})
+    source = tasks.load(*other, seed=spec.seed, **{**spec.options, **few}) if other else task
+    return source.loader(split, tokenizer=model.tokenizer, seed=spec.seed, **more)
+
+
+def _phases(
+    spec: Spec,
+    task,
+    model,
+    verbose: bool = False,
+    most: int | None = None,
+    memory: dict | None = None,
+    first: tuple = (),
+) -> Iterator[list[dict]]:
+    """Train the model phase by phase and give each one's history; with `most`, stop after so many steps.
+
+    memory: {strategy's class: what it has learned}, which is filled, and read by later phases. first: what the first
+    phase's strategy is combined with.
+    """
+    memory, done = {} if memory is None else memory, 0
+
+    def validate(model):
+        return evaluate(model, _loader(spec, task, model, "validation", batch_size=64))
+
+    for i, phase in enumerate(spec.phases):
+        if most is not None and done >= most:
+            return
+        strategy = strategies.build(phase.strategy)
+        strategy = combine(strategy, *first) if first and not i else strategy
+        for part in parts_of(strategy):  # the same class in a later phase goes on from what it has learned
+            part.load_state_dict(memory.get(type(part).__name__, {}))
+        data = {
+            k: _loader(spec, task, model, v, batch_size=phase.batch_size, shuffle=True) for k, v in phase.data.items()
+        }
+        watched = {"validate": validate, "every": spec.every} if spec.every and most is None else {}
+        more = dict(phase.fit)
+        if most is not None:
+            more.pop("patience", None)
+            watched = {
+                "validate": lambda model: {},
+                "every": 1,
+                "stop": lambda rows, done=done: done + len(rows) >= most,
+            }
+        _, history = fit(
+            model, data, strategy, steps=phase.steps, lr=phase.lr, seed=spec.seed + 1000 * i, precision=spec.precision,
+            verbose=verbose, **watched, **more,
+        )  # fmt: skip
+        memory |= {type(part).__name__: part.state_dict() for part in parts_of(strategy)}
+        done += len(history)
+        yield history
+
+
+def _execute(spec: Spec, verbose: bool) -> dict:
+    _commit()  # asked before the run: the files may change during it
+    task, model = _start(spec)
+    seconds, curve, losses, peak, done, memory, trainable = Counter(), [], [], 0, 0, {}, 0
+    for history in _phases(spec, task, model, verbose, memory=memory):
+        for row in history:
+            seconds.update(row["seconds"])
+            peak = max(peak, row["memory"])
+            losses.append(row["loss"])
+            trainable = row["trainable"]  # in the end, of the last step
+            if "validation" in row:
+                recent = losses[-(spec.every or 1) :]
+                at = {"step": done + row["step"] + 1, "loss": sum(recent) / len(recent), "lr": row["lr"]}
+                curve.append({**at, **row["validation"]})
+        done += len(history)
+    total = count_parameters(model)[1]
+    scores = {split: evaluate(model, _loader(spec, task, model, split, batch_size=64)) for split in spec.splits}
+    reads = task.reads["test"]
+    if reads > 1:
+        raise RuntimeError(f"the test split was read {reads} times in one run: it may be read once, at the end")
+    return {
+        "id": spec.id,
+        "spec": asdict(spec),
+        "scores": scores,
+        "curve": curve,
+        "measured": {f"{k}.{name}": v for k, state in memory.items() for name, v in state.items() if _is_number(v)},
+        "first_losses": losses[:KEEP_LOSSES],
+        "steps": done,
+        "parameters": {"trainable": trainable, "total": total, "bytes": 4 * trainable},
+        "seconds": {**seconds, "training": sum(seconds.values())},
+        "memory": peak,
+        "provenance": provenance(model),
+    }
+
+
+def _is_number(value) -> bool:
+    """Whether a strategy has measured it: a float that stands for something."""
+    return type(value) is float and math.isfinite(value)
+
+
+def provenance(model: torch.nn.Module) -> dict:
+    """Where and with what a record was made: versions, device, processor, threads, commit, date."""
+    device = next(model.parameters()).device
+    names = ("torch", "torchvision", "timm", "transformers", "peft", "accelerate", "numpy")
+    return {
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in names}},
+        "device": torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"{device.type}, {platform.machine()}",
+        "processor": processor(),
+        "threads": torch.get_num_threads(),
+        "commit": _commit(),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+    }
+
+
+@cache
+def _commit() -> str:
+    """The commit of the code that runs: asked once, since the files may change while a long recording goes on.
+
+    "-dirty" says that the library differs from it; the results that are being recorded are no part of the library.
+    """
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no", ".")
+    return git("describe", "--always") + ("-dirty" if changed else "") or "not in a git checkout"
+
+
+@entry
+class Record:
+    """What a run left behind, as `_execute` writes it; the scores of each split by name."""
+
+    id: Text
+    spec: Said
+    scores: dict[Text, dict[Text, Number]]
+    curve: list[dict[Text, Number]]
+    steps: Whole
+    parameters: dict[Text, Whole]
+    seconds: dict[Text, Number]
+    memory: Whole
+    measured: dict[Text, Number] = field(default_factory=dict)
+    first_losses: list[Number] = field(default_factory=list)
+    provenance: dict[Text, Any] = field(default_factory=dict)
+
+
+def load_records(*sources: str | Path) -> list[dict]:
+    """Records of recorded grids ("01_full"), of files (.json: one; .jsonl: one a line) or of folders, each id once.
+
+    A word without a slash and a dot is a grid's name first, and the kit finds its runs wherever the notebook lies.
+    Raises FileNotFoundError where there are no such runs, ValueError where one is broken, with its file and line.
+    """
+    records = {}
+    for source in map(_place, sources):
+        files = sorted(f for f in source.iterdir() if f.suffix in (".json", ".jsonl")) if source.is_dir() else [source]
+        for f in files:
+            records |= {r["id"]: r for r in _records_of(f)}
+    return list(records.values())
+
+
+def _place(source: str | Path) -> Path:
+    """Where the runs of one source are."""
+    place = Path(source)
+    named = isinstance(source, str) and re.fullmatch(r"[\w+-]+", source)  # neither a path nor a suffix
+    if named and (file := RESULTS / f"{source}.jsonl").exists():
+        return file
+    if place.exists():
+        return place
+    if named:
+        known = sorted(other.stem for other in RESULTS.glob("*.jsonl"))
+        near = get_close_matches(source, known, 1)
+        advice = f"did you mean {near[0]}?" if near else f"the kit has {', '.join(known)}"
+        if (RESULTS.parent / "grids" / f"{source}.json").exists():
+            advice = f"`make record GRID={source}` makes them, which can take hours"
+        raise FileNotFoundError(f"there are no recorded runs (and no folder) called {source!r}: {advice}")
+    advice = "`make record` makes the recorded ones"
+    if (RESULTS / place.name).exists():
+        advice = f'the kit\'s own are found from anywhere by their name, load_runs("{place.stem}")'
+    raise FileNotFoundError(f"there are no runs at {source}: {advice}")
+
+
+def _records_of(file: Path) -> Iterator[dict]:
+    """The records of one file."""
+    text = typed.read_text(file)
+    if file.suffix != ".jsonl":
+        advice = "delete the file and run it again"
+        yield _whole_record(typed.parse(text, str(file), advice), str(file))
+        return
+    advice = f"delete the line, then `make record GRID={file.stem}` makes what is missing again"
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield _whole_record(typed.parse(line, str(file), advice, number), f"{file}, line {number}")
+
+
+def _whole_record(made: Any, at: str) -> dict:
+    typed.check(Record, made, at)
+    return made
+
+
+def load_runs(*sources: str | Path) -> pd.DataFrame:
+    """One row a run, from recorded grids, files or folders (see `load_records`). Columns: see `frame`."""
+    return frame(load_records(*sources))
+
+
+def frame(records: Iterable[dict]) -> pd.DataFrame:
+    """One row a run: id, arm, task, model, seed, purpose, grid, lr (of the last phase), steps, the task's options by
+    name, then "test.accuracy" and the like for each split and metric, "seconds.forward", "parameters.trainable", and
+    what strategies have measured, "Waypoints.barrier"."""
+    rows = []
+    for r in records:
+        spec = r["spec"]
+        row = {"id": r["id"], **{k: spec[k] for k in ("arm", "task", "model", "seed", "purpose", "grid")}}
+        row |= {"lr": spec["phases"][-1]["lr"] if spec["phases"] else 0.0, "steps": r["steps"], **spec["options"]}
+        for group in ("parameters", "seconds"):
+            row |= {f"{group}.{k}": v for k, v in r[group].items()}
+        for split, scores in r["scores"].items():
+            row |= {f"{split}.{k}": v for k, v in scores.items()}
+        rows.append({**row, **r.get("measured", {}), "memory": r["memory"]})
+    return pd.DataFrame(rows)
+
+
+def curves(records: Iterable[dict]) -> pd.DataFrame:
+    """One row a validation during a run: arm, task, model, seed, step, loss, lr, and the validation's metrics."""
+    keys = ("arm", "task", "model", "seed", "purpose")
+    return pd.DataFrame([{**{k: r["spec"][k] for k in keys}, **at} for r in records for at in r["curve"]])
+
+
+def must_be_writable(folder: Path) -> None:
+    """Make the folder where it is missing. OSError if nothing can be written there: better before a run than after."""
+    probe = folder / f"probe.{os.getpid()}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_text("can this be written?\n", encoding="utf-8")
+        probe.unlink()
+    except OSError as error:
+        raise type(error)(
+            f"{folder} cannot be written to ({error.strerror}): nothing was run, since its record would be lost; make "
+            "the folder writable"
+        ) from None
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write aside, then rename: the old file or the new one, never half of one, and nothing left beside it."""
+    part = file.with_name(f"{file.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, file)
+    except OSError as error:
+        raise type(error)(f"{file} could not be written ({error.strerror}): it is as it was before") from error
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,131 @@
+"""A Spec is one experiment as JSON. What cannot be run, and what would read the test split otherwise than once, at the
+end, is refused when the Spec is made: by its meaning, whatever name it is given.
+"""
+
+import hashlib
+import inspect
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from ftlib import tasks
+from ftlib.io import typed
+from ftlib.tasks import SPLITS
+from ftlib.training.loop import fit
+from ftlib.io.typed import Count, NotNegative, Seed, Text, Whole
+
+Format = Literal["auto", "float32", "bfloat16"]  # machine.PRECISIONS
+Strategies = list[dict[Text, dict[Text, Any]]]  # [{name: knobs}, ...], see strategies.CATALOG; []: full fine-tuning
+OURS = {"model", "loaders", "strategy", "steps", "lr", "seed", "precision", "validate", "stop", "every", "verbose"}
+FIT = {name: p.annotation for name, p in inspect.signature(fit).parameters.items() if name not in OURS}
+
+
+@dataclass
+class Phase:
+    """One call of `fit`: what is trained, for how long, at which peak rate, on which data."""
+
+    strategy: Strategies
+    steps: Whole
+    lr: NotNegative
+    data: dict[Text, Text] = field(default_factory=lambda: {"train": "train"})  # loader -> split, see split_of
+    batch_size: Count = 32
+    fit: dict[Text, Any] = field(default_factory=dict)  # more arguments of fit, e.g. {"accumulate": 2}
+
+    __pydantic_config__ = typed.KNOWN_KEYS_ONLY
+
+
+@dataclass
+class Said:
+    """What a Spec says, as its record repeats it. Plain JSON values only."""
+
+    arm: Text  # the name under which it is compared, e.g. "full"
+    task: Text  # see tasks.load, e.g. "elpv/mono"
+    model: Text  # see models.load
+    seed: Seed
+    phases: list[Phase]  # or dicts with its fields
+    options: dict[Text, Any] = field(default_factory=dict)  # of the task: {"n": 200, "size": 96, ...}
+    splits: list[Text] = field(default_factory=lambda: ["validation", "test"])  # evaluated at the end, each once
+    every: Whole = 0  # steps between validations for the curves; 0: only the end of each phase
+    precision: Format = "float32"  # "auto" is faster on some machines, and repeats only on the same kind
+    grid: str = ""  # the recorded grid that it belongs to
+    purpose: Literal["measure", "tune"] = "measure"  # "tune" while a rate is chosen: it must not read the test split
+
+    __pydantic_config__ = typed.KNOWN_KEYS_ONLY
+
+
+@dataclass
+class Spec(Said):
+    """One experiment; `id` names it by its content. ValueError, when it is made, if it cannot or must not be run."""
+
+    def __post_init__(self):
+        if isinstance(self.phases, list | tuple):
+            self.phases = [self._phase(i, phase) for i, phase in enumerate(self.phases)]
+        self.check()
+
+    def _phase(self, i: int, said) -> Phase:
+        if isinstance(said, Phase):
+            return said
+        typed.check(Phase, said, f"Spec, phase {i + 1}")
+        return Phase(**said)  # the values as they are: the id is made of them
+
+    def check(self) -> None:
+        """Raise a ValueError if it cannot be run, or reads the test split otherwise than once, at the end."""
+        typed.check(Said, said := asdict(self), "Spec")
+        _refuse_unknown_task(self.task)
+        read = [split_of(name, self.task) for name in self.splits]
+        for name, at in zip(self.splits, read):
+            if self.purpose == "tune" and at[1] == "test":
+                raise ValueError(f"a run that tunes must not read the test split, but its splits are {self.splits}")
+            if read.count(at) > 1:
+                raise ValueError(f"the split {name!r} is listed twice: each is read once, but splits={self.splits}")
+        for i, phase in enumerate(self.phases):
+            for loader, name in phase.data.items():
+                if split_of(name, self.task)[1] == "test":
+                    raise ValueError(
+                        f"phase {i + 1} would train on the test split, as {loader!r} is {name!r}: it is read once, at "
+                        "the end; name train or validation"
+                    )
+            for name, value in phase.fit.items():
+                if name not in FIT:
+                    near = typed.nearest(name, FIT)
+                    raise ValueError(
+                        f"phase {i + 1}: fit has no option {name!r} for a phase, the nearest known one is {near!r}"
+                    )
+                typed.check(dict[str, typed.strictly(FIT[name])], {name: value}, f"Spec, phase {i + 1}, fit")
+        if not self.every and any(phase.fit.get("patience") for phase in self.phases):
+            raise ValueError("a phase with patience needs validations to watch: set `every`, the steps between two")
+        try:
+            json.dumps(said)
+        except TypeError as error:
+            raise ValueError(f"a Spec holds plain JSON values only: {error}") from None
+
+    @property
+    def id(self) -> str:
+        """Twelve hex digits of the SHA-1 of the JSON: the same experiment has the same id on every machine."""
+        return hashlib.sha1(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def split_of(name: str, own: str = "") -> tuple[str, str]:
+    """(task, split) of a split's name: "split" of the spec's own task, "task:split" of another one, "task:train:10"."""
+    match = re.fullmatch(r"(?:([^:]+):)?([^:\d][^:]*?)(?(1)(?::\d+(?:\+\d+)*)?)", name)
+    if not match:
+        raise ValueError(f'a split is called "split", "task:split" or "task:split:n", but not {name!r}')
+    task, split = match[1] or own, match[2]
+    if split not in SPLITS:
+        raise ValueError(
+            f"{name!r} names no split: the nearest known one to {split!r} is {typed.nearest(split, SPLITS)!r}"
+        )
+    if match[1]:
+        _refuse_unknown_task(task)
+    return task, split
+
+
+def _refuse_unknown_task(name: str) -> None:
+    """Raise a ValueError unless tasks.load would know it."""
+    plain, plus, corruption = name.partition("+")
+    for word, known in ((plain, tasks.names()), (corruption, tasks.corruptions.NAMES if plus else [""])):
+        if word not in known:
+            raise ValueError(
+                f"there is no task {name!r}: the nearest known one to {word!r} is {typed.nearest(word, known)!r}"
+            )

@@ -1,0 +1,92 @@
+"""The generation comparer: one prompt, several models, their answers side by side.
+
+It knows nothing of models: it is handed functions, prompt → text. What a function has said is kept, so going back to
+an earlier prompt asks nobody again; call `forget()` after a model has changed.
+"""
+
+import time
+from collections.abc import Callable
+
+import ipywidgets
+
+from ftlib.classroom.widgets.panel import Panel, said, say
+
+EMPTY = "Write something into the prompt first, then press Enter."
+
+
+class Comparer(Panel):
+    """`prompt`, `example`, `ask`: the controls; `words`: the answers; `answers`: {name: text} of the prompt shown."""
+
+    def __init__(self, models: dict[str, Callable[[str], str]], examples: list[str], title: str = ""):
+        if not models or not examples:
+            raise ValueError("the comparer needs at least one model, {name: function}, and one example of a prompt")
+        self.models, self.title, self._known = models, title, {}
+        wide = {"style": {"description_width": "initial"}, "layout": ipywidgets.Layout(width="auto")}
+        self.example = ipywidgets.Dropdown(options=list(examples), description="Example", **wide)
+        self.prompt = ipywidgets.Text(value=examples[0], description="Prompt", continuous_update=False, **wide)
+        self.ask = ipywidgets.Button(description="Ask again")
+        self.words = said()
+        self.show()
+        self.example.observe(self._take, names="value")
+        self.prompt.observe(self.show, names="value")
+        self.ask.on_click(self._again)
+        super().__init__([self.example, self.prompt, self.ask, self.words], lambda: self.alt)
+
+    @property
+    def answers(self) -> dict[str, str]:
+        """What each model says to the prompt."""
+        return {name: text for name, (text, _) in self._known.get(self.prompt.value, {}).items()}
+
+    def show(self, _=None) -> None:
+        """Ask every model that has not answered this prompt yet, and show all answers."""
+        prompt = self.prompt.value
+        if not prompt.strip():
+            self.alt = EMPTY
+        else:
+            known = self._known.setdefault(prompt, {})
+            for name, model in self.models.items():
+                if name not in known:
+                    began = time.perf_counter()
+                    text = model(prompt)
+                    known[name] = (text, time.perf_counter() - began)
+            said_by = "; ".join(f"**{name}** “{_plain(text)}” ({s:.1f} s)" for name, (text, s) in known.items())
+            self.alt = f"{self.title + ': ' if self.title else ''}to “{_plain(prompt)}”: {said_by}. {self._agreeing()}"
+        say(self.words, self.alt)
+
+    def forget(self) -> None:
+        """Drop what was answered so far: a model has changed."""
+        self._known.clear()
+        self.show()
+
+    def _take(self, change) -> None:
+        self.prompt.value = change.new
+
+    def _again(self, _) -> None:
+        self._known.pop(self.prompt.value, None)
+        self.show()
+
+    def _agreeing(self) -> str:
+        """Who says the same, in words."""
+        if len(self.answers) == 1:
+            return ""
+        groups: dict[str, list[str]] = {}
+        for name, text in self.answers.items():
+            groups.setdefault(text, []).append(name)
+        if len(groups) == 1:
+            return "All say the same."
+        same = [" and ".join(names) for names in groups.values() if len(names) > 1]
+        return f"The same: {'; '.join(same)}." if same else "No two say the same."
+
+
+def comparer(models: dict[str, Callable[[str], str]], examples: list[str], title: str = "") -> Comparer:
+    """Compare what several models say to one prompt.
+
+    models: {name: function of a prompt that gives a text}, for example {"base": ask(base), "LoRA": ask(tuned)}; greedy
+    and short, since all of them answer at each change. examples: prompts to choose from; the first is asked at once.
+    """
+    return Comparer(models, examples, title)
+
+
+def _plain(text: str) -> str:
+    """A text in one line, without what would be read as Markdown."""
+    return " ".join(text.replace("**", "* *").replace("`", "'").split())
