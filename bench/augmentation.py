@@ -29,11 +29,11 @@ from bench.cases import BATCH, CASES, PLAIN, RESULTS, WAYS, append, augmented, r
 from bench.peers import same_machine, where
 from bench.work import Examples, Work, device, prepare, wait
 from ftlib import strategies
-from ftlib.training.machine import to_device
 from ftlib.strategies.augmentation import ColorJitter, Crop, Flip, RandomErasing, Rotation, policy
 from ftlib.strategies.full import Full
 from ftlib.strategy import Strategy, parts_of
 from ftlib.training.loop import fit
+from ftlib.training.machine import to_device
 
 CASE = "vision"
 SIZES = (96, 32)  # pixels a side: what the lessons take, and what is small enough for augmentation to weigh

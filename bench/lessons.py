@@ -87,8 +87,8 @@ def main() -> int:
     from accelerate import Accelerator
 
     import build
-    from ftlib.training.machine import profile
     from ftlib.evidence.runs import provenance
+    from ftlib.training.machine import profile
 
     if asked.profile:
         os.environ["FTLIB_PROFILE"] = asked.profile

@@ -28,9 +28,9 @@ def row(measure: str, value: float, unit: str, goal: float | None = None) -> dic
 def peaks() -> list[dict]:
     """Full fine-tuning: operations a second of a training step, as a share of what a matrix product reaches."""
     from bench.work import device, peak, prepare
-    from ftlib.training.machine import best_precision
     from ftlib.strategies.full import Full
     from ftlib.training.loop import fit
+    from ftlib.training.machine import best_precision
 
     rows = []
     for case in ("vision", "text"):
@@ -95,8 +95,7 @@ def tables() -> list[dict]:
     import numpy as np
 
     from ftlib import plots
-    from ftlib.evidence import compare
-    from ftlib.evidence import runs
+    from ftlib.evidence import compare, runs
 
     random = np.random.default_rng(0)
     frame, of_frame = timed(lambda: runs.frame(map(record, range(RECORDS), random.normal(0.7, 0.05, RECORDS))))

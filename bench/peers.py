@@ -28,9 +28,9 @@ from accelerate.utils import set_seed
 
 from bench.cases import BF16, CASES, OURS, RESULTS, ROOT, TABLES, append, competitors, missing, read
 from bench.work import Work, device, peak, prepare, wait
-from ftlib.training.machine import best_precision
 from ftlib.evidence.runs import provenance
 from ftlib.training.loop import evaluate
+from ftlib.training.machine import best_precision
 
 SAID = ROOT / "build" / "bench.log"  # what the frameworks print
 

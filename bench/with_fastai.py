@@ -14,8 +14,8 @@ from torch.nn.functional import cross_entropy
 
 from bench.cases import MAX_NORM, WEIGHT_DECAY
 from bench.work import Net, Work
-from ftlib.training.machine import autocast
 from ftlib.models import Model
+from ftlib.training.machine import autocast
 
 
 class Pairs:

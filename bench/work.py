@@ -20,10 +20,10 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from bench.cases import BATCH, CASES, Case
 from ftlib import models, tasks
-from ftlib.training.machine import best_precision
 from ftlib.models import Model
 from ftlib.models.depthwise import Depthwise
 from ftlib.tasks import Task
+from ftlib.training.machine import best_precision
 
 FEWEST, FEWEST_TEST = 2 * BATCH, 200  # examples, however small the fraction
 

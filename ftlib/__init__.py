@@ -1,4 +1,4 @@
-"""The Fine-Tuning Lab's library: one loop, ten slots, one file a strategy.
+"""The Fine-Tuning Lab's library: one loop, ten slots, one file per strategy.
 
 Names load on first use, so that `import ftlib` stays fast: `ftlib.fit` imports torch, `import ftlib` does not.
 """
@@ -9,32 +9,46 @@ from importlib.util import find_spec
 
 __version__ = "0.1.0"
 
-# public name -> where it lives
+# public name -> where it is
 _PUBLIC = {
     "Strategy": "strategy:Strategy",
     "combine": "strategy:combine",
-    "fit": "train:fit",
-    "evaluate": "train:evaluate",
-    "predict_logits": "train:predict_logits",
+    "fit": "training.loop:fit",
+    "evaluate": "training.scoring:evaluate",
+    "predict_logits": "training.scoring:predict_logits",
     "load_model": "models:load",
     "load_task": "tasks:load",
-    "Spec": "runs:Spec",
-    "Phase": "runs:Phase",
-    "run": "runs:run",
-    "load_runs": "runs:load_runs",
-    "load_records": "runs:load_records",
-    "paired": "compare:paired",
-    "reading": "compare:reading",
-    "table": "compare:table",
+    "Spec": "evidence.spec:Spec",
+    "Phase": "evidence.spec:Phase",
+    "run": "evidence.runs:run",
+    "load_runs": "evidence.runs:load_runs",
+    "load_records": "evidence.runs:load_records",
+    "paired": "evidence.compare:paired",
+    "reading": "evidence.compare:reading",
+    "table": "evidence.compare:table",
 }
-__all__ = sorted([*_PUBLIC, "adapters", "assets", "compare", "doctor", "metrics", "models", "plots", "record", "runs"])
-__all__ += ["strategies", "strategy", "tasks", "teach", "train", "widgets"]
+# public module -> where it is
+_MODULES = {
+    "adapters": "models.adapters",
+    "compare": "evidence.compare",
+    "grids": "evidence.grids",
+    "machine": "training.machine",
+    "record": "evidence.grids",
+    "runs": "evidence.runs",
+    "teach": "classroom",
+    "train": "training.loop",
+    "widgets": "classroom.widgets",
+}
+__all__ = sorted([*_PUBLIC, *_MODULES, "assets", "doctor", "metrics", "models", "plots"])
+__all__ += ["strategies", "strategy", "tasks"]
 
 
 def __getattr__(name: str):
     if name in _PUBLIC:
         module, attribute = _PUBLIC[name].split(":")
         return getattr(import_module(f"ftlib.{module}"), attribute)
+    if name in _MODULES:
+        return import_module(f"ftlib.{_MODULES[name]}")
     if not name.startswith("_") and find_spec(f"ftlib.{name}"):  # every file is there, whoever used it before
         return import_module(f"ftlib.{name}")
     spelt = {known.lower(): known for known in __all__}

@@ -29,8 +29,9 @@ def doctor_command(arguments: argparse.Namespace) -> int:
 def record_command(arguments: argparse.Namespace) -> int:
     """Run what is missing of the recorded grids; 2 where a grid is not there or is wrong, before the first run."""
     from ftlib.evidence import grids
+    from ftlib.io import places
 
-    names = arguments.names or sorted(file.stem for file in (grids.DATA / "grids").glob("*.json"))
+    names = arguments.names or sorted(places.grids())
     try:
         for name in names:
             grids.load_grid(name)
@@ -47,7 +48,7 @@ def replicate_command(arguments: argparse.Namespace) -> int:
 
     try:
         rows = replicate.replicate(arguments.claims or None, arguments.seeds, arguments.jobs)
-    except (KeyError, ValueError, replicate.judging.NotRecorded) as error:
+    except (KeyError, ValueError, replicate.claims.NotRecorded) as error:
         return refuse(error)
     print(f"{replicate.PAGE} has the table.")
     return int(any(row["recorded"] != row["here"] for row in rows))

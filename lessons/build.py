@@ -20,6 +20,7 @@ import nbformat
 from nbclient import NotebookClient
 
 import cells
+from ftlib.io.writing import write_text
 
 HERE = Path(__file__).parent
 NOTEBOOKS = HERE.parent / "notebooks"
@@ -32,7 +33,7 @@ def read(source: Path) -> nbformat.NotebookNode:
     """The notebook of a lesson, solutions included, not executed, with stable cell ids."""
     notebook = jupytext.read(source)
     for i, cell in enumerate(notebook.cells):
-        cell["id"] = hashlib.sha1(f"{source.stem}/{i}".encode()).hexdigest()[:8]
+        cell["id"] = hashlib.sha1(f"{name_of(source)}/{i}".encode()).hexdigest()[:8]
         cell.metadata.pop("lines_to_next_cell", None)  # jupytext's, about the script
     notebook.metadata = {
         "kernelspec": {
@@ -46,6 +47,12 @@ def read(source: Path) -> nbformat.NotebookNode:
     return notebook
 
 
+def name_of(source: Path) -> str:
+    """A source's notebook: 01_full for 01_full/lesson.py, 01_full_depth for 01_full/depth.py."""
+    folder = source.parent.name
+    return {"lesson": folder, "depth": f"{folder}_depth"}.get(source.stem, source.stem)
+
+
 def sources(notebook: nbformat.NotebookNode) -> list[tuple]:
     """(id, type, text, tags) of each cell: what a lesson and its notebook must agree on."""
     return [
@@ -55,7 +62,8 @@ def sources(notebook: nbformat.NotebookNode) -> list[tuple]:
 
 def lessons(names: list[str]) -> list[Path]:
     """The sources of the lessons that are named, or of all."""
-    found = {source.stem: source for source in sorted(HERE.glob("[0-9]*.py"))}
+    files = [file for name in ("lesson", "depth") for file in HERE.glob(f"[0-9]*/{name}.py")]
+    found = {name_of(source): source for source in sorted(files, key=name_of)}
     if unknown := set(names) - set(found):
         raise SystemExit(
             f"there is no lesson {', '.join(sorted(unknown))}: there are {', '.join(found)}"
@@ -129,12 +137,7 @@ def save(notebook: nbformat.NotebookNode, file: Path) -> None:
     tidy(notebook)
     nbformat.validate(notebook)
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
-    part.write_text(
-        json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n",
-        encoding="utf-8",
-    )
-    os.replace(part, file)
+    write_text(file, json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
 
 
 def main() -> None:
@@ -144,14 +147,14 @@ def main() -> None:
     parser.add_argument("--force", action="store_true", help="also those that did not change")
     arguments = parser.parse_args()
     for source in lessons(arguments.names):
-        notebook, built = cells.student(read(source)), NOTEBOOKS / f"{source.stem}.ipynb"
+        notebook, built = cells.student(read(source)), NOTEBOOKS / f"{name_of(source)}.ipynb"
         if not arguments.force and up_to_date(notebook, built):
-            print(f"{source.stem}: unchanged")
+            print(f"{name_of(source)}: unchanged")
             continue
         start = time.perf_counter()
         execute(notebook)
         save(notebook, built)
-        print(f"{source.stem}: {time.perf_counter() - start:.0f} s", flush=True)
+        print(f"{name_of(source)}: {time.perf_counter() - start:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ OUT = build.HERE.parent / "build" / "release"
 def release(source: Path, out: Path) -> None:
     """Write the three copies of one lesson below the folder `out`."""
     lesson = build.read(source)
-    name = f"{source.stem}.ipynb"
+    name = f"{build.name_of(source)}.ipynb"
     build.save(cells.student(lesson), out / "student" / name)
     complete = cells.teacher(lesson)
     build.execute(
@@ -34,7 +34,7 @@ def release(source: Path, out: Path) -> None:
     )  # always: that the copy exists says that every solution passed its check
     build.save(complete, out / "teacher" / name)
     if any(cells.tagged(cell, "points") for cell in lesson.cells):
-        assign(cells.sheet(lesson), source.stem, out / "nbgrader")
+        assign(cells.sheet(lesson), build.name_of(source), out / "nbgrader")
 
 
 def assign(sheet: nbformat.NotebookNode, name: str, course: Path) -> Path:
@@ -67,8 +67,8 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="lessons, such as 01_full (default: all)")
     arguments = parser.parse_args()
     for source in build.lessons(arguments.names):
-        release(source, OUT / source.stem)
-        print(f"{source.stem}: {OUT / source.stem}", flush=True)
+        release(source, OUT / build.name_of(source))
+        print(f"{build.name_of(source)}: {OUT / build.name_of(source)}", flush=True)
 
 
 if __name__ == "__main__":

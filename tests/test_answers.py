@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from ftlib import classroom as teach
-from ftlib.classroom import widgets
-from ftlib.classroom import answers
-from ftlib.classroom import questions
+from ftlib.classroom import answers, widgets
 
 LESSON = "01_full"
 
@@ -19,7 +17,7 @@ LESSON = "01_full"
 def folder(tmp_path, monkeypatch):
     """An empty folder for answers, and nothing remembered or said yet."""
     monkeypatch.setenv("FTLIB_ANSWERS", str(tmp_path / "answers"))
-    monkeypatch.setattr(questions, "QUESTIONS", Path(__file__).parents[1] / "lessons" / "questions")  # of no copy
+    monkeypatch.setattr(places, "ROOT", Path(__file__).parents[1])  # of no copy
     monkeypatch.setattr(answers, "_unsaved", {})
     monkeypatch.setattr(answers, "_said", set())
     return tmp_path / "answers"

@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "lessons"))
 import build  # noqa: E402
 import cells  # noqa: E402
 
-LESSONS = {file.stem: build.read(file) for file in build.lessons([])}
+LESSONS = {build.name_of(file): build.read(file) for file in build.lessons([])}
 # One statement after the other, each in a library of which nothing has been imported yet.
 FRESH = """
 import importlib, json, sys

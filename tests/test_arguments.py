@@ -7,12 +7,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from ftlib import strategies
-from ftlib.training.early_stopping import Best
 from ftlib.strategies.domain import DANN, DeepCORAL
 from ftlib.strategies.domain_shift import AdaBN, LabelShift
 from ftlib.strategies.full import Full
 from ftlib.strategies.regularisation import EMA
 from ftlib.strategy import combine
+from ftlib.training.early_stopping import Best
 from ftlib.training.loop import evaluate, fit
 from test_contract import NAMES
 from toy import Net, data, eye, net, pictures

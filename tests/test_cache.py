@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from ftlib import models, tasks
-from ftlib.training import frozen_features
 from ftlib.models.base import Model
 from ftlib.strategies.freezing import FreezeFirst, GradualUnfreezing
 from ftlib.strategies.full import LinearProbe
 from ftlib.strategy import Strategy, combine
+from ftlib.training import frozen_features
 from ftlib.training.loop import fit
 from toy import weights
 

@@ -23,7 +23,7 @@ def checker(monkeypatch):
 
     def install(function):
         source = "def checker(answer):\n    return inner(answer)\n"
-        names = {"inner": function, "__name__": "ftlib.exercises.toy", "__file__": checks.__file__}
+        names = {"inner": function, "__name__": "ftlib_lesson_toy_checks", "__file__": checks.__file__}
         exec(source, names)
         monkeypatch.setattr(checks, "_checker", lambda name: names["checker"])
 
@@ -33,7 +33,7 @@ def checker(monkeypatch):
 
 def ours(code: str, **names):
     """A function `f` of the library itself, from its text."""
-    names |= {"__name__": "ftlib.exercises.toy", "__file__": checks.__file__}
+    names |= {"__name__": "ftlib_lesson_toy_checks", "__file__": checks.__file__}
     exec(code, names)
     return names["f"]
 

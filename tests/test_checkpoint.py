@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from ftlib.training.checkpoint import digest_of_data, digest_of_model
 from ftlib.strategies.full import Full
+from ftlib.training.checkpoint import digest_of_data, digest_of_model
 from ftlib.training.loop import fit
 from toy import data, net, same, weights
 

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from ftlib import assets, doctor
-from ftlib.evidence import grids
 from ftlib.__main__ import main
+from ftlib.evidence import grids
 
 ROOT_OF_ALL = "/proc/version" if os.path.exists("/proc/version") else __file__  # a file, in which no folder can be made
 
@@ -74,7 +74,7 @@ def test_what_the_computer_lacks_is_a_sentence_for_every_command(error, said, mo
     def fail(*args, **more):
         raise error
 
-    for where, name in ((assets, "ensure"), (assets, "pack"), (doctor, "report"), (record, "load_grid")):
+    for where, name in ((assets, "ensure"), (assets, "pack"), (doctor, "report"), (grids, "load_grid")):
         monkeypatch.setattr(where, name, fail)
     for words in (["assets"], ["assets", "--pack", "x"], ["doctor"], ["record"], ["record", "01_full_cost"]):
         assert main(words) in (1, 2), words

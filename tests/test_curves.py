@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 
 from ftlib import plots
-from ftlib.classroom import widgets
+from ftlib.classroom.lessons import part
 from ftlib.evidence.compare import UNCLEAR, interval, paired, reading
 from panels import check_controls, check_without_a_kernel
+
+CURVES = part("08_augmentation", "widget_curves")
 
 MEASURES = {"balanced accuracy": "balanced_accuracy", "NLL in nats (lower is better)": "nll", "ECE": "ece"}
 ARMS = ("none", "policy", "mixup")
@@ -43,7 +45,7 @@ def rows(arms=ARMS):
 
 @pytest.fixture
 def explorer():
-    return widgets.curves(rows(), MEASURES)
+    return CURVES.curves(rows(), MEASURES)
 
 
 def turn(explorer, n=100, measure="balanced_accuracy", beside="policy", step=None):
@@ -129,21 +131,21 @@ def test_another_size_keeps_the_nearest_step(explorer):
 
 
 def test_with_two_arms_there_is_nothing_to_choose_beside():
-    explorer = widgets.curves(rows(("none", "policy")), MEASURES)
+    explorer = CURVES.curves(rows(("none", "policy")), MEASURES)
     assert explorer.beside not in explorer.children and explorer.arms == ("none", "policy")
 
 
 def test_after_some_seeds_have_stopped_there_is_no_mean():
     recorded = rows()
     stopped = (recorded.arm == "policy") & (recorded.seed == 3) & (recorded.step == 30)
-    explorer = widgets.curves(recorded[~stopped], MEASURES)
+    explorer = CURVES.curves(recorded[~stopped], MEASURES)
     assert [value for _, value in explorer.step.options] == [10, 20]
     assert [step for step, _ in explorer.shown] == [10, 20, 30] and list(explorer.figure.data[5].x) == [10, 20]
 
 
 def test_a_size_without_the_arm_says_so():
     recorded = rows()
-    explorer = widgets.curves(recorded[(recorded.n == 100) | (recorded.arm != "mixup")], MEASURES)
+    explorer = CURVES.curves(recorded[(recorded.n == 100) | (recorded.arm != "mixup")], MEASURES)
     turn(explorer, 400, beside="mixup")
     assert "none, mixup and 400 training examples: no step was recorded of both, so choose another" in shown(explorer)
     assert list(explorer.figure.data[5].x) == [] and explorer.step.value is None and len(explorer.shown) == 4
@@ -155,7 +157,7 @@ def test_a_size_without_the_arm_says_so():
 def test_one_seed_has_no_interval_and_a_missing_size_is_all():
     recorded = rows()
     one = recorded[(recorded.seed == 0) & (recorded.n == 100)].assign(n=np.nan)
-    explorer = widgets.curves(one, {"ECE": "ece"})
+    explorer = CURVES.curves(one, {"ECE": "ece"})
     assert explorer.size.options == (("all", "all"),) and "(one seed, so no interval)" in explorer.alt
     assert "inf" not in state(explorer).lower() + explorer.alt and "nan" not in explorer.alt
 
@@ -163,7 +165,7 @@ def test_one_seed_has_no_interval_and_a_missing_size_is_all():
 def test_runs_that_chose_a_rate_are_left_out():
     recorded = rows()
     both = pd.concat([recorded.assign(purpose="measure"), recorded.assign(purpose="tune", nll=9.0)])
-    assert state(widgets.curves(both, MEASURES)) == state(widgets.curves(recorded, MEASURES))
+    assert state(CURVES.curves(both, MEASURES)) == state(CURVES.curves(recorded, MEASURES))
 
 
 def test_a_change_is_one_message(explorer):
@@ -192,20 +194,20 @@ def test_a_callback_that_fails_is_an_error(explorer):
 @pytest.mark.parametrize("column", ["arm", "n", "seed", "step", "nll"])
 def test_rows_that_lack_a_column_are_one_sentence(column):
     with pytest.raises(ValueError, match=rf"the curves need rows with the columns .*: \['{column}'\] lack"):
-        widgets.curves(rows().drop(columns=column), MEASURES)
+        CURVES.curves(rows().drop(columns=column), MEASURES)
 
 
 @pytest.mark.parametrize("compared", [("none", "cutmix"), ("none", "none")])
 def test_arms_that_are_not_there_are_one_sentence(compared):
     with pytest.raises(ValueError, match="compared must name two of the arms none, policy, mixup, but it is"):
-        widgets.curves(rows(), MEASURES, compared)
+        CURVES.curves(rows(), MEASURES, compared)
 
 
 def test_rows_that_cannot_be_paired_are_one_sentence():
     recorded = rows()
     with pytest.raises(ValueError, match="each arm must have one row a size, seed and step, but some have more: filt"):
-        widgets.curves(pd.concat([recorded, recorded]), MEASURES)
+        CURVES.curves(pd.concat([recorded, recorded]), MEASURES)
     with pytest.raises(ValueError, match=r"with 100 examples policy has the seeds \[0, 1, 2, 3, 4\] and none \[0, 1"):
-        widgets.curves(recorded[(recorded.arm != "policy") | (recorded.seed < 5)], MEASURES)
+        CURVES.curves(recorded[(recorded.arm != "policy") | (recorded.seed < 5)], MEASURES)
     with pytest.raises(ValueError, match="at least one measure"):
-        widgets.curves(recorded, {})
+        CURVES.curves(recorded, {})

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from ftlib import assets, doctor
-from ftlib.training import machine
 from ftlib.__main__ import main
+from ftlib.training import machine
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftlib.classroom import widgets
+from ftlib.classroom.lessons import part
 from ftlib.evidence.compare import interval
-from ftlib.classroom.widgets.explorer import energy
 from panels import check_controls, check_without_a_kernel
+
+EXPLORER = part("04_peft", "widget_explorer")
+energy = EXPLORER.energy
 
 METRIC = "test.macro_f1"
 SIGMA = {"query": [8.0, 4.0, 2.0, 1.0, 0.5, 0.25], "wide": [3.0, 3.0, 3.0, 0.1]}
@@ -52,7 +54,7 @@ def runs():
 
 @pytest.fixture
 def explorer():
-    return widgets.rank_explorer(updates(), runs(), METRIC)
+    return EXPLORER.rank_explorer(updates(), runs(), METRIC)
 
 
 def shown(explorer) -> str:
@@ -152,15 +154,15 @@ def test_energy_is_a_share_that_ends_at_one():
 @pytest.mark.parametrize("column", ["rank", "seed", METRIC])
 def test_runs_that_lack_a_column_are_one_sentence(column):
     with pytest.raises(ValueError, match=rf"the rank explorer needs runs with the columns .*: \['{column}'\] lack"):
-        widgets.rank_explorer(updates(), runs().drop(columns=column), METRIC)
+        EXPLORER.rank_explorer(updates(), runs().drop(columns=column), METRIC)
 
 
 @pytest.mark.parametrize("update", [np.zeros((3, 3)), np.ones(3), np.full((2, 2), np.nan)])
 def test_what_is_no_update_is_one_sentence(update):
     with pytest.raises(ValueError, match="the update of q must be a matrix of finite numbers that are not all 0"):
-        widgets.rank_explorer({"q": update}, runs(), METRIC)
+        EXPLORER.rank_explorer({"q": update}, runs(), METRIC)
 
 
 def test_no_matrix_is_one_sentence():
     with pytest.raises(ValueError, match="needs at least one matrix"):
-        widgets.rank_explorer({}, runs(), METRIC)
+        EXPLORER.rank_explorer({}, runs(), METRIC)

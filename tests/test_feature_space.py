@@ -18,8 +18,10 @@ from sklearn.metrics import recall_score
 from sklearn.neighbors import NearestCentroid
 
 from ftlib import plots
-from ftlib.classroom import widgets
-from ftlib.classroom.widgets.space import distance, nearest_mean
+from ftlib.classroom.lessons import part
+
+SPACE = part("07_domain", "widget")
+distance, nearest_mean = SPACE.distance, SPACE.nearest_mean
 
 N, D = 24, 5
 DOMAINS = ["photo", "sketch", "sketch", "photo"] * 6
@@ -55,12 +57,12 @@ def pictures(n: int = N):
 
 @pytest.fixture(params=["texts", "pictures"])
 def space(request):
-    return widgets.feature_space(progress(), DOMAINS, CLASSES, TEXTS if request.param == "texts" else pictures())
+    return SPACE.feature_space(progress(), DOMAINS, CLASSES, TEXTS if request.param == "texts" else pictures())
 
 
 @pytest.fixture
 def texts():
-    return widgets.feature_space(progress(), DOMAINS, CLASSES, TEXTS)
+    return SPACE.feature_space(progress(), DOMAINS, CLASSES, TEXTS)
 
 
 def shown(space) -> str:
@@ -234,7 +236,7 @@ def test_beside_the_mouse_stands_the_sentence_as_it_is(texts):
             assert lines[0] == f"example {i + 1}: {trace.name}"
             assert not re.search("[<>]|&(?!lt;|gt;|amp;)", "".join(lines)) and max(map(len, lines)) < 90
             assert html.unescape(" ".join(lines[1:])).split() == TEXTS[i].split()
-    long = widgets.feature_space(progress(), DOMAINS, CLASSES, ["word " * 500] * N)
+    long = SPACE.feature_space(progress(), DOMAINS, CLASSES, ["word " * 500] * N)
     assert long.figure.data[0].hovertext[0].count("<br>") == 8 and long.figure.data[0].hovertext[0].endswith("…")
     assert long.alt.count("word") == 500
 
@@ -250,7 +252,7 @@ def test_a_change_is_one_message_and_another_example_a_short_one(space):
 
 
 def test_one_method_has_no_button(space):
-    one = widgets.feature_space({"DANN": progress()["DANN"]}, DOMAINS, CLASSES, TEXTS)
+    one = SPACE.feature_space({"DANN": progress()["DANN"]}, DOMAINS, CLASSES, TEXTS)
     for panel, names in ((space, ["Method", "Step", "Colour", "Example"]), (one, ["Step", "Colour", "Example"])):
         plain = (ipywidgets.Dropdown, ipywidgets.ToggleButtons)
         assert [child.description for child in panel.children if isinstance(child, plain)] == names
@@ -277,7 +279,7 @@ def test_240_examples_are_quick_and_small(texts):
         ["a sentence of some words " * 12] * n if texts else [np.resize(np.arange(251, dtype=np.uint8), (64, 64))] * n
     )
     classes = [str(i % 10) for i in range(n)]
-    space = widgets.feature_space(progress(n, 128), DOMAINS * 10, classes, many)
+    space = SPACE.feature_space(progress(n, 128), DOMAINS * 10, classes, many)
     for control, value in ((space.step, 400), (space.method, "DANN"), (space.by, "domain"), (space.example, 200)):
         began = time.process_time()  # what it takes itself, on a computer however busy
         control.value = value
@@ -293,7 +295,7 @@ def every(widget):
 
 def test_a_target_may_lack_a_class(texts):
     few = [i for i in range(N) if (DOMAINS[i], CLASSES[i]) != ("sketch", "owl")]
-    space = widgets.feature_space(
+    space = SPACE.feature_space(
         {m: {s: x[few] for s, x in steps.items()} for m, steps in progress().items()},
         *([of[i] for i in few] for of in (DOMAINS, CLASSES, TEXTS)),
     )
@@ -306,7 +308,7 @@ def test_a_target_may_lack_a_class(texts):
 
 def test_names_are_shown_as_they_stand():
     marked = {f"{m} <i> & co": steps for m, steps in progress().items()}
-    space = widgets.feature_space(marked, [f"<b>{d}" for d in DOMAINS], [f"{c}<" for c in CLASSES], pictures())
+    space = SPACE.feature_space(marked, [f"<b>{d}" for d in DOMAINS], [f"{c}<" for c in CLASSES], pictures())
     assert shown(space) == space.alt and "<b>sketch" in space.alt
     assert space.figure.layout.title.text == "source only &lt;i&gt; &amp; co, step 0"
     assert space.figure.data[0].name == "&lt;b&gt;photo, cat&lt;" and 'alt="Example 1: &lt;b&gt;' in space.picture.value
@@ -315,7 +317,7 @@ def test_names_are_shown_as_they_stand():
 
 def test_no_random_number_is_drawn(space):
     before = random.getstate(), np.random.get_state()[1].tolist(), np.random.get_state()[2]
-    panel = widgets.feature_space(progress(), DOMAINS, CLASSES, TEXTS)
+    panel = SPACE.feature_space(progress(), DOMAINS, CLASSES, TEXTS)
     panel.step.value, panel.by.value, panel.example.value = 400, "domain", 4
     panel._repr_mimebundle_()
     assert (random.getstate(), np.random.get_state()[1].tolist(), np.random.get_state()[2]) == before
@@ -323,7 +325,7 @@ def test_no_random_number_is_drawn(space):
 
 def test_the_steps_come_in_order_and_the_same_features_give_the_same_figure(texts):
     turned = {m: dict(reversed(steps.items())) for m, steps in progress().items()}
-    again = widgets.feature_space(turned, DOMAINS, CLASSES, TEXTS)
+    again = SPACE.feature_space(turned, DOMAINS, CLASSES, TEXTS)
     assert again.alt == texts.alt and [s for _, s in again.step.options] == list(STEPS)
     assert (again.plane["DANN"][50] == texts.plane["DANN"][50]).all()
 
@@ -387,5 +389,5 @@ def test_bad_input_is_one_sentence(name):
     wrong, words = BAD[name]
     given = {"progress": progress(), "domains": DOMAINS, "classes": CLASSES, "shown": TEXTS} | wrong
     with pytest.raises(ValueError, match=words) as raised:
-        widgets.feature_space(**given)
+        SPACE.feature_space(**given)
     assert "\n" not in str(raised.value) and str(raised.value).count(". ") == 0

@@ -8,20 +8,20 @@ import builtins
 import json
 import re
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import nbformat
 import pytest
 
 from ftlib import classroom as teach
+from ftlib.io import places
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "lessons"))
 import build  # noqa: E402
 import cells as parts  # noqa: E402
 
-SOURCES = {file.stem: file for file in sorted((ROOT / "lessons").glob("[0-9]*.py")) if file.stem[:2] != "00"}
+SOURCES = {build.name_of(file): file for file in build.lessons([]) if build.name_of(file)[:2] != "00"}
 LESSONS = [name for name in SOURCES if not name.endswith("_depth")]
 DEPTHS = [name for name in SOURCES if name.endswith("_depth")]
 MINUTES = re.compile(r"^## .*\((\d+) minutes?\)$", re.M)
@@ -118,24 +118,24 @@ def test_there_are_exercises_on_three_levels_each_with_a_check(lesson):
     parts.refuse_what_cannot_be_graded(lesson.notebook)
     levels = "\n".join(lesson.prose)
     assert "Change it" in levels and levels.count("## ") and "Investigate" in levels
-    known = import_module(f"ftlib.exercises.{lesson.name.partition('_')[2]}").EXERCISES
+    known = part(lesson.name, "checks").EXERCISES
     assert set(names) <= set(known)
     for name in lesson.calls(rf'teach\.check\("{lesson.name}/(\w+)"'):
         assert name in known
 
 
 def test_at_least_five_questions_are_asked_and_every_option_explained(lesson):
-    questions = teach.questions(lesson.name, "quiz")
+    questions = teach.questions.load(lesson.name, "quiz")
     shown = [name for call in lesson.calls(r"widgets\.quiz\((.*?)\)") for name in re.findall(r'"([\w-]+)"', call)[1:]]
     assert sorted(shown) == sorted(one["id"] for one in questions) and len(shown) >= 5
-    for one in [*questions, *teach.questions(lesson.name, "predict")]:
+    for one in [*questions, *teach.questions.load(lesson.name, "predict")]:
         assert all(len(option["why"]) > 30 for option in one["options"]), one["id"]
         assert all(len(option["text"]) < 120 for option in one["options"]), f"{one['id']}: a radio button has one line"
 
 
 def test_a_widget_is_preceded_by_a_task_whose_answer_is_checked(lesson):
     found = [i for i, section in enumerate(lesson.sections) if any("widgets.board(" in c.source for c in section)]
-    found += [i for i, section in enumerate(lesson.sections) if any("ftlib.classroom.widgets." in c.source for c in section)]
+    found += [i for i, section in enumerate(lesson.sections) if any("widgets.of_lesson(" in c.source for c in section)]
     assert found
     for i in found:
         text = "\n".join(cell.source for cell in lesson.sections[i])
@@ -146,14 +146,14 @@ def test_a_widget_is_preceded_by_a_task_whose_answer_is_checked(lesson):
 def test_claims_are_asserted_and_every_claim_of_the_lesson_is_judged(lesson):
     both = [lesson, *[Lesson(name) for name in DEPTHS if name.startswith(lesson.name)]]
     judged = [found for one in both for found in one.calls(r'teach\.claim\("(\w+)", verdict="(\w+)"\)')]
-    files = [json.loads(file.read_text(encoding="utf-8")) for file in (ROOT / "data" / "claims").glob("*.json")]
+    files = [json.loads(file.read_text(encoding="utf-8")) for file in places.claims().values()]
     mine = [said["id"] for said in files if said["lesson"] == lesson.name]
     assert sorted(name for name, _ in judged) == sorted(mine) and mine
     assert sum(len(one.calls(r"teach\.claim\(")) for one in both) == len(judged)
     assert len(lesson.calls(r"teach\.claim\(")) == 2  # the headlines; the others in depth
 
 
-@pytest.mark.parametrize("name", sorted(file.stem for file in (ROOT / "data" / "claims").glob("*.json")))
+@pytest.mark.parametrize("name", sorted(places.claims()))
 def test_a_claim_was_recorded_with_enough_seeds(name):
     found = teach.claim(name)
     assert (found.rows.seeds >= 6).all() and found.verdict in ("supported", "contradicted", "equivalent", "undecided")
@@ -234,9 +234,9 @@ def test_it_keeps_time_and_stays_within_two_and_a_half_minutes_or_four(either):
 
 
 def test_each_lesson_has_a_teachers_page_that_names_its_exercises_and_questions(lesson):
-    page = (ROOT / "docs" / "teacher" / f"{lesson.name}.md").read_text(encoding="utf-8")
+    page = SOURCES[lesson.name].with_name("teacher.md").read_text(encoding="utf-8")
     names = [parts.tagged(cell, "exercise") for cell in lesson.cells if parts.tagged(cell, "exercise")]
-    names += [one["id"] for kind in ("quiz", "predict") for one in teach.questions(lesson.name, kind)]
+    names += [one["id"] for kind in ("quiz", "predict") for one in teach.questions.load(lesson.name, kind)]
     assert [name for name in names if f"`{name}`" not in page] == []
 
 

@@ -7,7 +7,9 @@ import time
 import ipywidgets
 import pytest
 
-from ftlib.classroom import widgets
+from ftlib.classroom.lessons import part
+
+GENERATION = part("04_peft", "widget_generation")
 
 EXAMPLES = ["I love it.", "It broke."]
 
@@ -36,7 +38,7 @@ def comparer(asked):
         return "positive" if "love" in prompt else "negative"
 
     models = {"base": lambda p: f"You said: {p}", "LoRA": tuned, "merged": tuned}
-    return widgets.comparer({name: model(name, f) for name, f in models.items()}, EXAMPLES)
+    return GENERATION.comparer({name: model(name, f) for name, f in models.items()}, EXAMPLES)
 
 
 def shown(comparer) -> str:
@@ -85,14 +87,14 @@ def test_who_agrees_is_said_in_words():
     def say(text):
         return lambda prompt: text
 
-    assert shown(widgets.comparer({"a": say("x"), "b": say("x")}, EXAMPLES)).endswith("All say the same.")
-    assert shown(widgets.comparer({"a": say("x"), "b": say("y")}, EXAMPLES)).endswith("No two say the same.")
-    one = widgets.comparer({"a": say("x")}, EXAMPLES, title="Greedy")
+    assert shown(GENERATION.comparer({"a": say("x"), "b": say("x")}, EXAMPLES)).endswith("All say the same.")
+    assert shown(GENERATION.comparer({"a": say("x"), "b": say("y")}, EXAMPLES)).endswith("No two say the same.")
+    one = GENERATION.comparer({"a": say("x")}, EXAMPLES, title="Greedy")
     assert shown(one).startswith("Greedy: to “I love it.”: a “x”")
 
 
 def test_the_widget_itself_adds_no_time():
-    slow = widgets.comparer({"a": lambda prompt: prompt}, EXAMPLES)
+    slow = GENERATION.comparer({"a": lambda prompt: prompt}, EXAMPLES)
     began = time.thread_time()
     for i in range(20):
         slow.prompt.value = f"prompt {i}"
@@ -123,4 +125,4 @@ def test_it_can_be_read_without_a_kernel(comparer):
 @pytest.mark.parametrize(("models", "examples"), [({}, EXAMPLES), ({"a": str}, [])])
 def test_nothing_to_compare_is_one_sentence(models, examples):
     with pytest.raises(ValueError, match="needs at least one model, .* and one example"):
-        widgets.comparer(models, examples)
+        GENERATION.comparer(models, examples)

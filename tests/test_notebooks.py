@@ -13,18 +13,18 @@ sys.path.insert(0, str(ROOT / "lessons"))
 import build  # noqa: E402
 import cells as lesson_cells  # noqa: E402
 
-LESSONS = sorted((ROOT / "lessons").glob("[0-9]*.py"))
+LESSONS = {build.name_of(file): file for file in build.lessons([])}
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def test_each_lesson_has_a_notebook_and_each_notebook_a_lesson():
-    assert [f.stem for f in LESSONS] == [f.stem for f in NOTEBOOKS] and len(LESSONS) >= 2
+    assert [*LESSONS] == [f.stem for f in NOTEBOOKS] and len(LESSONS) >= 2
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda f: f.stem)
 class TestEachNotebook:
     def test_agrees_with_its_source_and_was_executed(self, file):
-        lesson = build.read(ROOT / "lessons" / f"{file.stem}.py")
+        lesson = build.read(LESSONS[file.stem])
         assert build.up_to_date(lesson_cells.student(lesson), file), "run `make notebooks`"
 
     def test_was_executed_in_order_without_an_error(self, file):

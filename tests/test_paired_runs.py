@@ -12,8 +12,8 @@ import timm
 import torch
 from timm.models import save_for_hf
 
-from ftlib.evidence import grids
-from ftlib.evidence import runs
+from ftlib.evidence import grids, runs
+from ftlib.io import places
 from toy import same
 
 RATES = (1e-3, 1e-2)
@@ -39,8 +39,8 @@ def spec(tiny, *strategies, seed=0, steps=2, lr=1e-3, **more):
 @pytest.fixture
 def grid(tiny, tmp_path, monkeypatch):
     """A function that writes a grid called tiny, changed as its arguments say, where `record` looks for it."""
-    monkeypatch.setattr(grids, "DATA", tmp_path)
-    (tmp_path / "grids").mkdir()
+    monkeypatch.setattr(places, "ROOT", tmp_path)
+    (tmp_path / "lessons" / "toy" / "grids").mkdir(parents=True)
 
     def write(**changes):
         def arm(name, lr):
@@ -51,7 +51,7 @@ def grid(tiny, tmp_path, monkeypatch):
         plain = {"task": "digits/optical", "model": tiny, "options": {"n": 20, "size": 16}, "metric": "accuracy"}
         plain |= {"every": 1, "seeds": [0, 1], "tuning_seeds": [100]}
         plain |= {"arms": {"probe": arm("LinearProbe", None), "lp-ft": after}, **changes}
-        (tmp_path / "grids" / "tiny.json").write_text(json.dumps([plain]))
+        (tmp_path / "lessons" / "toy" / "grids" / "tiny.json").write_text(json.dumps([plain]))
         return plain
 
     return write
@@ -279,7 +279,7 @@ def test_a_wrong_value_of_a_phase_is_one_sentence_when_the_spec_is_made(more, wo
 
 
 def test_every_recorded_run_has_the_id_of_its_spec_still():
-    files = sorted((grids.DATA / "results").glob("*.jsonl"))
+    files = sorted(places.results().glob("*.jsonl"))
     made = [r for file in files for r in runs.load_records(file)]
     assert len(made) > 3000 and all(runs.Spec(**r["spec"]).id == r["id"] for r in made)
 
@@ -291,19 +291,21 @@ import json, sys, time
 from pathlib import Path
 from ftlib.evidence import grids
 
-grids.DATA, me, names = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
+from ftlib.io import places
+
+places.ROOT, me, names = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
 run = grids.run
 
 
 def noted(spec):
-    with open(grids.DATA / f"ran-{me}", "a") as file:
+    with open(places.ROOT / f"ran-{me}", "a") as file:
         file.write(spec.id + "\\n")
     return run(spec)
 
 
 grids.run = noted
-(grids.DATA / f"ready-{me}").touch()
-while len(list(grids.DATA.glob("ready-*"))) < 2:
+(places.ROOT / f"ready-{me}").touch()
+while len(list(places.ROOT.glob("ready-*"))) < 2:
     time.sleep(0.01)
 for name in names:
     file = grids.run_grid(name)
@@ -316,15 +318,15 @@ def test_two_processes_record_ten_grids_together_and_nothing_is_lost_or_run_twic
     comparison = grid()
     comparison["arms"] = {"probe": comparison["arms"]["probe"]}  # two tuning runs, then two measured ones
     for name in names:
-        (tmp_path / "grids" / f"{name}.json").write_text(json.dumps([comparison]))
-    here = {**os.environ, "PYTHONPATH": str(Path(grids.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+        (tmp_path / "lessons" / "toy" / "grids" / f"{name}.json").write_text(json.dumps([comparison]))
+    here = {**os.environ, "PYTHONPATH": str(Path(grids.__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     words = [[sys.executable, "-c", BOTH, str(tmp_path), me, *names] for me in "ab"]
     both = [subprocess.Popen(w, env=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for w in words]
     said = [process.communicate(timeout=500) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert all(out.split("\n")[:-1] == [f"{name} 4" for name in names] for out, _ in said)  # each waits for the rest
     ran = [(tmp_path / f"ran-{me}").read_text().split() for me in "ab"]
-    made = [r["id"] for name in names for r in runs.load_records(tmp_path / "results" / f"{name}.jsonl")]
+    made = [r["id"] for name in names for r in runs.load_records(tmp_path / "data" / "results" / f"{name}.jsonl")]
     assert sorted(ran[0] + ran[1]) == sorted(made) and len(set(made)) == 40
     assert min(map(len, ran)) > 5  # they shared the work
-    assert not list(tmp_path.rglob("*.part")) and len(list((tmp_path / "results" / ".locks").iterdir())) == 10
+    assert not list(tmp_path.rglob("*.part")) and len(list((tmp_path / "data" / "results" / ".locks").iterdir())) == 10

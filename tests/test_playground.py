@@ -8,10 +8,12 @@ import re
 import pandas as pd
 import pytest
 
-from ftlib.classroom import widgets
+from ftlib.classroom.lessons import part
 from ftlib.evidence.compare import interval
 from ftlib.strategies.schedules import Constant, LinearDecay, OneCycle, scales
 from panels import check_controls, check_without_a_kernel
+
+PLAYGROUND = part("06_schedules", "widget")
 
 METRIC = "test.balanced_accuracy"
 SHAPES = {
@@ -51,7 +53,7 @@ def runs():
 
 @pytest.fixture
 def play():
-    return widgets.playground(SHAPES, runs(), METRIC)
+    return PLAYGROUND.playground(SHAPES, runs(), METRIC)
 
 
 def turn(play, task="digits", shape="linear", peak=0.01, warmup=0.0, steps=40):
@@ -160,4 +162,4 @@ def test_a_callback_that_fails_is_an_error(play):
 @pytest.mark.parametrize("column", ["shape", "warmup", METRIC])
 def test_runs_that_lack_a_column_are_one_sentence(column):
     with pytest.raises(ValueError, match=rf"the playground needs runs with the columns .*: \['{column}'\] lack"):
-        widgets.playground(SHAPES, runs().drop(columns=column), METRIC)
+        PLAYGROUND.playground(SHAPES, runs().drop(columns=column), METRIC)

@@ -28,7 +28,7 @@ def recorded(grids: str):
 @cache
 def prose(lesson: str) -> str:
     """The lesson with its comments unwrapped."""
-    text = (ROOT / "lessons" / f"{lesson}.py").read_text(encoding="utf-8")
+    text = build.lessons([lesson])[0].read_text(encoding="utf-8")
     return re.sub(r"\n# +", " ", text)
 
 

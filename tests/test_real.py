@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from ftlib import models, strategies, tasks
-from ftlib.training import machine
-from ftlib.evidence import runs
 from ftlib.evidence import grids as grids
+from ftlib.evidence import runs
 from ftlib.strategy import Strategy, count_targets
+from ftlib.training import machine
 from ftlib.training.loop import evaluate, fit
 from toy import weights
 

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ftlib.evidence import grids
-from ftlib.evidence import runs
-from ftlib.evidence import sharing
+from ftlib.evidence import grids, runs, sharing
 from ftlib.evidence.runs import load_records, write_text
+from ftlib.io import places
 
 ARM = {"rates": [1e-3, 1e-2], "phases": [{"strategy": [{"LinearProbe": {}}], "steps": 1, "lr": None}]}
 TWO = {
@@ -28,9 +27,9 @@ TWO = {
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     """A data folder with one small grid."""
-    monkeypatch.setattr(grids, "DATA", tmp_path)
-    (tmp_path / "grids").mkdir()
-    (tmp_path / "grids" / "small.json").write_text(json.dumps([TWO]))
+    monkeypatch.setattr(places, "ROOT", tmp_path)
+    (tmp_path / "lessons" / "toy" / "grids").mkdir(parents=True)
+    (tmp_path / "lessons" / "toy" / "grids" / "small.json").write_text(json.dumps([TWO]))
     return tmp_path
 
 
@@ -77,7 +76,7 @@ def test_a_variant_takes_the_rate_of_another_arm_and_a_single_rate_is_not_search
     specs = []
     monkeypatch.setattr(grids, "run", lambda spec: specs.append(spec) or fake(spec))
     for name, arms in (("variant", {"first": variant, "probe": ARM}), ("given", {"probe": given})):
-        (data / "grids" / f"{name}.json").write_text(json.dumps([TWO | {"arms": arms}]))
+        (data / "lessons" / "toy" / "grids" / f"{name}.json").write_text(json.dumps([TWO | {"arms": arms}]))
         grids.run_grid(name)
     variant = [(s.arm, s.purpose, s.phases[0].lr) for s in specs if s.grid == "variant"]
     assert sorted(variant) == [("first", "measure", 1e-2), ("probe", "measure", 1e-2), ("probe", "tune", 1e-3),
@@ -89,14 +88,18 @@ def test_a_variant_takes_the_rate_of_another_arm_and_a_single_rate_is_not_search
 def test_rates_may_be_chosen_by_what_fits_the_training_data(data, monkeypatch):
     specs = []
     monkeypatch.setattr(grids, "run", lambda spec: specs.append(spec) or fake(spec))
-    (data / "grids" / "fit.json").write_text(json.dumps([TWO | {"metric": "train.accuracy", "arms": {"probe": ARM}}]))
+    (data / "lessons" / "toy" / "grids" / "fit.json").write_text(
+        json.dumps([TWO | {"metric": "train.accuracy", "arms": {"probe": ARM}}])
+    )
     grids.run_grid("fit")
     assert [s.splits for s in specs if s.purpose == "tune"] == [["train"]] * 2
     assert specs[-1].splits == ["train", "validation", "test"] and specs[-1].phases[0].lr == 1e-2
 
 
 def test_measured_runs_are_scored_beside_on_other_tasks(data, monkeypatch):
-    (data / "grids" / "small.json").write_text(json.dumps([{**TWO, "beside": ["digits/mnist:test"]}]))
+    (data / "lessons" / "toy" / "grids" / "small.json").write_text(
+        json.dumps([{**TWO, "beside": ["digits/mnist:test"]}])
+    )
     specs = []
     monkeypatch.setattr(grids, "run", lambda spec: specs.append(spec) or fake(spec))
     grids.run_grid("small")
@@ -106,7 +109,7 @@ def test_measured_runs_are_scored_beside_on_other_tasks(data, monkeypatch):
 
 def test_two_processes_record_what_one_does(data):
     one = {r["id"]: r for r in map(json.loads, grids.run_grid("small").read_text().splitlines())}
-    (data / "results" / "small.jsonl").unlink()
+    (data / "data" / "results" / "small.jsonl").unlink()
     two = {r["id"]: r for r in map(json.loads, grids.run_grid("small", jobs=2).read_text().splitlines())}
     assert set(one) == set(two) and {r["provenance"]["threads"] for r in two.values()} == {1}
     for name, record_ in one.items():
@@ -123,7 +126,7 @@ def test_a_write_that_dies_leaves_the_old_results(data, monkeypatch):
     monkeypatch.setattr(os, "replace", dies)
     with pytest.raises(KeyboardInterrupt):
         grids.run_grid("small")
-    assert (data / "results" / "small.jsonl").read_text() == before
+    assert (data / "data" / "results" / "small.jsonl").read_text() == before
 
 
 @pytest.mark.parametrize(
@@ -135,7 +138,7 @@ def test_a_write_that_dies_leaves_the_old_results(data, monkeypatch):
     ],
 )
 def test_an_unfair_grid_is_refused(data, change, words):
-    (data / "grids" / "small.json").write_text(json.dumps([deepcopy(TWO) | change]))
+    (data / "lessons" / "toy" / "grids" / "small.json").write_text(json.dumps([deepcopy(TWO) | change]))
     with pytest.raises(ValueError, match=words):
         grids.run_grid("small")
 
@@ -159,19 +162,19 @@ def test_rates_can_be_chosen_by_what_a_strategy_measures_and_by_an_oracle(data, 
         phase = {**ARM["phases"][0], "strategy": [{"LinearProbe": {}}, {"DomainGauge": {}}]}
         comparison = TWO | {"metric": metric, "beside": ["elpv/poly:test"]}
         comparison["arms"] = {"probe": {**ARM, "phases": [phase]}}
-        (data / "grids" / "by.json").write_text(json.dumps([comparison]))
+        (data / "lessons" / "toy" / "grids" / "by.json").write_text(json.dumps([comparison]))
         grids.run_grid("by")
         tuning, (measure,) = ([s for s in specs if s.purpose == p] for p in ("tune", "measure"))
         assert all(s.splits == [tuned_on] for s in tuning) and measure.phases[0].lr == 1e-3  # fake alone says 0.01
         assert set(measure.splits) == {tuned_on, "validation", "test", "elpv/poly:test"}
-        (data / "results" / "by.jsonl").unlink()
+        (data / "data" / "results" / "by.jsonl").unlink()
 
 
 # What a file must not hold
 
 
 def grid_file(data, text: str):
-    file = data / "grids" / "small.json"
+    file = data / "lessons" / "toy" / "grids" / "small.json"
     file.write_text(text, encoding="utf-8")
     return file
 
@@ -253,7 +256,7 @@ def test_a_grid_that_could_not_be_recorded_as_it_is_meant_is_refused_before_the_
     with pytest.raises(ValueError, match=words) as raised:
         grids.run_grid("small")
     assert str(raised.value).startswith(f"{file}, comparison 1") and "\n" not in str(raised.value)
-    assert not (data / "results" / "small.jsonl").exists()
+    assert not (data / "data" / "results" / "small.jsonl").exists()
 
 
 def test_an_arm_that_stands_twice_is_refused_and_does_not_replace_the_first(data):
@@ -265,7 +268,7 @@ def test_an_arm_that_stands_twice_is_refused_and_does_not_replace_the_first(data
 
 
 def test_every_grid_of_the_kit_can_be_read(monkeypatch):
-    names = [file.stem for file in (grids.DATA / "grids").glob("*.json")]
+    names = sorted(places.grids())
     assert len(names) > 30 and all(grids.load_grid(name) for name in names)
 
 
@@ -288,7 +291,7 @@ def test_a_run_without_a_number_to_be_chosen_by_is_not_recorded_without_a_word(d
     words = r"validation.accuracy of the arm 'probe' on digits/optical, seed 100, rate 0.01, is .*: the run is not"
     with pytest.raises(ValueError, match=words):
         grids.run_grid("small")
-    assert len((data / "results" / "small.jsonl").read_text().splitlines()) == 1  # the one before it
+    assert len((data / "data" / "results" / "small.jsonl").read_text().splitlines()) == 1  # the one before it
     tuned = [fake(s) for s in grids.specs("small", grids.load_grid("small")[0], {}) if s.arm == "probe"]
     tuned[1]["scores"]["validation"]["accuracy"] = float("nan")
     with pytest.raises(
@@ -407,7 +410,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_the_first_run(data
         raise PermissionError(errno.EACCES, "Permission denied")
 
     spec = todo(data)[0]
-    for module, name in ((record, "run"), (runs, "_execute"), (Path, "write_text")):
+    for module, name in ((grids, "run"), (runs, "_execute"), (Path, "write_text")):
         monkeypatch.setattr(module, name, refuse if module is Path else None)
     words = r"cannot be written to \(Permission denied\): nothing was run, since its record would be lost"
     with pytest.raises(PermissionError, match=f"results {words}"):
@@ -432,8 +435,8 @@ def todo(data) -> list:
 
 
 def results(data) -> sharing.Results:
-    (data / "results").mkdir(exist_ok=True)
-    return sharing.Results(data / "results" / "small.jsonl")
+    (data / "data" / "results").mkdir(parents=True, exist_ok=True)
+    return sharing.Results(data / "data" / "results" / "small.jsonl")
 
 
 def test_a_record_is_added_to_what_others_wrote_meanwhile(data):

@@ -42,7 +42,7 @@ def withheld(source: Path) -> set[str]:
 
 
 # -- what the copies hold -------------------------------------------------------------------------------------
-@pytest.mark.parametrize("source", SOURCES, ids=lambda f: f.stem)
+@pytest.mark.parametrize("source", SOURCES, ids=build.name_of)
 class TestEachLesson:
     def test_the_student_copy_holds_no_line_of_a_solution_and_no_output(self, source):
         student = cells.student(build.read(source))
@@ -134,29 +134,27 @@ def test_a_lesson_that_is_marked_wrongly_is_told_so(tmp_path, old, new, said):
 
 def test_each_teacher_page_has_the_minutes_the_exercises_and_the_right_answers():
     """45 minutes of core and of lab; each graded exercise; the right option of each question, as the quiz has it."""
-    pages = sorted((ROOT / "docs" / "teacher").glob("*.md"))
-    assert {page.stem for page in pages} >= {source.stem for source in SOURCES if has_points(source)} - {SAMPLE.stem}
+    pages = sorted((ROOT / "lessons").glob("*/teacher.md"))
+    assert {page.parent.name for page in pages} >= {build.name_of(s) for s in SOURCES if has_points(s)} - {SAMPLE.stem}
     for page in pages:
-        text, source = page.read_text(encoding="utf-8"), ROOT / "lessons" / f"{page.stem}.py"
+        text, source = page.read_text(encoding="utf-8"), page.with_name("lesson.py")
         for part in ("Core", "Lab"):
             table = re.search(rf"^### {part}.*?(?=^##)", text, re.M | re.S)[0]
             assert sum(int(minutes) for minutes in re.findall(r"^\| \d+ \| (\d+) \|", table, re.M)) == 45
         for cell in build.read(source).cells:
             assert f"`{cells.tagged(cell, 'exercise')}`" in text or not cells.tagged(cell, "exercise")
-        for question in json.loads(
-            (ROOT / "lessons" / "questions" / f"{page.stem}.en.json").read_text(encoding="utf-8")
-        ):
+        for question in json.loads(page.with_name("questions.en.json").read_text(encoding="utf-8")):
             right = [option["key"] for option in question["options"] if option.get("right")]
             assert question["kind"] == "predict" or f"| `{question['id']}` | {right[0]} |" in text
 
 
 # -- what nbgrader makes of them ------------------------------------------------------------------------------
-@pytest.fixture(scope="module", params=[s for s in SOURCES if has_points(s)], ids=lambda f: f.stem)
+@pytest.fixture(scope="module", params=[s for s in SOURCES if has_points(s)], ids=build.name_of)
 def graded(request, tmp_path_factory):
     """A lesson's sheet, released, handed in by three students, autograded; and what the gradebook says of them."""
     from nbgrader.apps import NbGraderAPI
 
-    name, course = request.param.stem, tmp_path_factory.mktemp("course")
+    name, course = build.name_of(request.param), tmp_path_factory.mktemp("course")
     sheet = cells.sheet(build.read(request.param))
     file = release.assign(sheet, name, course)
     released = nbformat.read(file, 4)

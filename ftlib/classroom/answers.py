@@ -11,7 +11,7 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
-from ftlib.evidence.runs import write_text
+from ftlib.io.writing import write_text
 
 _unsaved: dict[Path, dict] = {}  # answers that no file could take
 _said: set[str] = set()  # kinds of trouble that have been told, since once is enough

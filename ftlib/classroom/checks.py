@@ -1,7 +1,8 @@
 """check(): an exercise's checker, run here and now, without an account.
 
-The checkers of a lesson are functions in ftlib/exercises/<name>.py: each takes what the learner made and returns ""
-if it is right, or else the hint that fits what is wrong. Whatever the learner's code raises is an answer, too, and so
+The checkers of a lesson are functions in lessons/<lesson>/checks.py, EXERCISES = {name: checker}. Each takes what the
+learner made and returns "" if it is right, or else the hint that fits what is wrong. It knows the likely wrong answers
+by what they compute, takes under five seconds, and leaves the random numbers alone. No solution is in it. Whatever the learner's code raises is an answer, too, and so
 is a loop without an end. What it changes for everybody, such as torch's default dtype or a seed, is set back.
 """
 
@@ -11,7 +12,6 @@ import sysconfig
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 
@@ -19,13 +19,16 @@ import numpy as np
 import torch
 
 from ftlib.assets import AssetError
+from ftlib.classroom.lessons import part
 from ftlib.classroom.text import Text
+from ftlib.io import places
 
 STUB = "it still raises NotImplementedError: write your answer in its place, run that cell, then this one again."
 ENDLESS = "Your code was not done after {:g} seconds: look for a `while` that never ends, or for far too much work."
 SECONDS = 30.0  # of the clock; a right answer takes under 5, and the computer may be busy
 AGAIN = 1.0  # seconds until code that caught this is stopped once more
-LIBRARIES = [Path(__file__).parents[1], *map(Path, {sysconfig.get_path(p) for p in ("stdlib", "purelib", "platlib")})]
+LIBRARIES = [Path(__file__).parents[1], places.ROOT / "lessons"]
+LIBRARIES += [*map(Path, {sysconfig.get_path(p) for p in ("stdlib", "purelib", "platlib")})]
 
 
 class Check(Text):
@@ -49,7 +52,7 @@ def check(exercise: str, answer, *, strict: bool = False) -> Check:
 
 def _checker(exercise: str):
     lesson, _, name = exercise.partition("/")
-    known = import_module(f"ftlib.exercises.{lesson.partition('_')[2]}").EXERCISES
+    known = part(lesson, "checks").EXERCISES
     if name not in known:
         raise KeyError(f"{lesson} has no exercise called {name!r}: there are {', '.join(known)}")
     return known[name]

@@ -1,4 +1,4 @@
-"""Questions are data: lessons/questions/<lesson>.<language>.json, a list of
+"""Questions are data: lessons/<lesson>/questions.<language>.json, a list of
 
     {"id", "kind": "predict" or "quiz", "text", "options": [{"key", "text", "why", "right" (quiz only)}]}
 
@@ -8,13 +8,11 @@ that is run again remembers.
 """
 
 import os
-from pathlib import Path
 
 from ftlib.classroom import answers
-from ftlib.classroom.said import read_questions
+from ftlib.classroom.question_files import read_questions
 from ftlib.classroom.text import Text
-
-QUESTIONS = Path(__file__).parents[2] / "lessons" / "questions"
+from ftlib.io import places
 
 
 class Question(Text):
@@ -89,13 +87,12 @@ def quiz(lesson: str, name: str) -> Quiz:
     return Quiz(lesson, _find(lesson, name, "quiz"))
 
 
-def questions(lesson: str, kind: str) -> list[dict]:
+def load(lesson: str, kind: str) -> list[dict]:
     """The questions of one kind, in the order of the file, in the learner's language."""
     language = os.environ.get("FTLIB_LANG") or "en"
-    files = [QUESTIONS / f"{lesson}.{name}.json" for name in ("en", language)]
+    files = [places.lesson(lesson) / f"questions.{name}.json" for name in ("en", language)]
     if not files[0].exists():
-        known = ", ".join(sorted({file.name.split(".")[0] for file in QUESTIONS.glob("*.json")}))
-        raise FileNotFoundError(f"there are no questions for the lesson {lesson!r}, only for {known}")
+        raise FileNotFoundError(f"the lesson {lesson!r} has no questions: write them into {files[0]}")
     found = {}
     for file in files:
         found |= {said["id"]: said for said in (read_questions(file) if file.exists() else ())}
@@ -103,7 +100,7 @@ def questions(lesson: str, kind: str) -> list[dict]:
 
 
 def _find(lesson: str, name: str, kind: str) -> dict:
-    known = {said["id"]: said for said in questions(lesson, kind)}
+    known = {said["id"]: said for said in load(lesson, kind)}
     if name not in known:
         raise KeyError(f"{lesson} has no {kind} question called {name!r}: there are {', '.join(known)}")
     return known[name]

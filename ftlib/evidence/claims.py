@@ -1,100 +1,82 @@
-"""claim(): a sentence, the rule that was written before the results were seen, and what the recorded runs say of it.
+"""A claim: a sentence, the rule that was written before its results were seen, and what the recorded runs say of it.
 
-A claim is data, data/claims/<id>.json. It names a recorded grid, a filter, and one primary contrast, arm − baseline of
-a metric, with a margin. `by` names the rule in RULES that makes of the runs an effect with an interval; the verdict is
-compare's: supported, contradicted, equivalent or undecided. Over several tasks the claim has the verdict that all of
-them share; where they differ it is undecided. To ask that all agree needs no correction for their number (an
-intersection-union test); p, which is shown beside, is corrected (Holm 1979). `also` holds further contrasts, which are
-shown and decide nothing, unless one says "decides": true: it is then a part of the sentence, and all parts must agree.
-With "allowed" the sentence is "not worse": supported if the interval lies above −allowed, contradicted if below it.
+A claim is data, lessons/<lesson>/claims/<id>.json. It names a recorded grid, a filter, and one primary contrast, arm −
+baseline of a metric, with a margin. `by` names the rule in `contrasts.RULES` that makes of the runs an effect with an
+interval. The verdict is compare's: supported, contradicted, equivalent or undecided. Over several tasks the claim has
+the verdict that all of them share; where they differ it is undecided. To ask that all agree needs no correction for
+their number (an intersection-union test); p, which is shown too, is corrected (Holm 1979). `also` holds further
+contrasts. They are shown and decide nothing, unless one says "decides": true. It is then a part of the sentence, and
+all parts must agree. With "allowed" the sentence is "not worse": supported if the interval lies above −allowed,
+contradicted if below it.
+
+The words that a notebook shows are in `classroom.verdicts`.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ftlib.evidence import grids
-from ftlib.evidence.compare import LEVEL, SEEDS_FOR_A_VERDICT, Paired, holm, paired
+from ftlib.evidence.claim_files import Claimed, read_claim
+from ftlib.evidence.compare import Paired, holm
+from ftlib.evidence.contrasts import RULES, p_beyond
 from ftlib.evidence.runs import frame, load_records
-from ftlib.classroom.said import Claimed, read_claim
-from ftlib.classroom.text import Text
-
-BESIDE = 12  # so many rows beside a claim are shown unfolded
-NEAR = 0.95  # "as good": this share of the best score
-CHOSEN_BY = "validation.balanced_accuracy"  # what a rate is chosen by where all of them were measured
-MEANING = {
-    "supported": "the whole interval lies beyond the margin, on the side that the sentence names.",
-    "contradicted": "the whole interval lies beyond the margin, on the other side.",
-    "equivalent": "the whole interval lies inside the margin: a difference, if any, is too small to matter here.",
-    "undecided": "this experiment does not decide it: an interval crosses the margin, the tasks disagree, or the seeds "
-    f"are fewer than {SEEDS_FOR_A_VERDICT}. That refutes nothing.",
-}
+from ftlib.io import places
 
 
 class NotRecorded(FileNotFoundError):
     """A claim whose runs do not exist, or not all of them."""
 
 
-class Claim(Text):
-    """A judged claim. `verdict` is one word; `rows` holds one row a task and contrast, those that decide first."""
+@dataclass
+class Judged:
+    """A claim with its result. `rows` holds one row per task and contrast, those that decide first."""
 
-    def __init__(self, said: Claimed, rows: pd.DataFrame):
-        self.id, self.rows = said.id, rows
-        words = set(rows.verdict[rows.decides])
-        self.verdict = words.pop() if len(words) == 1 else "undecided"
-        super().__init__(
-            f"**Claim {self.id}.** {said.sentence}\n\n"
-            f"*The rule, written before the results were seen:* {said.rule}\n\n"
-            f"{_tables(rows)}\n\n**Verdict: {self.verdict}**: {MEANING[self.verdict]} "
-            f"What the literature led us to expect: {said.prior}"
-        )
+    said: Claimed
+    rows: pd.DataFrame
+
+    @property
+    def verdict(self) -> str:
+        """The verdict that all deciding rows share, or "undecided"."""
+        words = set(self.rows.verdict[self.rows.decides])
+        return words.pop() if len(words) == 1 else "undecided"
 
 
-def claim(name: str, verdict: str | None = None) -> Claim:
-    """Judge a claim from its recorded runs; with `verdict`, assert that the lesson's text says the same.
-
-    Raises NotRecorded as long as the runs are not all there.
-    """
+def judge(name: str) -> Judged:
+    """Judge a claim from its recorded runs. Raises NotRecorded as long as the runs are not all there."""
     said = load_claim(name)
     runs = {str(part.grid): part.grid for part, _ in said.parts()}
-    runs = {key: recorded(grids, name) for key, grids in runs.items()}
+    runs = {key: recorded(names, name) for key, names in runs.items()}
     rows = [_judge(part, runs[str(part.grid)], decides) for part, decides in said.parts()]
-    found = Claim(said, pd.concat(rows, ignore_index=True))
-    if verdict not in (None, found.verdict):
-        raise AssertionError(
-            f"claim {name}: the lesson says {verdict!r}, but the recorded runs say {found.verdict!r}: change the text"
-        )
-    return found
+    return Judged(said, pd.concat(rows, ignore_index=True))
 
 
 def claims(lesson: str) -> pd.DataFrame:
     """The deciding rows of all claims of a lesson. p_lesson allows for all of them together (Holm)."""
-    names = sorted(file.stem for file in _folder().glob("*.json"))
-    rows = [claim(name).rows.assign(claim=name) for name in names if load_claim(name).lesson == lesson]
+    names = sorted(places.claims())
+    rows = [judge(name).rows.assign(claim=name) for name in names if load_claim(name).lesson == lesson]
     out = pd.concat(rows).query("decides").set_index("claim").drop(columns="decides")
     return out.assign(p_lesson=holm(out.p_alone.to_numpy()))
 
 
 def load_claim(name: str) -> Claimed:
     """What a claim's file says. ValueError, one sentence, if a key or a value in it is not known."""
-    file = _folder() / f"{name}.json"
-    if not file.exists():
-        known = ", ".join(sorted(other.stem for other in _folder().glob("*.json")))
-        raise KeyError(f"there is no claim {name!r}: there are {known}")
-    return read_claim(file, RULES)
+    known = places.claims()
+    if name not in known:
+        raise KeyError(f"there is no claim {name!r}: there are {', '.join(sorted(known))}")
+    return read_claim(known[name], RULES)
 
 
-def recorded(grids: str | list[str], name: str) -> pd.DataFrame:
+def recorded(names: str | list[str], claim: str) -> pd.DataFrame:
     """The runs of one or several grids as runs.frame has them, with their `curve`, "seconds.step", and "rise.nll": how
     far the NLL on validation ended above its own minimum."""
     records = []
-    for grid in [grids] if isinstance(grids, str) else grids:
-        file = grids.DATA / "results" / f"{grid}.jsonl"
+    for grid in [names] if isinstance(names, str) else names:
+        file = places.results() / f"{grid}.jsonl"
         advice = f"`make record GRID={grid}` makes them"
         if not file.exists():
-            raise NotRecorded(f"claim {name} needs the runs of the grid {grid}, which are not recorded yet: {advice}")
+            raise NotRecorded(f"claim {claim} needs the runs of the grid {grid}, which are not recorded yet: {advice}")
         made = load_records(file)
         wanted, total = grids.wanted(grid, {r["id"]: r for r in made})
         there = wanted & {r["id"] for r in made}
@@ -102,7 +84,7 @@ def recorded(grids: str | list[str], name: str) -> pd.DataFrame:
         if len(there) < total or other:
             stale = f", and {other} others that it does not ask for (delete their lines)" if other else ""
             raise NotRecorded(
-                f"claim {name} needs the grid {grid}, but {len(there)} of {total} runs are there{stale}: {advice}"
+                f"claim {claim} needs the grid {grid}, but {len(there)} of {total} runs are there{stale}: {advice}"
             )
         records += made
     runs = frame(records)
@@ -137,193 +119,3 @@ def _judge(part: Claimed, runs: pd.DataFrame, decides: bool) -> pd.DataFrame:
     out = pd.DataFrame(rows)
     out.insert(len(out.columns) - 2, "p", holm(out.p_alone.to_numpy()))
     return out
-
-
-def p_beyond(d: Paired, margin: float) -> float:
-    """Two-sided p of "the true difference is not beyond the margin"; for a margin of zero, the paired t-test's."""
-    if d.seeds < 2:
-        return 1.0
-    error = (d.high - d.low) / 2 / stats.t.ppf((1 + LEVEL) / 2, max(d.seeds - 1, 1))
-    if margin == 0 or not error > 0 or not np.isfinite(error):
-        return d.p if margin == 0 else float(abs(d.mean) <= margin)
-    return float(min(1.0, 2 * stats.t.sf((abs(d.mean) - margin) / error, d.seeds - 1)))
-
-
-def over_all(runs: pd.DataFrame, metric: str, arm: str, baseline: list[str]) -> Paired:
-    """The arm against the best of several others on each seed."""
-    wide = runs.pivot(index="seed", columns="arm", values=metric)
-    return _of(wide[arm] - wide[baseline].max(axis=1), metric, arm, f"best of {', '.join(baseline)}")
-
-
-def slope(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
-    """By how much arm − baseline grows with each doubling of n: one straight line a seed over log2 n."""
-    wide = runs.pivot(index="seed", columns=["arm", "n"], values=metric)
-    difference = wide[arm] - wide[baseline]  # (seeds, sizes)
-    slopes = np.polyfit(np.log2(difference.columns.to_numpy(dtype=float)), difference.to_numpy().T, 1)[0]
-    return _of(pd.Series(slopes, difference.index), metric, arm, baseline)
-
-
-def cost(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
-    """log2 of the ratio of training seconds until both are as good: 95 % of the lower of their two best scores."""
-    name, ratios = metric.removeprefix("validation."), {}
-    for seed, pair in runs[runs.arm.isin([arm, baseline])].groupby("seed"):
-        by = pair.set_index("arm")
-        target = NEAR * min(max(at[name] for at in curve) for curve in by.curve)
-        steps = by.curve.map(lambda curve, target=target: next(at["step"] for at in curve if at[name] >= target))
-        seconds = steps * by["seconds.step"]
-        ratios[seed] = np.log2(seconds[arm] / seconds[baseline])
-    return _of(pd.Series(ratios), metric, arm, baseline)
-
-
-def ratio(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
-    """log2 of arm / baseline on each seed: -1 is half, +1 twice."""
-    wide = runs.pivot(index="seed", columns="arm", values=metric)
-    return _of(np.log2(wide[arm] / wide[baseline]), metric, arm, baseline)
-
-
-def spread(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
-    """By how much further a seed's score lies from its arm's median, the spread of Brown & Forsythe (1974)."""
-    wide = runs.pivot(index="seed", columns="arm", values=metric)
-    apart = (wide - wide.median()).abs()
-    return _of(apart[arm] - apart[baseline], metric, arm, baseline)
-
-
-def further(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
-    """By how much arm − baseline is larger on the corrupted tasks (their mean; "elpv+noise3") than on the plain one."""
-    wide = runs.pivot(index="seed", columns=["arm", "task"], values=metric)
-    difference = wide[arm] - wide[baseline]  # (seeds, tasks)
-    far = difference.columns.str.contains("+", regex=False)
-    return _of(difference.loc[:, far].mean(axis=1) - difference.loc[:, ~far].mean(axis=1), metric, arm, baseline)
-
-
-def over_tasks(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
-    """arm − baseline in the mean over tasks. A run that was scored on several tasks ("amazon:test.macro_f1", see
-    record's "beside") counts for each of them."""
-    beside = [name for name in runs if name.endswith(f":{metric}")]
-    rows = []
-    for run in runs[runs.arm.isin([arm, baseline])].to_dict("records"):
-        several = {name.rpartition(":")[0]: run[name] for name in beside if np.isfinite(run[name])}
-        scores = several or {run["task"]: run[metric]}
-        rows += [{"arm": run["arm"], "seed": run["seed"], "task": t, metric: v} for t, v in scores.items()]
-    long = pd.DataFrame(rows)
-    tasks = {name: sorted(long.task[long.arm == name]) for name in (arm, baseline)}
-    if tasks[arm] != tasks[baseline]:
-        raise ValueError(f"a mean over tasks compares the same tasks, but there are {tasks}")
-    return paired(long.groupby(["arm", "seed"], as_index=False)[metric].mean(), metric, arm, baseline)
-
-
-def rank(runs: pd.DataFrame, metric: str, arm: str, baseline: str, related: str = "probe") -> Paired:
-    """Spearman's correlation between relatedness, the mean score of a probe, and gain, the mean of arm − baseline.
-
-    A point is a task, or a task and a source where arms are called "full/tweets", "probe/tweets". The interval is a
-    bootstrap over the points; with fewer than six of them it is all of -1 to 1.
-    """
-    names = runs.arm.str.partition("/")
-    mean = (
-        runs.assign(kind=names[0], source=names[2]).groupby(["task", "source", "kind"])[metric].mean().unstack("kind")
-    )
-    scratch = mean[baseline].groupby("task").transform("max")  # from scratch there is no source
-    points = pd.DataFrame({"related": mean[related], "gain": mean[arm] - scratch}).dropna().to_numpy()
-    draws = np.random.default_rng(0).integers(len(points), size=(2000, len(points)))
-    rho = np.array([stats.spearmanr(*points[rows].T).statistic for rows in draws if len(set(rows)) > 2])
-    rho, few = rho[np.isfinite(rho)], len(points) < SEEDS_FOR_A_VERDICT
-    low, high = (-1.0, 1.0) if few else np.quantile(rho, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    p = 1.0 if few else min(1.0, 2 * min((rho <= 0).mean(), (rho >= 0).mean()))
-    seen = np.nan if few else np.tanh((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) / np.sqrt(len(points) - 3))
-    middle = float(stats.spearmanr(*points.T).statistic)
-    return Paired(arm, baseline, metric, runs.seed.nunique(), middle, float(low), float(high), float(p), float(seen))
-
-
-def own_rates(runs: pd.DataFrame) -> pd.DataFrame:
-    """One run a shape and seed: at the rate that is best on validation on the *other* seeds; arms are named by shape.
-
-    All rates were measured on all seeds. Leaving out the seed that is judged keeps its noise out of the choice.
-    """
-    runs, kept = runs.assign(arm=runs.arm.str.partition("@")[0]), []
-    for _, shape in runs.groupby("arm"):
-        for seed, at_seed in shape.groupby("seed"):
-            means = shape[shape.seed != seed].groupby("lr")[CHOSEN_BY].mean()
-            kept.append(at_seed[at_seed.lr == means.idxmax()])
-    return pd.concat(kept)
-
-
-def tuned(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
-    """arm − baseline, each at its own rate."""
-    return paired(own_rates(runs), metric, arm, baseline)
-
-
-def speed(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
-    """log2 of the ratio of steps until both are as good, each at its own rate: 95 % of the lower of two best scores."""
-    name, ratios, runs = metric.removeprefix("validation."), {}, own_rates(runs)
-    for seed, pair in runs[runs.arm.isin([arm, baseline])].groupby("seed"):
-        curves = pair.set_index("arm").curve
-        target = NEAR * min(max(at[name] for at in curve) for curve in curves)
-        steps = curves.map(lambda curve, target=target: next(at["step"] for at in curve if at[name] >= target))
-        ratios[seed] = np.log2(steps[arm] / steps[baseline])
-    return _of(pd.Series(ratios), metric, arm, baseline)
-
-
-def over_rates(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
-    """arm − baseline in the mean over all rates of the grid: how well a shape does when nobody tuned its rate."""
-    shapes = runs.assign(arm=runs.arm.str.partition("@")[0])
-    rates = {name: sorted(set(shapes[shapes.arm == name].lr)) for name in (arm, baseline)}
-    if rates[arm] != rates[baseline]:
-        raise ValueError(f"a mean over rates compares the same rates, but there are {rates}: record what is missing")
-    return paired(shapes.groupby(["arm", "seed"], as_index=False)[metric].mean(), metric, arm, baseline)
-
-
-def regret(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
-    """On the task `arm`: the choice of shape and rate made there − the choice made on the task `baseline`.
-
-    The choice: the highest mean on validation among what was measured on both tasks; on `arm` itself without the seed
-    that is judged, on `baseline` over all seeds.
-    """
-    runs = runs[runs.task.isin([arm, baseline])]
-    wide = runs.pivot(index=["task", "seed"], columns="arm", values=[CHOSEN_BY, metric])
-    both = [c for c in wide[metric] if wide[metric][c].notna().all()]
-    chosen, score = wide[CHOSEN_BY][both], wide[metric][both].loc[arm]
-    brought = chosen.loc[baseline].mean().idxmax()
-    lost = {s: score.loc[s, chosen.loc[arm].drop(s).mean().idxmax()] - score.loc[s, brought] for s in score.index}
-    return _of(pd.Series(lost), metric, f"chosen on {arm}", f"chosen on {baseline}")
-
-
-RULES = {
-    "difference": paired, "over_all": over_all, "slope": slope, "cost": cost, "rank": rank, "ratio": ratio,
-    "further": further, "tuned": tuned, "speed": speed, "over_rates": over_rates, "regret": regret,
-    "over_tasks": over_tasks, "spread": spread,
-}  # fmt: skip
-
-
-def _of(values: pd.Series, metric: str, arm: str, baseline: str) -> Paired:
-    """The mean of one value a seed against 0, with all that `paired` says of it."""
-    both = [pd.DataFrame({"seed": values.index, "arm": a, metric: v}) for a, v in ((arm, values), (baseline, 0.0))]
-    return paired(pd.concat(both), metric, arm, baseline)
-
-
-def _folder():
-    return grids.DATA / "claims"
-
-
-def _tables(rows: pd.DataFrame) -> str:
-    """All rows in Markdown; what decides nothing is folded up where it would bury what decides."""
-    beside = rows[~rows.decides]
-    if len(beside) <= BESIDE:
-        return _table(rows)
-    folded = f"{len(beside)} more comparisons, which stand beside it and decide nothing"
-    return f"{_table(rows[rows.decides])}\n\n<details><summary>{folded}</summary>\n\n{_table(beside)}\n\n</details>"
-
-
-def _table(rows: pd.DataFrame) -> str:
-    """The rows in Markdown."""
-    lines = [
-        "| task | comparison | effect [95 % interval] | seeds | detectable | p (Holm) | reading |",
-        "|---" * 7 + "|",
-    ]
-    for row in rows.to_dict("records"):
-        p = "< 0.001" if row["p"] < 0.001 else f"{row['p']:.3f}"
-        lines.append(
-            f"| {row['task']} | {row['effect of']}, {row['on']} | {row['effect']:+.3f} [{row['low']:+.3f}, "
-            f"{row['high']:+.3f}] | {row['seeds']} | {row['detectable']:.3f} | {p} | "
-            f"{row['verdict'] if row['decides'] else row['verdict'] + ' (beside it)'} |"
-        )
-    return "\n".join(lines)

@@ -1,4 +1,6 @@
-"""What a grid's file may hold: data/grids/<name>.json is a list of comparisons, each with arms, each with phases.
+"""What a grid's file may hold: lessons/<lesson>/grids/<name>.json.
+
+It is a list of comparisons, each with arms, each with phases.
 
 Read by `record`, which says what each of these means.
 """
@@ -8,8 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from ftlib.io import typed
 from ftlib.evidence.spec import Format, Strategies
+from ftlib.io import typed
 from ftlib.io.typed import Count, Positive, Seed, Text, Whole, entry
 
 ADVICE = "correct it there, or take the file back from git"

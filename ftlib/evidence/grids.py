@@ -1,4 +1,4 @@
-"""`make record`: the grids of data/grids/*.json → data/results/*.jsonl, with each arm's rate chosen fairly.
+"""`make record`: the grids of lessons/*/grids/*.json → data/results/*.jsonl, with each arm's rate chosen fairly.
 
 A grid file is a list of comparisons: one task, one model, arms that get the same steps. Each arm's learning rate is
 chosen on validation, from the same number of candidates, on seeds that are not used afterwards. In a phase, "lr": null
@@ -36,14 +36,14 @@ from ftlib.evidence.grid_files import Arm, Comparison
 from ftlib.evidence.runs import frame, run
 from ftlib.evidence.sharing import Results
 from ftlib.evidence.spec import Spec, split_of
-from ftlib.tasks import SPLITS
+from ftlib.io import places
 from ftlib.io.typed import nearest
+from ftlib.tasks import SPLITS
 
-DATA = Path(__file__).parent.parent / "data"
 LOOK_AGAIN = 0.3  # seconds between two looks at what other processes have recorded
 
 
-def record(name: str, most: int | None = None, jobs: int = 1) -> Path:
+def run_grid(name: str, most: int | None = None, jobs: int = 1) -> Path:
     """Run what is missing of a grid (at most `most` runs) and return its results file, complete or not.
 
     What another process is running is waited for, unless `most` runs were made here. ValueError where the grid cannot
@@ -52,7 +52,7 @@ def record(name: str, most: int | None = None, jobs: int = 1) -> Path:
     for word, value, least in (("most", most, 0), ("jobs", jobs, 1)):
         if value is not None and (type(value) is not int or value < least):
             raise ValueError(f"{word} must be a whole number of at least {least}, but it is {value!r}")
-    grid, results = load_grid(name), Results(DATA / "results" / f"{name}.jsonl")
+    grid, results = load_grid(name), Results(places.results() / f"{name}.jsonl")
 
     def missing(comparison: Comparison) -> list[Spec]:
         records = results.read()
@@ -107,10 +107,9 @@ def _run_all(specs: Iterator[Spec], jobs: int) -> Iterator[dict]:
 
 def load_grid(name: str) -> list[Comparison]:
     """The comparisons of a grid file; ValueError, one sentence, on what could not be recorded, or not fairly."""
-    file = DATA / "grids" / f"{name}.json"
-    if not file.exists():
-        known = ", ".join(sorted(f.stem for f in file.parent.glob("*.json")))
-        raise FileNotFoundError(f"there is no grid called {name!r}: there are {known}")
+    file = places.grids().get(name)
+    if file is None:
+        raise FileNotFoundError(f"there is no grid called {name!r}: there are {', '.join(sorted(places.grids()))}")
     grid = grid_files.read(file)
     for i, comparison in enumerate(grid):
         for arm, says in comparison.arms.items():

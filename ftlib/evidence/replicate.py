@@ -17,15 +17,15 @@ from pathlib import Path
 
 import torch
 
-from ftlib.evidence import grids
+from ftlib.evidence import claims, grids
 from ftlib.evidence.compare import SEEDS_FOR_A_VERDICT
-from ftlib.evidence.runs import frame, load_records, provenance, write_text
-from ftlib.evidence import claims
+from ftlib.evidence.runs import frame, load_records, provenance
+from ftlib.io import places
+from ftlib.io.writing import write_text
 
-ROOT = Path(__file__).parent.parent
-RUNS = ROOT / "build" / "replication"
-ROWS = ROOT / "data" / "replication.json"
-PAGE = ROOT / "docs" / "replication.md"
+RUNS = places.ROOT / "build" / "replication"
+ROWS = places.ROOT / "data" / "replication.json"
+PAGE = places.ROOT / "docs" / "replication.md"
 INTRODUCTION = """# Replication
 
 `make replicate` runs claims anew that the recorded runs decide. It takes the recorded seeds and learning rates, and it
@@ -42,7 +42,7 @@ def replicate(names: list[str] | None = None, seeds: int = SEEDS_FOR_A_VERDICT, 
     """
     if seeds < SEEDS_FOR_A_VERDICT:
         raise ValueError(f"a verdict needs {SEEDS_FOR_A_VERDICT} seeds, but seeds is {seeds}: ask for that or more")
-    recorded = {name: claims.claim(name) for name in names or decided()}
+    recorded = {name: claims.judge(name) for name in names or decided()}
     undecided = [name for name, claim in recorded.items() if claim.verdict == "undecided"]
     if undecided:
         raise ValueError(
@@ -57,10 +57,10 @@ def replicate(names: list[str] | None = None, seeds: int = SEEDS_FOR_A_VERDICT, 
     rows = []
     for name, claim in recorded.items():
         with data(folder / name):
-            for file in sorted((folder / name / "grids").glob("*.json")):
-                grids.run_grid(file.stem, jobs=jobs)
-            found = claims.claim(name)
-        made = load_records(folder / name / "results")
+            for grid in sorted(places.grids()):
+                grids.run_grid(grid, jobs=jobs)
+            found = claims.judge(name)
+        made = load_records(folder / name / "data" / "results")
         rows.append(compared(name, claim, found) | here | {k: made[-1]["provenance"][k] for k in ("commit", "date")})
         say(f"{name}: {claim.verdict} by the records, {found.verdict} here")
         keep(rows[-1])
@@ -70,9 +70,9 @@ def replicate(names: list[str] | None = None, seeds: int = SEEDS_FOR_A_VERDICT, 
 def decided() -> list[str]:
     """The claims that the recorded runs decide; those that are not recorded are left out."""
     found = []
-    for name in sorted(file.stem for file in (grids.DATA / "claims").glob("*.json")):
+    for name in sorted(places.claims()):
         try:
-            found += [name] if claims.claim(name).verdict != "undecided" else []
+            found += [name] if claims.judge(name).verdict != "undecided" else []
         except claims.NotRecorded:
             continue
     return found
@@ -87,10 +87,10 @@ def prepare(name: str, folder: Path, seeds: int) -> list[dict]:
     said = plain("claims", name)
     parts = [said, *({**said, **more} for more in said.get("also", []) if more.get("decides"))]
     kept = {**said, "also": [more for more in said.get("also", []) if more.get("decides")]}
-    write(folder / "claims" / f"{name}.json", kept)
+    write(folder / "lessons" / said["lesson"] / "claims" / f"{name}.json", kept)
     repeated = []
     for grid in sorted({grid for part in parts for grid in grids_of(part)}):
-        made = {r["id"]: r for r in load_records(grids.DATA / "results" / f"{grid}.jsonl")}
+        made = {r["id"]: r for r in load_records(places.results() / f"{grid}.jsonl")}
         wanted = {run for part in parts if grid in grids_of(part) for run in needed(part, made)}
         reduced = []
         for comparison, typed in zip(plain("grids", grid), grids.load_grid(grid), strict=True):
@@ -100,13 +100,14 @@ def prepare(name: str, folder: Path, seeds: int) -> list[dict]:
             reduced += [{**comparison, "seeds": some, "arms": arms}] if arms else []
             repeated += [made[s.id] for s in specs]
         if reduced:
-            write(folder / "grids" / f"{grid}.json", reduced)
+            write(folder / "lessons" / said["lesson"] / "grids" / f"{grid}.json", reduced)
     return repeated
 
 
 def plain(kind: str, name: str):
     """A file of the kit as it is written."""
-    return json.loads((grids.DATA / kind / f"{name}.json").read_text(encoding="utf-8"))
+    file = (places.claims if kind == "claims" else places.grids)()[name]
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def grids_of(part: dict) -> list[str]:
@@ -141,7 +142,11 @@ def with_rate(arm: dict, phases: list[dict]) -> dict:
 
 def forecast(records: list[dict], folder: Path) -> str:
     """How much there is to do, by the seconds of the recorded runs."""
-    there = {r["id"] for r in load_records(folder / "results")} if (folder / "results").exists() else set()
+    there = (
+        {r["id"] for r in load_records(folder / "data" / "results")}
+        if (folder / "data" / "results").exists()
+        else set()
+    )
     left = [r for r in records if r["id"] not in there]
     minutes = sum(r["seconds"]["training"] for r in left) / 60
     return (
@@ -161,14 +166,14 @@ def about_seconds(name: str) -> str:
 @contextmanager
 def data(folder: Path) -> Iterator[None]:
     """Grids, results and claims are those of another folder."""
-    before, grids.DATA = grids.DATA, folder
+    before, places.ROOT = places.ROOT, folder
     try:
         yield
     finally:
-        grids.DATA = before
+        places.ROOT = before
 
 
-def compared(name: str, recorded: claims.Claim, found: claims.Claim) -> dict:
+def compared(name: str, recorded: claims.Judged, found: claims.Judged) -> dict:
     """One claim: both verdicts, and each deciding contrast as it was recorded and as it is here."""
     pairs = zip(*(c.rows[c.rows.decides].to_dict("records") for c in (recorded, found)), strict=True)
     keys = ("effect", "low", "high", "seeds", "verdict")

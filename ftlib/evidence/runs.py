@@ -6,7 +6,6 @@ covers the sampling of the data too. Choices are made on validation; the test sp
 
 import json
 import math
-import os
 import platform
 import re
 import subprocess
@@ -25,16 +24,16 @@ import torch
 from accelerate.utils import set_seed
 
 from ftlib import models, strategies, tasks
-from ftlib.io import typed
-from ftlib.training.machine import processor
 from ftlib.evidence.spec import Phase, Said, Spec, split_of
+from ftlib.io import places, typed
+from ftlib.io.typed import Number, Text, Whole, entry
+from ftlib.io.writing import must_be_writable, write_text
 from ftlib.strategy import Strategy, combine, parts_of
 from ftlib.training.loop import count_parameters, evaluate, fit
-from ftlib.io.typed import Number, Text, Whole, entry
+from ftlib.training.machine import processor
 
 __all__ = ["Phase", "Record", "Spec", "curves", "first_losses", "frame", "load_records", "load_runs"]
-__all__ += ["must_be_writable", "provenance", "run", "split_of", "write_text"]
-RESULTS = Path(__file__).parent.parent / "data" / "results"  # the kit's own recorded runs
+__all__ += ["provenance", "run", "split_of"]
 ROUNDING = 1e-7  # relative: the size of one rounding error of a float32, whose last bit is 1.2e-7 of it
 KEEP_LOSSES = 20  # the first losses of a run are kept: a repetition must match them closely
 
@@ -211,7 +210,9 @@ def _commit() -> str:
     """
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", *words], capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
+        return subprocess.run(
+            ["git", *words], capture_output=True, text=True, cwd=Path(__file__).parents[1]
+        ).stdout.strip()
 
     changed = git("status", "--porcelain", "--untracked-files=no", ".")
     return git("describe", "--always") + ("-dirty" if changed else "") or "not in a git checkout"
@@ -252,19 +253,19 @@ def _place(source: str | Path) -> Path:
     """Where the runs of one source are."""
     place = Path(source)
     named = isinstance(source, str) and re.fullmatch(r"[\w+-]+", source)  # neither a path nor a suffix
-    if named and (file := RESULTS / f"{source}.jsonl").exists():
+    if named and (file := places.results() / f"{source}.jsonl").exists():
         return file
     if place.exists():
         return place
     if named:
-        known = sorted(other.stem for other in RESULTS.glob("*.jsonl"))
+        known = sorted(other.stem for other in places.results().glob("*.jsonl"))
         near = get_close_matches(source, known, 1)
         advice = f"did you mean {near[0]}?" if near else f"the kit has {', '.join(known)}"
-        if (RESULTS.parent / "grids" / f"{source}.json").exists():
+        if source in places.grids():
             advice = f"`make record GRID={source}` makes them, which can take hours"
         raise FileNotFoundError(f"there are no recorded runs (and no folder) called {source!r}: {advice}")
     advice = "`make record` makes the recorded ones"
-    if (RESULTS / place.name).exists():
+    if (places.results() / place.name).exists():
         advice = f'the kit\'s own are found from anywhere by their name, load_runs("{place.stem}")'
     raise FileNotFoundError(f"there are no runs at {source}: {advice}")
 
@@ -313,29 +314,3 @@ def curves(records: Iterable[dict]) -> pd.DataFrame:
     """One row a validation during a run: arm, task, model, seed, step, loss, lr, and the validation's metrics."""
     keys = ("arm", "task", "model", "seed", "purpose")
     return pd.DataFrame([{**{k: r["spec"][k] for k in keys}, **at} for r in records for at in r["curve"]])
-
-
-def must_be_writable(folder: Path) -> None:
-    """Make the folder where it is missing. OSError if nothing can be written there: better before a run than after."""
-    probe = folder / f"probe.{os.getpid()}.part"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_text("can this be written?\n", encoding="utf-8")
-        probe.unlink()
-    except OSError as error:
-        raise type(error)(
-            f"{folder} cannot be written to ({error.strerror}): nothing was run, since its record would be lost; make "
-            "the folder writable"
-        ) from None
-
-
-def write_text(file: Path, text: str) -> None:
-    """Write aside, then rename: the old file or the new one, never half of one, and nothing left beside it."""
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, file)
-    except OSError as error:
-        raise type(error)(f"{file} could not be written ({error.strerror}): it is as it was before") from error
-    finally:
-        part.unlink(missing_ok=True)

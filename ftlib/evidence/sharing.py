@@ -11,8 +11,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ftlib.evidence.runs import load_records, must_be_writable, write_text
+from ftlib.evidence.runs import load_records
 from ftlib.evidence.spec import Spec
+from ftlib.io.writing import must_be_writable, write_text
 
 
 class Results:

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from ftlib import tasks
 from ftlib.io import typed
+from ftlib.io.typed import Count, NotNegative, Seed, Text, Whole
 from ftlib.tasks import SPLITS
 from ftlib.training.loop import fit
-from ftlib.io.typed import Count, NotNegative, Seed, Text, Whole
 
 Format = Literal["auto", "float32", "bfloat16"]  # machine.PRECISIONS
 Strategies = list[dict[Text, dict[Text, Any]]]  # [{name: knobs}, ...], see strategies.CATALOG; []: full fine-tuning

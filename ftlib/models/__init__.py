@@ -21,8 +21,9 @@ from pathlib import Path
 from safetensors.torch import save_model
 
 from ftlib import assets
-from ftlib.models.base import Model, fill, read_tensors
 from ftlib.io.refusals import nearest
+from ftlib.io.writing import in_one_piece
+from ftlib.models.base import Model, fill, read_tensors
 
 __all__ = ["KNOWN", "Model", "load", "load_weights", "save"]
 KNOWN = {"efficientnet-lite0": "image", "minilm": "text", "smollm2": "lm"}  # name -> kind
@@ -64,13 +65,10 @@ def load(name: str | Path, task=None, *, pretrained: bool = True) -> Model:
 
 def save(model: Model, path: str | Path) -> None:
     """Write all weights to one safetensors file; tensors that are shared (a tied head) are written once."""
-    part = Path(f"{path}.part")
-    part.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with in_one_piece(path) as part:
         save_model(model, str(part))
-        os.replace(part, path)  # in one step: the file is either the old one or complete
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def load_weights(model: Model, path: str | Path) -> Model:

@@ -17,7 +17,6 @@ Merging adds the update to the base's weights, W + s · B A, and costs nothing f
 """
 
 import json
-import os
 import re
 import warnings
 from dataclasses import fields
@@ -30,6 +29,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ftlib.io.writing import in_one_piece, write_text
 from ftlib.strategies.peft import active_adapter, adapter_layers, linear_layers
 
 PREFIX = "base_model.model."  # before every name in a file of peft
@@ -69,10 +69,11 @@ def save_adapter(model: nn.Module, folder: str | Path) -> Path:
         tensors |= {f"{PREFIX}{place or 'head'}.{key}": t for key, t in model.head.state_dict().items()}
         config["modules_to_save"] = [place] if place else None
     plain = {k: sorted(v) if isinstance(v, set) else v for k, v in config.items()}
-    _write(folder / CONFIG, lambda part: part.write_text(json.dumps(plain, indent=2, sort_keys=True, default=str)))
+    write_text(folder / CONFIG, json.dumps(plain, indent=2, sort_keys=True, default=str))
     tensors = {key: t.detach().cpu().contiguous() for key, t in tensors.items()}
     metadata = {"format": "pt", BASE: json.dumps(base_numbers(model))}
-    _write(folder / WEIGHTS, lambda part: save_file(tensors, part, metadata=metadata))
+    with in_one_piece(folder / WEIGHTS) as part:
+        save_file(tensors, part, metadata=metadata)
     return folder
 
 
@@ -309,10 +310,3 @@ def _rank(config, name: str) -> int:
     """Of the layer that the uncut network calls by this name."""
     pattern = getattr(config, "rank_pattern", None) or {}
     return pattern.get(get_pattern_key(list(pattern), name), getattr(config, "r", 0))
-
-
-def _write(file: Path, write) -> None:
-    """Write aside, then rename: the old file or the new one, never half of one."""
-    part = file.with_name(f"{file.name}.part")
-    write(part)
-    os.replace(part, file)

@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from ftlib.models.chat import end_of_turn, prompt_text
 from ftlib.models.base import Model, same
+from ftlib.models.chat import end_of_turn, prompt_text
 
 SHORT = 5  # tokens: a sliding window that the proof's 8 tokens outgrow
 # What a network must have, by the names that its authors gave.

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ftlib.io.writing import in_one_piece
+
 ROWS = 1000  # of a data set whose columns cannot be seen, at most so many rows are read, evenly spaced
 # {model: {file: digest of what it started from}}: a cell that is run again hands over the same model, changed since.
 STARTED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -35,16 +37,9 @@ def ready(file: str | Path) -> Path:
 
 
 def write_checkpoint(state: dict, file: Path) -> None:
-    """Write aside, then rename: the old checkpoint or the new one, never half of one, and nothing left over."""
-    part = file.with_name(file.name + ".part")
-    try:
-        with open(part, "wb") as f:
-            torch.save(state, f)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
+    """Write it in one piece: a run that is killed meanwhile leaves the old checkpoint."""
+    with in_one_piece(file) as part:
+        torch.save(state, part)
 
 
 def read_checkpoint(file: Path, key: dict[str, str]) -> dict:

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from ftlib.training.machine import free_memory
 from ftlib.strategy import Strategy, owners
+from ftlib.training.machine import free_memory
 
 READ = ("pixels", "input_ids", "attention_mask")  # what stages read of a batch
 SHARE = 0.25  # of the free memory: the rest is for training

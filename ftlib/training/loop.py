@@ -15,14 +15,22 @@ from accelerate.utils import broadcast, gather_object, send_to_device, set_seed
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ftlib.strategy import Strategy, owners, parts_of
 from ftlib.training.arguments import plain_numbers, refuse_arguments, refuse_labels, refuse_loaders, with_n
-from ftlib.training.frozen_features import PrefixCache
 from ftlib.training.checkpoint import STARTED, digest_of_data, digest_of_model, read_checkpoint, ready, write_checkpoint
 from ftlib.training.early_stopping import Best
-from ftlib.training.machine import Clock, autocast, clear_memory_error, forget_peak, memory_in_use, resolve_precision, to_device
+from ftlib.training.frozen_features import PrefixCache
+from ftlib.training.machine import (
+    Clock,
+    autocast,
+    clear_memory_error,
+    forget_peak,
+    memory_in_use,
+    resolve_precision,
+    to_device,
+)
 from ftlib.training.restore import settings_restored
 from ftlib.training.scoring import count_parameters, evaluate, predict_logits
-from ftlib.strategy import Strategy, owners, parts_of
 from ftlib.training.stream import SEEDS, aside, rng_state, set_rng_state, stream
 
 __all__ = ["count_parameters", "evaluate", "fit", "predict_logits"]

@@ -19,8 +19,8 @@ import torch
 
 import ftlib
 from ftlib import plots, strategies, teach
-from ftlib.training.machine import profile
 from ftlib.strategies.freezing import relative_gradient_norms
+from ftlib.training.machine import profile
 
 FULL = profile() == "full"
 N, STEPS = (None, 300) if FULL else (200, 40)

@@ -490,7 +490,7 @@ runs = runs[[pair in best for pair in zip(runs.arm, runs.lr)]]
 for pair in (("lora-1", "lora-8"), ("lora-8", "lora-64"), ("lora-1", "lora-64")):
     assert ftlib.reading(ftlib.paired(runs, "test.macro_f1", *pair)).startswith("not")
 names = {"full": 0, "lora-1": 1, "lora-8": 8, "lora-64": 64}  # 0: full fine-tuning
-explorer = ftlib.widgets.rank_explorer(
+explorer = widgets.of_lesson("04_peft", "explorer").rank_explorer(
     updates, runs.assign(rank=runs.arm.map(names)), "test.macro_f1"
 )
 share = {name: s[0] ** 2 / (s**2).sum() for name, s in explorer.spectra.items()}
@@ -613,7 +613,7 @@ def ask(factor: float, merged: bool):
 # %%
 models = {"base": ask(0.0, False), "LoRA": ask(1.0, False), "merged": ask(1.0, True)}
 sentences = ["The battery died after two days.", "I would buy it again.", "It is a phone."]
-comparer = widgets.comparer(models, sentences)
+comparer = widgets.of_lesson("04_peft", "generation").comparer(models, sentences)
 assert comparer.answers["LoRA"] == comparer.answers["merged"]
 comparer
 

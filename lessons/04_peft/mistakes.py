@@ -1,9 +1,21 @@
-"""Likely mistakes of the exercises of 04_peft, with the hint that each must get; test_exercises.py tries them."""
+"""Likely mistakes of the exercises of 04_peft, with the hint that each must get; tests/test_exercises.py tries them.
+
+READ_OFF holds the right answers that a learner reads from a widget, and that are no code.
+"""
 
 import torch
 from torch import nn
 
-SPECTRUM = [8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0]  # squares: 64, 113, 149, 174 of 204; half at rank 2
+SPECTRUM = [
+    8.0,
+    7.0,
+    6.0,
+    5.0,
+    4.0,
+    3.0,
+    2.0,
+    1.0,
+]  # squares: 64, 113, 149, 174 of 204; half at rank 2
 
 
 def made(*, scale=lambda r, alpha: alpha / r, base=False, zero_b=True, zero_a=False, turned=False, drop_bias=False,
@@ -48,7 +60,11 @@ def no_module(layer, r, alpha):
 
 def no_parameters(layer, r, alpha):
     module = nn.Module()
-    module.layer, module.A, module.B = layer.requires_grad_(False), torch.randn(r, 5), torch.zeros(7, r)
+    module.layer, module.A, module.B = (
+        layer.requires_grad_(False),
+        torch.randn(r, 5),
+        torch.zeros(7, r),
+    )
     return module
 
 
@@ -76,13 +92,17 @@ def scale_forgotten(module):
 def wrong_way_round(module):
     if not module.merged:
         with torch.no_grad():
-            module.base.weight += module.scale * (module.A.T @ module.B.T).reshape(module.base.weight.shape)
+            module.base.weight += module.scale * (module.A.T @ module.B.T).reshape(
+                module.base.weight.shape
+            )
         module.merged = True
 
 
 def with_gradient(module):
     if not module.merged:
-        module.base.weight = nn.Parameter(module.base.weight + module.scale * module.B @ module.A)
+        module.base.weight = nn.Parameter(
+            module.base.weight + module.scale * module.B @ module.A
+        )
         module.merged = True
 
 
@@ -150,49 +170,50 @@ on_validation = gap_of(report="validation")
 by_the_luckiest_seed = gap_of(lucky=True)
 metric_ignored = gap_of(fixed="score")
 
-ROWS = [
-    ("04_peft/rank_budget", 48, "each takes 4 bytes"),
-    ("04_peft/rank_budget", lambda: 27, "the two of 384 × 1,536 in each layer get an update too"),
-    ("04_peft/rank_budget", lambda: 72, "there are six"),
-    ("04_peft/rank_budget", 13, "With rank 13 the adapter takes 2.16 MB, more than 2 MB"),
-    ("04_peft/rank_budget", 8, "that fits, but so does a larger rank"),
-    ("04_peft/rank_budget", 12.04, "A rank is a whole number"),
-    ("04_peft/rank_budget", lambda: None, "did you return the number?"),
-    ("04_peft/lora", b_random, "B is not zero at first"),
-    ("04_peft/lora", alpha_over_r_missing, "The factor alpha / r is missing"),
-    ("04_peft/lora", not_divided_by_r, "scaled by alpha, but not divided by r"),
-    ("04_peft/lora", upside_down, "upside down"),
-    ("04_peft/lora", root_of_r, "which is rsLoRA's factor"),
-    ("04_peft/lora", base_trainable, "The base is trainable"),
-    ("04_peft/lora", both_zero, "A and B are both zero"),
-    ("04_peft/lora", on_their_sides, "A lies on its side"),
-    ("04_peft/lora", bias_lost, "its bias included"),
-    ("04_peft/lora", never_learns, "no gradient reaches it"),
-    ("04_peft/lora", no_module, "Return a module that stands in place of the layer"),
-    ("04_peft/lora", no_parameters, "A must be a parameter of the module"),
-    ("04_peft/merge_once", merged_twice, "Called twice, it merged twice"),
-    ("04_peft/merge_once", toggles, "Called twice, it merged twice"),
-    ("04_peft/merge_once", flag_forgotten, "so it counts twice"),
-    ("04_peft/merge_once", scale_forgotten, "module.scale is missing"),
-    ("04_peft/merge_once", wrong_way_round, "with B (d_out, r) on the left"),
-    ("04_peft/merge_once", with_gradient, "asks for a gradient now"),
-    ("04_peft/merge_once", another_object, "has another weight object now"),
-    ("04_peft/merge_once", b_emptied, "A or B has changed"),
-    ("04_peft/merge_once", only_the_flag, "The base's weight is as before"),
-    ("04_peft/fair_gap", chosen_on_test, "Both rates were chosen on test"),
-    ("04_peft/fair_gap", at_the_methods_rate, "give full its own"),
-    ("04_peft/fair_gap", at_fulls_rate, "give the method its own"),
-    ("04_peft/fair_gap", begins_alike, "'lora-16', which begins with 'lora-1' too"),
-    ("04_peft/fair_gap", turned_round, "The sign is turned round"),
-    ("04_peft/fair_gap", on_validation, "That is the difference on validation"),
-    ("04_peft/fair_gap", by_the_luckiest_seed, "One lucky seed made 0.0003 look best"),
-    ("04_peft/fair_gap", metric_ignored, "is named by metric"),
-    ("04_peft/fair_gap", a_number, "Return a pair, the rate and the difference"),
-    ("04_peft/explorer", (None, SPECTRUM), "There is no answer yet"),
-    ("04_peft/explorer", (1, SPECTRUM), "Rank 1 keeps 31% of this matrix's energy, less than half"),
-    ("04_peft/explorer", (8, SPECTRUM), "that is enough, but so does a smaller one"),
-    ("04_peft/explorer", (4, SPECTRUM), "Energy adds up their squares"),
-    ("04_peft/explorer", (3, SPECTRUM), "3 is none of them"),
-    ("04_peft/explorer", (0.5, SPECTRUM), "not the percentage, but the rank"),
-    ("04_peft/explorer", lambda: 2, "Hand over the pair"),
+READ_OFF = {"explorer": lambda: (2, SPECTRUM)}
+MISTAKES = [
+    ("rank_budget", 48, "each takes 4 bytes"),
+    ("rank_budget", lambda: 27, "the two of 384 × 1,536 in each layer get an update too"),
+    ("rank_budget", lambda: 72, "there are six"),
+    ("rank_budget", 13, "With rank 13 the adapter takes 2.16 MB, more than 2 MB"),
+    ("rank_budget", 8, "that fits, but so does a larger rank"),
+    ("rank_budget", 12.04, "A rank is a whole number"),
+    ("rank_budget", lambda: None, "did you return the number?"),
+    ("lora", b_random, "B is not zero at first"),
+    ("lora", alpha_over_r_missing, "The factor alpha / r is missing"),
+    ("lora", not_divided_by_r, "scaled by alpha, but not divided by r"),
+    ("lora", upside_down, "upside down"),
+    ("lora", root_of_r, "which is rsLoRA's factor"),
+    ("lora", base_trainable, "The base is trainable"),
+    ("lora", both_zero, "A and B are both zero"),
+    ("lora", on_their_sides, "A lies on its side"),
+    ("lora", bias_lost, "its bias included"),
+    ("lora", never_learns, "no gradient reaches it"),
+    ("lora", no_module, "Return a module that stands in place of the layer"),
+    ("lora", no_parameters, "A must be a parameter of the module"),
+    ("merge_once", merged_twice, "Called twice, it merged twice"),
+    ("merge_once", toggles, "Called twice, it merged twice"),
+    ("merge_once", flag_forgotten, "so it counts twice"),
+    ("merge_once", scale_forgotten, "module.scale is missing"),
+    ("merge_once", wrong_way_round, "with B (d_out, r) on the left"),
+    ("merge_once", with_gradient, "asks for a gradient now"),
+    ("merge_once", another_object, "has another weight object now"),
+    ("merge_once", b_emptied, "A or B has changed"),
+    ("merge_once", only_the_flag, "The base's weight is as before"),
+    ("fair_gap", chosen_on_test, "Both rates were chosen on test"),
+    ("fair_gap", at_the_methods_rate, "give full its own"),
+    ("fair_gap", at_fulls_rate, "give the method its own"),
+    ("fair_gap", begins_alike, "'lora-16', which begins with 'lora-1' too"),
+    ("fair_gap", turned_round, "The sign is turned round"),
+    ("fair_gap", on_validation, "That is the difference on validation"),
+    ("fair_gap", by_the_luckiest_seed, "One lucky seed made 0.0003 look best"),
+    ("fair_gap", metric_ignored, "is named by metric"),
+    ("fair_gap", a_number, "Return a pair, the rate and the difference"),
+    ("explorer", (None, SPECTRUM), "There is no answer yet"),
+    ("explorer", (1, SPECTRUM), "Rank 1 keeps 31% of this matrix's energy, less than half"),
+    ("explorer", (8, SPECTRUM), "that is enough, but so does a smaller one"),
+    ("explorer", (4, SPECTRUM), "Energy adds up their squares"),
+    ("explorer", (3, SPECTRUM), "3 is none of them"),
+    ("explorer", (0.5, SPECTRUM), "not the percentage, but the rank"),
+    ("explorer", lambda: 2, "Hand over the pair"),
 ]

@@ -20,9 +20,9 @@ import torch
 
 import ftlib
 from ftlib import plots, strategies, teach
-from ftlib.training.machine import model_device, profile, to_device
-from ftlib.strategies.schedules import scales
 from ftlib.evidence.claims import own_rates
+from ftlib.strategies.schedules import scales
+from ftlib.training.machine import model_device, profile, to_device
 
 FULL = profile() == "full"
 N, STEPS = (None, 280) if FULL else (200, 56)  # 56 = 8 + 16 + 32: three cycles

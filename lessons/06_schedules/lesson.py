@@ -29,8 +29,8 @@ import torch.nn.functional as F
 
 import ftlib
 from ftlib import plots, strategies, teach, widgets
-from ftlib.training.machine import model_device, profile
 from ftlib.strategies.schedules import range_test, scales
+from ftlib.training.machine import model_device, profile
 
 FULL = profile() == "full"  # on a GPU: all images, more steps; elsewhere: quick
 N, STEPS = (None, 200) if FULL else (200, 40)
@@ -469,7 +469,8 @@ drawn = {
     "wsd": lambda warmup: strategies.WarmupStableDecay(warmup).lr_scale,
     "one-cycle": lambda warmup: strategies.OneCycle().lr_scale,  # has its own
 }
-playground = ftlib.widgets.playground(drawn, runs, "test.balanced_accuracy")
+lesson_widget = widgets.of_lesson("06_schedules")
+playground = lesson_widget.playground(drawn, runs, "test.balanced_accuracy")
 playground
 
 # %%

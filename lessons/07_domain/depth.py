@@ -18,8 +18,8 @@ import torch
 
 import ftlib
 from ftlib import plots, teach
-from ftlib.training.machine import profile
 from ftlib.strategies import domain, domain_gauge
+from ftlib.training.machine import profile
 
 WORDS = {"supported": "recovers", "contradicted": "hurts"}
 

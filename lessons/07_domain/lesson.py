@@ -30,8 +30,8 @@ import torch.nn.functional as F
 
 import ftlib
 from ftlib import plots, strategies, teach, widgets
-from ftlib.training.machine import model_device, profile, to_device
 from ftlib.strategies import domain, domain_gauge, domain_shift
+from ftlib.training.machine import model_device, profile, to_device
 
 FULL = profile() == "full"  # on a GPU: more digits, more steps; elsewhere: quick
 N, STEPS = (3000, 200) if FULL else (500, 100)
@@ -750,7 +750,8 @@ assert list(progress["DANN"]) == list(progress["source-only"]) == [0, 6, 12, 18,
 domains = [kind for kind, part in some.items() for _ in part.labels]
 classes = [cells["mono"].labels[int(y)] for part in some.values() for y in part.labels]
 shown = [picture[0].numpy() for picture in pixels]
-space = ftlib.widgets.feature_space(progress, domains, classes, shown)
+lesson_widget = widgets.of_lesson("07_domain")
+space = lesson_widget.feature_space(progress, domains, classes, shown)
 space
 
 # %%

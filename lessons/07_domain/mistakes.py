@@ -1,8 +1,10 @@
-"""Likely mistakes of the exercises of 07_domain, with the hint that each must get (test_exercises.py)."""
+"""Likely mistakes of the exercises of 07_domain, with the hint that each must get; tests/test_exercises.py tries them.
+
+READ_OFF holds the right answers that a learner reads from a widget, and that are no code.
+"""
 
 import torch
 
-from ftlib.evidence import grids
 from ftlib.evidence.compare import paired
 from ftlib.evidence.runs import load_runs
 
@@ -15,7 +17,14 @@ APART = {
 # reversal
 
 
-def turn(*, forward=lambda x, s: x.view_as(x), back=lambda g, s, x: -s * g, also=(None,), apply=True, after=None):
+def turn(
+    *,
+    forward=lambda x, s: x.view_as(x),
+    back=lambda g, s, x: -s * g,
+    also=(None,),
+    apply=True,
+    after=None,
+):
     """A reversal with a slip in it. also: what backward gives beside the gradient."""
 
     def answer(x, strength):
@@ -156,7 +165,9 @@ def shares(answers, labels, target_answers, classes):
 
 
 def ratio(answers, labels, target_answers, classes):
-    then, now = (torch.bincount(a, minlength=classes) / len(a) for a in (answers, target_answers))
+    then, now = (
+        torch.bincount(a, minlength=classes) / len(a) for a in (answers, target_answers)
+    )
     return now / then
 
 
@@ -168,12 +179,17 @@ def gap_of(*, first=None, rate=lambda m, s, t: (m < s).mean(), arms=("source", "
     """(recovered gap, failure rate) with a slip in it. drop: "three", "all", or "none" of the incomplete seeds."""
 
     def answer(runs, method, asked):
-        method, wide = fixed or method, runs.pivot(index="seed", columns="arm", values=metric or asked)
+        method, wide = (
+            fixed or method,
+            runs.pivot(index="seed", columns="arm", values=metric or asked),
+        )
         if drop != "none":
             wide = (wide if drop == "all" else wide[[*arms, method]]).dropna()
         columns = [wide[arm] for arm in (method, *arms)]
         if not pair:
-            columns = [runs[runs.arm == arm][asked].reset_index(drop=True) for arm in (method, *arms)]
+            columns = [
+                runs[runs.arm == arm][asked].reset_index(drop=True) for arm in (method, *arms)
+            ]
         m, s, t = columns
         share = first(m, s, t) if first else (m - s).mean() / (t - s).mean()
         if nan and not (t - s).mean() > 0:
@@ -223,7 +239,7 @@ def nothing_without_a_gap(runs, method, metric):
 
 
 def adabn_above(metric="digits/photos:test.worst_class", arm="adabn"):
-    runs = load_runs(grids.DATA / "results" / "07_domain_photos.jsonl").query("purpose == 'measure'")
+    runs = load_runs("07_domain_photos").query("purpose == 'measure'")
     return 100 * paired(runs[runs.arm.isin([arm, "source"])], metric, arm, "source").mean
 
 
@@ -236,109 +252,122 @@ def accuracy_recovered():
     return adabn_above(accuracy) / adabn_above(accuracy, "target")
 
 
-ROWS = [
-    ("07_domain/threshold", 0.5, "At 0.5 nothing was moved"),
-    ("07_domain/threshold", lambda: 0.1, "That is upside down"),
-    ("07_domain/threshold", lambda: 0.1 / 0.5, "That is a factor"),
-    ("07_domain/threshold", lambda: 0.9 / 0.5, "That is a factor"),
-    ("07_domain/threshold", lambda: 1.8 / 0.2, "That is a ratio of factors"),
-    ("07_domain/threshold", lambda: 90, "not per cent"),
-    ("07_domain/threshold", lambda: 0.7, "At 0.7 the two classes"),
-    ("07_domain/threshold", lambda: "0.9", "Return a number between 0 and 1, not '0.9'"),
-    ("07_domain/threshold", lambda: None, "did you return the threshold?"),
-    ("07_domain/reversal", negative, "the minus belongs in backward alone"),
-    ("07_domain/reversal", negative_and_scaled, "the minus belongs in backward alone"),
-    ("07_domain/reversal", no_function, "the minus belongs in backward alone"),
-    ("07_domain/reversal", scaled, "strength belongs in backward alone"),
-    ("07_domain/reversal", no_minus, "The minus is missing"),
-    ("07_domain/reversal", no_strength, "strength is missing"),
-    ("07_domain/reversal", strength_twice, "strength is applied twice"),
-    ("07_domain/reversal", as_it_was, "the gradient comes back as it was"),
-    ("07_domain/reversal", lambda x, strength: x.clone(), "the gradient comes back as it was"),
-    ("07_domain/reversal", x_in_place_of_the_gradient, "It is the gradient from above that is multiplied"),
-    ("07_domain/reversal", always_seven_tenths, "For strength 2 the gradient is -2 times"),
-    ("07_domain/reversal", one_value, "backward returns two values"),
-    ("07_domain/reversal", turned_pair, "backward returns two values"),
-    ("07_domain/reversal", no_gradient_for_x, "backward gave None for x"),
-    ("07_domain/reversal", none_for_zero, "for strength 0 it is a tensor of zeros"),
-    ("07_domain/reversal", detached, "No gradient reaches x"),
-    ("07_domain/reversal", in_place, "The x that you were given has changed"),
-    ("07_domain/reversal", x_itself, "You return x itself"),
-    ("07_domain/reversal", the_class, "Return a tensor: call .apply"),
-    ("07_domain/reversal", lambda x, strength: None, "Return a tensor: call .apply"),
-    ("07_domain/reversal", summed_up, "The shape stays as it is, (4, 3)"),
-    ("07_domain/mmd_distance", across_once, "is taken away once: take it away twice"),
-    ("07_domain/mmd_distance", turned_round, "The sign is turned round"),
-    ("07_domain/mmd_distance", across_added, "The mean across is added"),
-    ("07_domain/mmd_distance", root_taken, "You took a root"),
-    ("07_domain/mmd_distance", not_squared, "The distance in the kernel has to be squared"),
-    ("07_domain/mmd_distance", twice_the_width, "divide by width, not by its square, and without a factor 2"),
-    ("07_domain/mmd_distance", width_squared, "divide by width, not by its square"),
-    ("07_domain/mmd_distance", gauss, "divide by width, not by its square"),
-    ("07_domain/mmd_distance", times_width, "divide by width"),
-    ("07_domain/mmd_distance", of_section_five, "without the mean squared distance of section 5"),
-    ("07_domain/mmd_distance", unbiased, "Each row meets itself too"),
-    ("07_domain/mmd_distance", sums, "Take means over pairs, not sums"),
-    ("07_domain/mmd_distance", divided_by_one_number, "you divided all by the same"),
-    ("07_domain/mmd_distance", across_alone, "Only pairs across are in it"),
-    ("07_domain/mmd_distance", an_item, "from a plain number, as item() gives it, nothing can learn"),
-    ("07_domain/mmd_distance", cut_off, "carries no gradient"),
-    ("07_domain/mmd_distance", source_cut_off, "no gradient reaches the source"),
-    ("07_domain/mmd_distance", target_cut_off, "no gradient reaches the target"),
-    ("07_domain/mmd_distance", root_and_square, "a root has no slope at 0"),
-    ("07_domain/mmd_distance", every_pair, "Return one number, not (6,) of them"),
-    ("07_domain/mmd_distance", half_of_it, "for 6 source rows, 4 target rows and width 2.5, but you gave"),
-    ("07_domain/class_factors", transposed, "C is transposed"),
-    ("07_domain/class_factors", rates, "as confusion rates give them"),
-    ("07_domain/class_factors", shares, "Those are the target's shares"),
-    ("07_domain/class_factors", rates_of_the_rows, "all entries together have to"),
-    ("07_domain/class_factors", sources_own, "but you took the source's"),
-    ("07_domain/class_factors", sources_labels, "but you took the source's"),
-    ("07_domain/class_factors", below_zero, "A factor below 0 makes no sense: set it to 0"),
-    ("07_domain/class_factors", without_sign, "A factor below 0 makes no sense: set it to 0"),
-    ("07_domain/class_factors", counted, "Counts in place of shares"),
-    ("07_domain/class_factors", by_the_classes, "The number of classes has no place here"),
-    ("07_domain/class_factors", ratio, "Nothing was solved"),
-    ("07_domain/class_factors", a_list, "a tensor of the shape (3,), not [0.39"),
-    ("07_domain/class_factors", as_a_column, "a tensor of the shape (3,), not tensor"),
-    ("07_domain/class_factors", logarithms, "C w = μ gives [0.4 2.  1. ] here, but you gave"),
-    ("07_domain/recovered", mean_of_ratios, "That is the mean of the ratios"),
-    ("07_domain/recovered", against_target, "but you compared with target-only"),
-    ("07_domain/recovered", what_is_left, "the share of the gap that is left"),
-    ("07_domain/recovered", sign_turned, "The sign is turned round"),
-    ("07_domain/recovered", by_the_target, "you divided by target-only"),
-    ("07_domain/recovered", gain_alone, "That is the gain: divide it by the mean gap"),
-    ("07_domain/recovered", per_cent, "Give a share, not per cent"),
-    ("07_domain/recovered", median_gain, "For 'dann' you gave"),
-    ("07_domain/recovered", at_most, "is no failure: below means <"),
-    ("07_domain/recovered", rate_per_cent, "The failure rate is a share"),
-    ("07_domain/recovered", below_the_mean, "source-only of the same seed, not with its mean"),
-    ("07_domain/recovered", better, "failures are asked for"),
-    ("07_domain/recovered", counted_failures, "divide it by the number of seeds"),
-    ("07_domain/recovered", below_target, "A failure is a score below source-only"),
-    ("07_domain/recovered", always_dann, "The method is named by method: for 'adabn' you gave"),
-    ("07_domain/recovered", always_accuracy, "is named by metric: for the worst class you gave"),
-    ("07_domain/recovered", row_by_row, "so pair them by seed: shuffled you gave"),
-    ("07_domain/recovered", two_arms_do, "A seed without a run of target-only counts nowhere"),
-    ("07_domain/recovered", all_arms_needed, "A seed that lacks another arm"),
-    ("07_domain/recovered", negative_gap, "The mean gap is −0.05, so there is nothing to recover"),
-    ("07_domain/recovered", nothing_without_a_gap, "but the rate stays: there you gave"),
-    ("07_domain/recovered", none_without_a_gap, "Return a pair of numbers"),
-    ("07_domain/recovered", share_alone, "Return a pair of numbers"),
-    ("07_domain/board", (3, 5), "Write the number with a point"),
-    ("07_domain/board", 99.0, "First choose MNIST → photographs and worst class"),
-    ("07_domain/board", lambda: -on_the_board(), "the sign is not"),
-    ("07_domain/board", lambda: adabn_above() / 100, "a hundred times as much"),
-    ("07_domain/board", lambda: adabn_above("digits/photos:test.accuracy"), "That is accuracy"),
-    ("07_domain/board", accuracy_recovered, "That is the recovered gap"),
-    ("07_domain/space", (None, APART), "There is no answer yet: write the step in place of None"),
-    ("07_domain/space", (6, APART), "it is source-only that is nearest there: choose Method DANN"),
-    ("07_domain/space", (0, APART), "look at each step, between the first and the last too"),
-    ("07_domain/space", (24, APART), "look at each step, between the first and the last too"),
-    ("07_domain/space", (12, APART), "2.50 apart, the farthest of all"),
-    ("07_domain/space", (3, APART), "That is the number of the moment"),
-    ("07_domain/space", (1.41, APART), "That is the distance"),
-    ("07_domain/space", (20, APART), "The figure offers 0, 6, 12, 18, 24, and 20 is none of them"),
-    ("07_domain/space", lambda: 18, "Hand over the pair"),
-    ("07_domain/space", (18, APART["DANN"]), "Hand over the pair"),
+READ_OFF = {"board": lambda: on_the_board(), "space": lambda: (18, APART)}
+MISTAKES = [
+    ("threshold", 0.5, "At 0.5 nothing was moved"),
+    ("threshold", lambda: 0.1, "That is upside down"),
+    ("threshold", lambda: 0.1 / 0.5, "That is a factor"),
+    ("threshold", lambda: 0.9 / 0.5, "That is a factor"),
+    ("threshold", lambda: 1.8 / 0.2, "That is a ratio of factors"),
+    ("threshold", lambda: 90, "not per cent"),
+    ("threshold", lambda: 0.7, "At 0.7 the two classes"),
+    ("threshold", lambda: "0.9", "Return a number between 0 and 1, not '0.9'"),
+    ("threshold", lambda: None, "did you return the threshold?"),
+    ("reversal", negative, "the minus belongs in backward alone"),
+    ("reversal", negative_and_scaled, "the minus belongs in backward alone"),
+    ("reversal", no_function, "the minus belongs in backward alone"),
+    ("reversal", scaled, "strength belongs in backward alone"),
+    ("reversal", no_minus, "The minus is missing"),
+    ("reversal", no_strength, "strength is missing"),
+    ("reversal", strength_twice, "strength is applied twice"),
+    ("reversal", as_it_was, "the gradient comes back as it was"),
+    ("reversal", lambda x, strength: x.clone(), "the gradient comes back as it was"),
+    (
+        "reversal",
+        x_in_place_of_the_gradient,
+        "It is the gradient from above that is multiplied",
+    ),
+    ("reversal", always_seven_tenths, "For strength 2 the gradient is -2 times"),
+    ("reversal", one_value, "backward returns two values"),
+    ("reversal", turned_pair, "backward returns two values"),
+    ("reversal", no_gradient_for_x, "backward gave None for x"),
+    ("reversal", none_for_zero, "for strength 0 it is a tensor of zeros"),
+    ("reversal", detached, "No gradient reaches x"),
+    ("reversal", in_place, "The x that you were given has changed"),
+    ("reversal", x_itself, "You return x itself"),
+    ("reversal", the_class, "Return a tensor: call .apply"),
+    ("reversal", lambda x, strength: None, "Return a tensor: call .apply"),
+    ("reversal", summed_up, "The shape stays as it is, (4, 3)"),
+    ("mmd_distance", across_once, "is taken away once: take it away twice"),
+    ("mmd_distance", turned_round, "The sign is turned round"),
+    ("mmd_distance", across_added, "The mean across is added"),
+    ("mmd_distance", root_taken, "You took a root"),
+    ("mmd_distance", not_squared, "The distance in the kernel has to be squared"),
+    (
+        "mmd_distance",
+        twice_the_width,
+        "divide by width, not by its square, and without a factor 2",
+    ),
+    ("mmd_distance", width_squared, "divide by width, not by its square"),
+    ("mmd_distance", gauss, "divide by width, not by its square"),
+    ("mmd_distance", times_width, "divide by width"),
+    ("mmd_distance", of_section_five, "without the mean squared distance of section 5"),
+    ("mmd_distance", unbiased, "Each row meets itself too"),
+    ("mmd_distance", sums, "Take means over pairs, not sums"),
+    ("mmd_distance", divided_by_one_number, "you divided all by the same"),
+    ("mmd_distance", across_alone, "Only pairs across are in it"),
+    ("mmd_distance", an_item, "from a plain number, as item() gives it, nothing can learn"),
+    ("mmd_distance", cut_off, "carries no gradient"),
+    ("mmd_distance", source_cut_off, "no gradient reaches the source"),
+    ("mmd_distance", target_cut_off, "no gradient reaches the target"),
+    ("mmd_distance", root_and_square, "a root has no slope at 0"),
+    ("mmd_distance", every_pair, "Return one number, not (6,) of them"),
+    (
+        "mmd_distance",
+        half_of_it,
+        "for 6 source rows, 4 target rows and width 2.5, but you gave",
+    ),
+    ("class_factors", transposed, "C is transposed"),
+    ("class_factors", rates, "as confusion rates give them"),
+    ("class_factors", shares, "Those are the target's shares"),
+    ("class_factors", rates_of_the_rows, "all entries together have to"),
+    ("class_factors", sources_own, "but you took the source's"),
+    ("class_factors", sources_labels, "but you took the source's"),
+    ("class_factors", below_zero, "A factor below 0 makes no sense: set it to 0"),
+    ("class_factors", without_sign, "A factor below 0 makes no sense: set it to 0"),
+    ("class_factors", counted, "Counts in place of shares"),
+    ("class_factors", by_the_classes, "The number of classes has no place here"),
+    ("class_factors", ratio, "Nothing was solved"),
+    ("class_factors", a_list, "a tensor of the shape (3,), not [0.39"),
+    ("class_factors", as_a_column, "a tensor of the shape (3,), not tensor"),
+    ("class_factors", logarithms, "C w = μ gives [0.4 2.  1. ] here, but you gave"),
+    ("recovered", mean_of_ratios, "That is the mean of the ratios"),
+    ("recovered", against_target, "but you compared with target-only"),
+    ("recovered", what_is_left, "the share of the gap that is left"),
+    ("recovered", sign_turned, "The sign is turned round"),
+    ("recovered", by_the_target, "you divided by target-only"),
+    ("recovered", gain_alone, "That is the gain: divide it by the mean gap"),
+    ("recovered", per_cent, "Give a share, not per cent"),
+    ("recovered", median_gain, "For 'dann' you gave"),
+    ("recovered", at_most, "is no failure: below means <"),
+    ("recovered", rate_per_cent, "The failure rate is a share"),
+    ("recovered", below_the_mean, "source-only of the same seed, not with its mean"),
+    ("recovered", better, "failures are asked for"),
+    ("recovered", counted_failures, "divide it by the number of seeds"),
+    ("recovered", below_target, "A failure is a score below source-only"),
+    ("recovered", always_dann, "The method is named by method: for 'adabn' you gave"),
+    ("recovered", always_accuracy, "is named by metric: for the worst class you gave"),
+    ("recovered", row_by_row, "so pair them by seed: shuffled you gave"),
+    ("recovered", two_arms_do, "A seed without a run of target-only counts nowhere"),
+    ("recovered", all_arms_needed, "A seed that lacks another arm"),
+    ("recovered", negative_gap, "The mean gap is −0.05, so there is nothing to recover"),
+    ("recovered", nothing_without_a_gap, "but the rate stays: there you gave"),
+    ("recovered", none_without_a_gap, "Return a pair of numbers"),
+    ("recovered", share_alone, "Return a pair of numbers"),
+    ("board", (3, 5), "Write the number with a point"),
+    ("board", 99.0, "First choose MNIST → photographs and worst class"),
+    ("board", lambda: -on_the_board(), "the sign is not"),
+    ("board", lambda: adabn_above() / 100, "a hundred times as much"),
+    ("board", lambda: adabn_above("digits/photos:test.accuracy"), "That is accuracy"),
+    ("board", accuracy_recovered, "That is the recovered gap"),
+    ("space", (None, APART), "There is no answer yet: write the step in place of None"),
+    ("space", (6, APART), "it is source-only that is nearest there: choose Method DANN"),
+    ("space", (0, APART), "look at each step, between the first and the last too"),
+    ("space", (24, APART), "look at each step, between the first and the last too"),
+    ("space", (12, APART), "2.50 apart, the farthest of all"),
+    ("space", (3, APART), "That is the number of the moment"),
+    ("space", (1.41, APART), "That is the distance"),
+    ("space", (20, APART), "The figure offers 0, 6, 12, 18, 24, and 20 is none of them"),
+    ("space", lambda: 18, "Hand over the pair"),
+    ("space", (18, APART["DANN"]), "Hand over the pair"),
 ]

@@ -21,10 +21,10 @@ import torch
 
 import ftlib
 from ftlib import metrics, plots, strategies, teach
-from ftlib.training.machine import profile
+from ftlib.evidence.claims import recorded
 from ftlib.strategies.augmentation import policy
 from ftlib.strategy import combine
-from ftlib.evidence.claims import recorded
+from ftlib.training.machine import profile
 
 FULL = profile() == "full"
 N, STEPS = (None, 400) if FULL else (100, 60)

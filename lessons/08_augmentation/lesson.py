@@ -28,9 +28,9 @@ from torchvision.transforms import v2
 
 import ftlib
 from ftlib import plots, strategies, teach, widgets
-from ftlib.training.machine import profile
-from ftlib.strategies.augmentation import policy, unsafe
 from ftlib.evidence.claims import recorded
+from ftlib.strategies.augmentation import policy, unsafe
+from ftlib.training.machine import profile
 
 FULL = profile() == "full"  # on a GPU: all cells, more steps; elsewhere: quick
 N, STEPS = (None, 400) if FULL else (100, 60)
@@ -308,7 +308,8 @@ kinds = {
     "crop": lambda s: strategies.Crop(area=[1 - 0.9 * s, 1 - 0.9 * s + 0.05]),
     "rotation": lambda s: strategies.Rotation(degrees=180 * s),
 }
-playground = ftlib.widgets.samples(pictures, labels, judge_task.labels, kinds, judge=defective)
+samples = widgets.of_lesson("08_augmentation", "samples").samples
+playground = samples(pictures, labels, judge_task.labels, kinds, judge=defective)
 playground
 
 # %%
@@ -400,7 +401,7 @@ measures = {
     "balanced accuracy": "balanced_accuracy",
 }
 measures["calibration error"] = "ece"
-explorer = ftlib.widgets.curves(rows, measures)
+explorer = widgets.of_lesson("08_augmentation", "curves").curves(rows, measures)
 explorer
 
 # %%

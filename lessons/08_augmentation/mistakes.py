@@ -1,11 +1,20 @@
-"""Likely mistakes of the exercises of 08_augmentation, with the hint that each must get (test_exercises.py)."""
+"""Likely mistakes of the exercises of 08_augmentation, with the hint that each must get; tests/test_exercises.py tries them.
+
+READ_OFF holds the right answers that a learner reads from a widget, and that are no code.
+"""
 
 import torch
 import torch.nn.functional as F
 
 from ftlib import strategies
 
-LEADS = {0.0: 0.34, 0.25: 0.31, 0.5: 0.22, 0.75: 0.09, 1.0: 0.12}  # half is lost at 0.75 and at 1
+LEADS = {
+    0.0: 0.34,
+    0.25: 0.31,
+    0.5: 0.22,
+    0.75: 0.09,
+    1.0: 0.12,
+}  # half is lost at 0.75 and at 1
 SHOWN = [(20, 0.58), (40, 0.52), (60, 0.55), (80, 0.71), (100, 0.69)]
 STURDY = {0.0: 0.34, 0.5: 0.30, 1.0: 0.24}  # no strength takes half
 
@@ -102,7 +111,9 @@ def labels_in_place(pixels, labels, order, box):
 
 def apart_of(first, second):
     """KL(p‖q), summed."""
-    return F.kl_div(second.log_softmax(-1), first.log_softmax(-1), reduction="sum", log_target=True)
+    return F.kl_div(
+        second.log_softmax(-1), first.log_softmax(-1), reduction="sum", log_target=True
+    )
 
 
 def drop(*, again=True, calls=2, left=1.0, right=1.0, factor=lambda alpha: alpha / 4, fit=0.5, passes=(1, 1), mean="",
@@ -122,7 +133,10 @@ def drop(*, again=True, calls=2, left=1.0, right=1.0, factor=lambda alpha: alpha
         p, q = (z.detach() if frozen == "targets" else z for z in (first, second))
         kl = left * apart_of(p, second) + right * apart_of(q, first)
         rows = len(batch["labels"])
-        entropy, kl = entropy / (rows if "fit" in mean else 1), kl / (rows if "kl" in mean else 1)
+        entropy, kl = (
+            entropy / (rows if "fit" in mean else 1),
+            kl / (rows if "kl" in mean else 1),
+        )
         return entropy + factor(alpha) * kl
 
     return answer
@@ -176,7 +190,11 @@ def rise_of(*, end="last", start="min", sort=True, measured=True, begins=False, 
         def rises(name):
             mine = some[some.arm.str.startswith(name) if begins else some.arm == name]
             by_seed = mine.groupby("seed")[column]
-            lowest = mine.groupby("step")[column].mean().min() if by_mean else getattr(by_seed, start or "min")()
+            lowest = (
+                mine.groupby("step")[column].mean().min()
+                if by_mean
+                else getattr(by_seed, start or "min")()
+            )
             return getattr(by_seed, end)() - (lowest if start else 0)
 
         ours, none = rises(arm), rises("none")
@@ -209,98 +227,99 @@ def twice_as_much(curves, arm):
     return tuple(2 * x for x in rise_of()(curves, arm))
 
 
-ROWS = [
-    ("08_augmentation/digit_policy", a_single_part, "Return a list such as [strategies.Crop()], not Rotation"),
-    ("08_augmentation/digit_policy", lambda: None, "Return a list such as [strategies.Crop()], not None"),
-    ("08_augmentation/digit_policy", policy(strategies.Crop()), "and yours has 1"),
-    ("08_augmentation/digit_policy", policy(), "and yours has 0"),
-    ("08_augmentation/digit_policy", policy(strategies.Rotation(5), strategies.Rotation(10)), "is there twice"),
-    ("08_augmentation/digit_policy", policy(strategies.Crop, strategies.Rotation), "write Crop(), with brackets"),
-    ("08_augmentation/digit_policy", policy(strategies.Crop(), strategies.Flip()), "a 6 that is turned by 180° is a 9"),
-    ("08_augmentation/digit_policy", policy(strategies.Crop(), strategies.Rotation(30)),
+READ_OFF = {"samples": lambda: (0.75, LEADS), "curves": lambda: (40, SHOWN)}
+MISTAKES = [
+    ("digit_policy", a_single_part, "Return a list such as [strategies.Crop()], not Rotation"),
+    ("digit_policy", lambda: None, "Return a list such as [strategies.Crop()], not None"),
+    ("digit_policy", policy(strategies.Crop()), "and yours has 1"),
+    ("digit_policy", policy(), "and yours has 0"),
+    ("digit_policy", policy(strategies.Rotation(5), strategies.Rotation(10)), "is there twice"),
+    ("digit_policy", policy(strategies.Crop, strategies.Rotation), "write Crop(), with brackets"),
+    ("digit_policy", policy(strategies.Crop(), strategies.Flip()), "a 6 that is turned by 180° is a 9"),
+    ("digit_policy", policy(strategies.Crop(), strategies.Rotation(30)),
      "turns by up to 30°, and digits/optical bears 15°"),
-    ("08_augmentation/digit_policy", policy(strategies.Crop(), strategies.TrivialAugment()), "turns by up to 135°"),
-    ("08_augmentation/digit_policy", policy(strategies.Crop(), strategies.RandAugment()), "turns by up to 18°"),
-    ("08_augmentation/digit_policy", policy(strategies.Crop(), strategies.TokenDropout()), "does not change pictures"),
-    ("08_augmentation/digit_policy", policy(strategies.Crop(), strategies.Dropout()), "does not change pictures"),
-    ("08_augmentation/digit_policy", put_together, "list what does, one by one"),
-    ("08_augmentation/digit_policy", policy(strategies.Crop(), strategies.MixUp()), "changes the labels"),
-    ("08_augmentation/digit_policy", policy(strategies.Crop(), strategies.LabelSmoothing()), "changes the labels"),
-    ("08_augmentation/digit_policy", policy(strategies.Crop(), strategies.Rotation(0)), "has changed none of 256"),
-    ("08_augmentation/digit_policy", policy(strategies.ColorJitter(0, 0, 0.5), strategies.Crop()), "look at its knobs"),
-    ("08_augmentation/digit_policy", policy(strategies.RandomErasing(p=0), strategies.Crop()), "look at its knobs"),
-    ("08_augmentation/digit_policy", policy(strategies.Flip(False), strategies.Crop()), "look at its knobs"),
-    ("08_augmentation/cutmix", labels_not_mixed, "the labels are not: the famous bug"),
-    ("08_augmentation/cutmix", labels_of_the_partner, "The labels are the partner's alone"),
-    ("08_augmentation/cutmix", share_swapped, "λ is swapped"),
-    ("08_augmentation/cutmix", half_and_half, "λ is not always a half"),
-    ("08_augmentation/cutmix", by_the_width, "λ is a share of the area"),
-    ("08_augmentation/cutmix", by_the_root, "The labels are λ · own + (1 − λ)"),
-    ("08_augmentation/cutmix", on_its_side, "rows come before columns"),
-    ("08_augmentation/cutmix", by_two_corners, "you took its numbers in another order"),
-    ("08_augmentation/cutmix", one_too_large, "The box is one row and one column too large"),
-    ("08_augmentation/cutmix", whole_picture, "The whole picture is the partner's"),
-    ("08_augmentation/cutmix", outside_taken, "Inside and outside are swapped"),
-    ("08_augmentation/cutmix", changed_in_place, "The pixels that you were given have changed"),
-    ("08_augmentation/cutmix", labels_in_place, "The labels that you were given have changed"),
-    ("08_augmentation/cutmix", rolled, "The partner of row i is row order[i]"),
-    ("08_augmentation/cutmix", the_other_way_round, "The partner of row i is row order[i]"),
-    ("08_augmentation/cutmix", labels_rolled, "mixed with other rows than the pixels"),
-    ("08_augmentation/cutmix", mixup_instead, "that is MixUp"),
-    ("08_augmentation/cutmix", nothing_put_in, "nothing came from the partner"),
-    ("08_augmentation/cutmix", hard_classes, "The labels are probabilities, floats of the shape (5, 3), not (5,)"),
-    ("08_augmentation/cutmix", hard_again, "The labels are hard again"),
-    ("08_augmentation/cutmix", pixels_alone, "Return both"),
-    ("08_augmentation/cutmix", made_for_thirty_pixels, "for (0, 4, 1, 2) in 4 × 4 the labels are wrong"),
-    ("08_augmentation/rdrop", one_pass_twice, "One pass was used twice"),
-    ("08_augmentation/rdrop", three_passes, "you called the model 3 times"),
-    ("08_augmentation/rdrop", one_direction, "Only one direction of KL"),
-    ("08_augmentation/rdrop", the_other_direction, "Only one direction of KL"),
-    ("08_augmentation/rdrop", mean_of_all, "That is the mean over the examples"),
-    ("08_augmentation/rdrop", mean_of_the_fit, "the others a sum: sum all of them"),
-    ("08_augmentation/rdrop", mean_of_the_agreement, "the others a sum: sum all of them"),
-    ("08_augmentation/rdrop", alpha_missing, "alpha is missing"),
-    ("08_augmentation/rdrop", half_of_alpha, "is alpha / 4"),
-    ("08_augmentation/rdrop", all_of_alpha, "is alpha / 4"),
-    ("08_augmentation/rdrop", added_up, "take their mean"),
-    ("08_augmentation/rdrop", as_in_the_paper, "take their mean"),
-    ("08_augmentation/rdrop", taken_away, "which rewards it: add it"),
-    ("08_augmentation/rdrop", only_the_first_fits, "Only one of the passes has a cross-entropy"),
-    ("08_augmentation/rdrop", no_agreement, "The agreement is missing"),
-    ("08_augmentation/rdrop", second_detached, "No gradient reaches the second pass"),
-    ("08_augmentation/rdrop", targets_detached, "The value is right, the gradient is not"),
-    ("08_augmentation/rdrop", softmax_first, "Cross-entropy was given probabilities"),
-    ("08_augmentation/rdrop", something_else, "For alpha 3 it is"),
-    ("08_augmentation/rdrop", no_gradient, "carries no gradient"),
-    ("08_augmentation/rdrop", a_plain_number, "Return the loss itself"),
-    ("08_augmentation/rdrop", by_term, "Return the loss itself"),
-    ("08_augmentation/overfitting", up_to_the_highest, "up to the highest NLL"),
-    ("08_augmentation/overfitting", of_the_mean_curve, "That is the minimum of the mean curve"),
-    ("08_augmentation/overfitting", from_the_first, "counted from the first validation"),
-    ("08_augmentation/overfitting", the_end_alone, "take each seed's own minimum away"),
-    ("08_augmentation/overfitting", turned_round, "The sign of the rise is turned round"),
-    ("08_augmentation/overfitting", none_minus_arm, "The sign of the difference is turned round"),
-    ("08_augmentation/overfitting", of_the_accuracy, "That is balanced accuracy"),
-    ("08_augmentation/overfitting", nones_own, "The second number is none's own rise"),
-    ("08_augmentation/overfitting", always_policy, "is named by arm: for 'crop' you gave"),
-    ("08_augmentation/overfitting", not_sorted, "sort them by step"),
-    ("08_augmentation/overfitting", tuning_counted, "Runs whose purpose is 'tune' must be left out"),
-    ("08_augmentation/overfitting", begins_alike, "'none-es' begins with 'none' too"),
-    ("08_augmentation/overfitting", unpaired, "Pair by seed"),
-    ("08_augmentation/overfitting", a_number, "Return a pair of numbers"),
-    ("08_augmentation/overfitting", twice_as_much, "For 'policy' you gave"),
-    ("08_augmentation/samples", (None, LEADS), "There is no answer yet: write the strength"),
-    ("08_augmentation/samples", (0.6, LEADS), "The figure offers 0, 0.25, 0.5, 0.75, 1, and 0.6 is none of them"),
-    ("08_augmentation/samples", ("0.75", LEADS), "'0.75' is none of them"),
-    ("08_augmentation/samples", (0.0, LEADS), "At strength 0 nothing is changed"),
-    ("08_augmentation/samples", (0.5, LEADS), "the lead over guessing is 0.220, and half of the lead"),
-    ("08_augmentation/samples", (0.5, STURDY), "then choose the one that leaves least"),
-    ("08_augmentation/samples", lambda: 0.75, "Hand over the pair"),
-    ("08_augmentation/curves", (None, SHOWN), "There is no answer yet: write the number of steps"),
-    ("08_augmentation/curves", (50, SHOWN), "The figure offers 20, 40, 60, 80, 100, and 50 is none of them"),
-    ("08_augmentation/curves", (0.52, SHOWN), "A number of steps is asked for"),
-    ("08_augmentation/curves", (100, SHOWN), "That is the end of training"),
-    ("08_augmentation/curves", (80, SHOWN), "the highest of all: low is good here"),
-    ("08_augmentation/curves", (60, SHOWN), "Are 50 examples and NLL chosen?"),
-    ("08_augmentation/curves", lambda: 40, "Hand over the pair"),
+    ("digit_policy", policy(strategies.Crop(), strategies.TrivialAugment()), "turns by up to 135°"),
+    ("digit_policy", policy(strategies.Crop(), strategies.RandAugment()), "turns by up to 18°"),
+    ("digit_policy", policy(strategies.Crop(), strategies.TokenDropout()), "does not change pictures"),
+    ("digit_policy", policy(strategies.Crop(), strategies.Dropout()), "does not change pictures"),
+    ("digit_policy", put_together, "list what does, one by one"),
+    ("digit_policy", policy(strategies.Crop(), strategies.MixUp()), "changes the labels"),
+    ("digit_policy", policy(strategies.Crop(), strategies.LabelSmoothing()), "changes the labels"),
+    ("digit_policy", policy(strategies.Crop(), strategies.Rotation(0)), "has changed none of 256"),
+    ("digit_policy", policy(strategies.ColorJitter(0, 0, 0.5), strategies.Crop()), "look at its knobs"),
+    ("digit_policy", policy(strategies.RandomErasing(p=0), strategies.Crop()), "look at its knobs"),
+    ("digit_policy", policy(strategies.Flip(False), strategies.Crop()), "look at its knobs"),
+    ("cutmix", labels_not_mixed, "the labels are not: the famous bug"),
+    ("cutmix", labels_of_the_partner, "The labels are the partner's alone"),
+    ("cutmix", share_swapped, "λ is swapped"),
+    ("cutmix", half_and_half, "λ is not always a half"),
+    ("cutmix", by_the_width, "λ is a share of the area"),
+    ("cutmix", by_the_root, "The labels are λ · own + (1 − λ)"),
+    ("cutmix", on_its_side, "rows come before columns"),
+    ("cutmix", by_two_corners, "you took its numbers in another order"),
+    ("cutmix", one_too_large, "The box is one row and one column too large"),
+    ("cutmix", whole_picture, "The whole picture is the partner's"),
+    ("cutmix", outside_taken, "Inside and outside are swapped"),
+    ("cutmix", changed_in_place, "The pixels that you were given have changed"),
+    ("cutmix", labels_in_place, "The labels that you were given have changed"),
+    ("cutmix", rolled, "The partner of row i is row order[i]"),
+    ("cutmix", the_other_way_round, "The partner of row i is row order[i]"),
+    ("cutmix", labels_rolled, "mixed with other rows than the pixels"),
+    ("cutmix", mixup_instead, "that is MixUp"),
+    ("cutmix", nothing_put_in, "nothing came from the partner"),
+    ("cutmix", hard_classes, "The labels are probabilities, floats of the shape (5, 3), not (5,)"),
+    ("cutmix", hard_again, "The labels are hard again"),
+    ("cutmix", pixels_alone, "Return both"),
+    ("cutmix", made_for_thirty_pixels, "for (0, 4, 1, 2) in 4 × 4 the labels are wrong"),
+    ("rdrop", one_pass_twice, "One pass was used twice"),
+    ("rdrop", three_passes, "you called the model 3 times"),
+    ("rdrop", one_direction, "Only one direction of KL"),
+    ("rdrop", the_other_direction, "Only one direction of KL"),
+    ("rdrop", mean_of_all, "That is the mean over the examples"),
+    ("rdrop", mean_of_the_fit, "the others a sum: sum all of them"),
+    ("rdrop", mean_of_the_agreement, "the others a sum: sum all of them"),
+    ("rdrop", alpha_missing, "alpha is missing"),
+    ("rdrop", half_of_alpha, "is alpha / 4"),
+    ("rdrop", all_of_alpha, "is alpha / 4"),
+    ("rdrop", added_up, "take their mean"),
+    ("rdrop", as_in_the_paper, "take their mean"),
+    ("rdrop", taken_away, "which rewards it: add it"),
+    ("rdrop", only_the_first_fits, "Only one of the passes has a cross-entropy"),
+    ("rdrop", no_agreement, "The agreement is missing"),
+    ("rdrop", second_detached, "No gradient reaches the second pass"),
+    ("rdrop", targets_detached, "The value is right, the gradient is not"),
+    ("rdrop", softmax_first, "Cross-entropy was given probabilities"),
+    ("rdrop", something_else, "For alpha 3 it is"),
+    ("rdrop", no_gradient, "carries no gradient"),
+    ("rdrop", a_plain_number, "Return the loss itself"),
+    ("rdrop", by_term, "Return the loss itself"),
+    ("overfitting", up_to_the_highest, "up to the highest NLL"),
+    ("overfitting", of_the_mean_curve, "That is the minimum of the mean curve"),
+    ("overfitting", from_the_first, "counted from the first validation"),
+    ("overfitting", the_end_alone, "take each seed's own minimum away"),
+    ("overfitting", turned_round, "The sign of the rise is turned round"),
+    ("overfitting", none_minus_arm, "The sign of the difference is turned round"),
+    ("overfitting", of_the_accuracy, "That is balanced accuracy"),
+    ("overfitting", nones_own, "The second number is none's own rise"),
+    ("overfitting", always_policy, "is named by arm: for 'crop' you gave"),
+    ("overfitting", not_sorted, "sort them by step"),
+    ("overfitting", tuning_counted, "Runs whose purpose is 'tune' must be left out"),
+    ("overfitting", begins_alike, "'none-es' begins with 'none' too"),
+    ("overfitting", unpaired, "Pair by seed"),
+    ("overfitting", a_number, "Return a pair of numbers"),
+    ("overfitting", twice_as_much, "For 'policy' you gave"),
+    ("samples", (None, LEADS), "There is no answer yet: write the strength"),
+    ("samples", (0.6, LEADS), "The figure offers 0, 0.25, 0.5, 0.75, 1, and 0.6 is none of them"),
+    ("samples", ("0.75", LEADS), "'0.75' is none of them"),
+    ("samples", (0.0, LEADS), "At strength 0 nothing is changed"),
+    ("samples", (0.5, LEADS), "the lead over guessing is 0.220, and half of the lead"),
+    ("samples", (0.5, STURDY), "then choose the one that leaves least"),
+    ("samples", lambda: 0.75, "Hand over the pair"),
+    ("curves", (None, SHOWN), "There is no answer yet: write the number of steps"),
+    ("curves", (50, SHOWN), "The figure offers 20, 40, 60, 80, 100, and 50 is none of them"),
+    ("curves", (0.52, SHOWN), "A number of steps is asked for"),
+    ("curves", (100, SHOWN), "That is the end of training"),
+    ("curves", (80, SHOWN), "the highest of all: low is good here"),
+    ("curves", (60, SHOWN), "Are 50 examples and NLL chosen?"),
+    ("curves", lambda: 40, "Hand over the pair"),
 ]  # fmt: skip

@@ -21,7 +21,7 @@ progress = {{
 }}
 pictures = [np.kron(rng.integers(0, 255, (7, 7)), np.ones((4, 4))).astype(np.uint8) for _ in names]
 sentences = [f"sentence <{{i}}> & “so” 'on', which goes on and on, until its line has to be broken" for i in range(120)]
-panel = widgets.feature_space(progress, names, classes, {shown})
+panel = widgets.of_lesson("07_domain").feature_space(progress, names, classes, {shown})
 panel"""
 
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from unittest.mock import patch
 
 from ftlib.evidence import runs
-from ftlib.training import loop
 from ftlib.tasks import digits
 from ftlib.tasks.task import Task
+from ftlib.training import loop
 
 
 class Reads:

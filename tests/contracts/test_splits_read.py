@@ -9,8 +9,7 @@ import torch
 from reads import each
 
 from ftlib import strategies, tasks
-from ftlib.evidence import grids
-from ftlib.evidence import runs
+from ftlib.evidence import grids, runs
 from ftlib.models import load as load_model
 from ftlib.strategies.full import Full
 from ftlib.training.loop import evaluate, fit, predict_logits

@@ -16,11 +16,19 @@ import pytest
 import torch
 from known import BASE, DATA, METRIC, NUMBER, UNCLEAR, against, bar, close, comparisons, every, of, score, scores
 
-from ftlib import metrics
 from ftlib import classroom as teach
+from ftlib import metrics
 from ftlib.classroom import widgets
-from ftlib.strategy import Strategy
+from ftlib.classroom.lessons import part
 from ftlib.classroom.questions import QUESTIONS
+from ftlib.strategy import Strategy
+
+GENERATION = part("04_peft", "widget_generation")
+CURVES = part("08_augmentation", "widget_curves")
+SPACE = part("07_domain", "widget")
+PLAYGROUND = part("06_schedules", "widget")
+EXPLORER = part("04_peft", "widget_explorer")
+SAMPLES = part("08_augmentation", "widget_samples")
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PUBLIC = {name for name in widgets.__all__ if inspect.isfunction(getattr(widgets, name))}
@@ -135,7 +143,7 @@ def during(rows: pd.DataFrame) -> pd.DataFrame:
 def check_curves(rows):
     given, arms = during(rows), [arm for arm in dict.fromkeys(rows.arm) if arm != BASE]
     labels = {"accuracy": "accuracy", "NLL (lower is better)": "nll"}
-    panel, seeds = widgets.curves(given, labels, (BASE, arms[0])), rows.seed.nunique()
+    panel, seeds = CURVES.curves(given, labels, (BASE, arms[0])), rows.seed.nunique()
     given = given[given.purpose == "measure"]
     for at in every(size=[50, "all"], measure=["accuracy", "nll"], beside=arms[:2])[::2]:
         panel.size.value, panel.measure.value, panel.beside.value = at["size"], at["measure"], at["beside"]
@@ -194,7 +202,7 @@ def test_the_explorer_of_curves_knows_of_every_metric_which_way_is_better():
             {"arm": arm, "n": 5, "seed": s, "step": step, name: step / 10}
             for arm in "ab" for s in (0, 1) for step in (1, 2)
         )  # fmt: skip
-        alt = widgets.curves(rows, {"it": name}, ("a", "b")).alt
+        alt = CURVES.curves(rows, {"it": name}, ("a", "b")).alt
         ends = "Lowest mean: a 0.100 at step 1; b 0.100 at step 1." if name in LOWER_IS_BETTER else (
             "Highest mean: a 0.200 at step 2; b 0.200 at step 2.")  # fmt: skip
         assert alt.endswith(ends), name
@@ -219,7 +227,7 @@ def check_rank_explorer(rows):
     names = list(dict.fromkeys(rows.arm))
     ranks = dict(zip(names, (4, 0, 1)))  # the first arm is LoRA of rank 4, the second is full fine-tuning
     runs = rows[rows.arm.isin(ranks)].assign(rank=lambda r: r.arm.map(ranks))
-    explorer = widgets.rank_explorer(updates(), runs, METRIC)
+    explorer = EXPLORER.rank_explorer(updates(), runs, METRIC)
     found = {rank: list(scores(rows, arm).values()) for arm, rank in ranks.items()}
     for at in every(matrix=list(SIGMA), rank=[value for _, value in explorer.rank.options]):
         explorer.matrix.value, explorer.rank.value = at["matrix"], at["rank"]
@@ -267,7 +275,7 @@ def check_playground(rows):
     for arm, (task, shape, lr, warmup, steps) in zip(names, SCHEDULES):
         mine = rows[rows.arm == arm].drop(columns="task")
         runs.append(mine.assign(task=task, shape=shape, lr=lr, warmup=warmup, steps=steps))
-    play = widgets.playground(shapes(), pd.concat(runs), METRIC)
+    play = PLAYGROUND.playground(shapes(), pd.concat(runs), METRIC)
     kept = {said: list(scores(rows, arm).values()) for arm, said in zip(names, SCHEDULES)}
     options = {name: [v for _, v in getattr(play, name).options] for name in ("peak", "warmup", "steps")}
     settings = every(task=list(play.task.options), shape=list(shapes()), **options)
@@ -357,7 +365,7 @@ def known_classes(x, domains, classes) -> float:
 def check_feature_space(kind):
     progress, domains, classes = features(kind)
     shown = [f"sentence {i}" for i in range(20)]
-    space = widgets.feature_space(progress, domains, classes, shown)
+    space = SPACE.feature_space(progress, domains, classes, shown)
     every_row = np.concatenate([x for steps in progress.values() for x in steps.values()])
     values, vectors = np.linalg.eigh(np.cov(every_row.T))
     shares = (values / values.sum())[::-1][:2]
@@ -434,7 +442,7 @@ def check_samples(judge):
     bright = torch.tensor([0.9, 0.1, 0.8, 0.2, 0.7, 0.3, 0.9, 0.8, 0.6, 0.95])  # class 1 is dark
     labels, pictures = (bright < 0.5).long(), bright[:, None, None, None].expand(-1, 1, 4, 4).contiguous()
     names, ask = ["day", "night"], JUDGES[judge]
-    play = widgets.samples(pictures, labels, names, {"darker": Darker, "blend": Blend}, ask)
+    play = SAMPLES.samples(pictures, labels, names, {"darker": Darker, "blend": Blend}, ask)
     rows = [0, 1, 2, 3, 4, 5]  # the classes in turns
     assert play.rows == rows
     for at in every(kind=["darker", "blend"], strength=[0.0, 0.25, 1.0]):
@@ -487,7 +495,7 @@ def check_comparer(case):
     def model(text):
         return lambda prompt: text if prompt == "A?" else f"{text}!"
 
-    comparer = widgets.comparer({name: model(text) for name, text in ANSWERS[case].items()}, ["A?", "B?"])
+    comparer = GENERATION.comparer({name: model(text) for name, text in ANSWERS[case].items()}, ["A?", "B?"])
     for prompt, more in (("A?", ""), ("B?", "!"), ("A?", "")):
         comparer.example.value = prompt
         expected = {name: text + more for name, text in ANSWERS[case].items()}

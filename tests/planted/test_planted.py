@@ -160,7 +160,9 @@ def test_every_strategy_of_the_catalogue_has_planted_bugs():
     from ftlib import strategies  # not above: a fork imports this file before it has chosen its copy of ftlib
 
     assert len({bug.id for bug in BUGS}) == len(BUGS) >= 80
-    assert not set(strategies.CATALOG) - {bug.of for bug in BUGS}, "give each new strategy its rows in its lesson's bugs.py"
+    assert not set(strategies.CATALOG) - {bug.of for bug in BUGS}, (
+        "give each new strategy its rows in its lesson's bugs.py"
+    )
 
 
 ROW = next(bug for bug in BUGS if bug.id == "a worse arm is not called worse")

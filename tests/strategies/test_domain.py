@@ -35,8 +35,8 @@ from ftlib.strategies.domain import (
 from ftlib.strategies.freezing import FreezeFirst
 from ftlib.strategies.full import FromScratch, Full, LinearProbe
 from ftlib.strategy import Withheld, combine
-from ftlib.training.stream import stream
 from ftlib.training.loop import fit
+from ftlib.training.stream import stream
 from toy import LoRA, changed, data, decoder, encoder, net, same, sentences, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")

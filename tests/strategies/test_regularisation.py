@@ -6,12 +6,12 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from ftlib import models, tasks
-from ftlib.training.restore import settings_restored
 from ftlib.strategies.freezing import FreezeFirst
 from ftlib.strategies.full import L2SP, Full, LinearProbe
 from ftlib.strategies.regularisation import EMA, SWA, Drop, Dropout, StochasticDepth, WeightDecay
 from ftlib.strategy import Strategy, combine
 from ftlib.training.loop import fit
+from ftlib.training.restore import settings_restored
 from toy import MultiTask, changed, data, decoder, encoder, eye, net, pictures, same, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")

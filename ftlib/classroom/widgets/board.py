@@ -5,8 +5,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ftlib import plots
-from ftlib.evidence.compare import table
 from ftlib.classroom.widgets.panel import Panel, said, say
+from ftlib.evidence.compare import table
 
 MEASURES = {
     "balanced accuracy": "test.balanced_accuracy",

@@ -34,7 +34,7 @@ def predict(lesson: str, name: str) -> Asked:
 
 def quiz(lesson: str, *names: str) -> Panel:
     """The quiz questions of a lesson, or those named; each answer is explained at once."""
-    names = names or tuple(one["id"] for one in teach.questions(lesson, "quiz"))
+    names = names or tuple(one["id"] for one in teach.questions.load(lesson, "quiz"))
     found = [teach.quiz(lesson, name) for name in names]
     again = "This is the answer that you gave. Check it again?"
     asked = [Asked(question, "Check my answer", question.choose, again) for question in found]

@@ -1,7 +1,4 @@
-"""What the files of a lesson may hold: claims (data/claims/<id>.json) and questions (lessons/questions/*.json).
-
-`judging` and `asking` say what each of these means.
-"""
+"""What a claim's file may hold: lessons/<lesson>/claims/<id>.json. `claims` says what each part of it means."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -53,7 +50,7 @@ class Claimed:
     prior: Text
     grid: Text | Names
     filter: Text
-    by: Text  # one of judging.RULES
+    by: Text  # one of contrasts.RULES
     contrast: Contrast
     metric: Metric
     margin: NotNegative
@@ -86,42 +83,4 @@ def read_claim(file: Path, rules: dict) -> Claimed:
                 f"{where}: the rule over_all takes a list of baselines and every other rule one name, but by is "
                 f"{part.by!r} and baseline is {part.contrast.baseline!r}"
             )
-    return said
-
-
-@entry
-class Option:
-    """One of the answers that a question offers."""
-
-    key: Text
-    text: Text
-    why: Text
-    right: Flag | None = None
-
-
-@entry
-class Question:
-    """A question with its options; of a quiz, exactly one is right."""
-
-    id: Text
-    kind: Literal["predict", "quiz"]
-    text: Text
-    options: Annotated[list[Option], Field(min_length=1)]
-
-    def __post_init__(self):
-        keys, right = [option.key for option in self.options], [option.right for option in self.options]
-        if len(set(keys)) < len(keys):
-            raise ValueError(f"each option needs a key of its own, but they are {', '.join(keys)}")
-        if self.kind == "quiz" and (None in right or sum(right) != 1):
-            raise ValueError("every option of a quiz says whether it is right, and exactly one is")
-        if self.kind == "predict" and set(right) != {None}:
-            raise ValueError("no option of a prediction says whether it is right: that is decided by what happens")
-
-
-def read_questions(file: Path) -> list[dict]:
-    """The questions of one file. ValueError, one sentence, if a key or a value in it is not known."""
-    said = typed.parse(typed.read_text(file), str(file), ADVICE)
-    names = [one.id for one in typed.check(list[Question], said, str(file))]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"{file}: the id {twice[0]!r} stands twice, but a question is found by its id")
     return said

@@ -1,0 +1,61 @@
+"""Files written in one piece: whatever happens, a file is the old one or the new one, and nothing is left beside it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def in_one_piece(file: str | Path) -> Iterator[Path]:
+    """Yield a path beside `file` to write to; at the end of the block it becomes `file`, in one step.
+
+    Parameters
+    ----------
+    file : str or Path
+        The file to write; its folder must be there. An error in the block leaves it as it was.
+
+    Yields
+    ------
+    Path
+        A name that no other process uses.
+
+    Examples
+    --------
+    >>> with in_one_piece(folder / "notes.txt") as part:
+    ...     _ = part.write_text("whole")
+    >>> [file.name for file in folder.iterdir()]
+    ['notes.txt']
+    """
+    file = Path(file)
+    part = file.with_name(f"{file.name}.{os.getpid()}.part")
+    try:
+        yield part
+        with open(part, "rb+") as written:
+            os.fsync(written.fileno())  # on the disk before it takes the old one's place
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a text in one piece, as UTF-8. OSError, with a sentence, where that fails."""
+    try:
+        with in_one_piece(file) as part:
+            part.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise type(error)(f"{file} could not be written ({error.strerror}): it is as it was before") from error
+
+
+def must_be_writable(folder: Path) -> None:
+    """Make the folder where it is missing. OSError if nothing can be written there: better before a run than after."""
+    probe = folder / f"probe.{os.getpid()}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_text("can this be written?\n", encoding="utf-8")
+        probe.unlink()
+    except OSError as error:
+        raise type(error)(
+            f"{folder} cannot be written to ({error.strerror}): nothing was run, since its record would be lost; make "
+            "the folder writable"
+        ) from None
