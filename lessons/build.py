@@ -36,11 +36,7 @@ def read(source: Path) -> nbformat.NotebookNode:
         cell["id"] = hashlib.sha1(f"{name_of(source)}/{i}".encode()).hexdigest()[:8]
         cell.metadata.pop("lines_to_next_cell", None)  # jupytext's, about the script
     notebook.metadata = {
-        "kernelspec": {
-            "name": "ftlib",
-            "display_name": "Fine-Tuning Lab",
-            "language": "python",
-        },
+        "kernelspec": {"name": "ftlib", "display_name": "Fine-Tuning Lab", "language": "python"},
         "language_info": {"name": "python"},
     }
     notebook.nbformat, notebook.nbformat_minor = 4, 5
@@ -55,9 +51,7 @@ def name_of(source: Path) -> str:
 
 def sources(notebook: nbformat.NotebookNode) -> list[tuple]:
     """(id, type, text, tags) of each cell: what a lesson and its notebook must agree on."""
-    return [
-        (c["id"], c.cell_type, c.source, c.metadata.get("tags", [])) for c in notebook.cells
-    ]
+    return [(c["id"], c.cell_type, c.source, c.metadata.get("tags", [])) for c in notebook.cells]
 
 
 def lessons(names: list[str]) -> list[Path]:
@@ -65,9 +59,7 @@ def lessons(names: list[str]) -> list[Path]:
     files = [file for name in ("lesson", "depth") for file in HERE.glob(f"[0-9]*/{name}.py")]
     found = {name_of(source): source for source in sorted(files, key=name_of)}
     if unknown := set(names) - set(found):
-        raise SystemExit(
-            f"there is no lesson {', '.join(sorted(unknown))}: there are {', '.join(found)}"
-        )
+        raise SystemExit(f"there is no lesson {', '.join(sorted(unknown))}: there are {', '.join(found)}")
     return [source for name, source in found.items() if not names or name in names]
 
 
@@ -84,22 +76,10 @@ def up_to_date(wanted: nbformat.NotebookNode, built: Path) -> bool:
 def execute(notebook: nbformat.NotebookNode) -> None:
     """Run all cells in a fresh kernel, in the notebooks' folder, with only this machine to talk to."""
     guard = [str(HERE.parent / "tests" / "offline"), str(HERE.parent)]
-    os.environ |= {
-        "FTLIB_PROFILE": "quick",
-        "PYTHONPATH": os.pathsep.join(guard),
-        "HF_HUB_OFFLINE": "1",
-    }
-    os.environ["FTLIB_ANSWERS"] = str(
-        HERE.parent / "build" / "answers-of-nobody"
-    )  # as a learner who starts afresh
+    os.environ |= {"FTLIB_PROFILE": "quick", "PYTHONPATH": os.pathsep.join(guard), "HF_HUB_OFFLINE": "1"}
+    os.environ["FTLIB_ANSWERS"] = str(HERE.parent / "build" / "answers-of-nobody")  # as a learner who starts afresh
     where = {"metadata": {"path": str(NOTEBOOKS)}}
-    client = NotebookClient(
-        notebook,
-        timeout=60 * MINUTES,
-        kernel_name="python3",
-        record_timing=False,
-        resources=where,
-    )
+    client = NotebookClient(notebook, timeout=60 * MINUTES, kernel_name="python3", record_timing=False, resources=where)
     client.execute()
     if errors := hidden_errors(notebook):
         raise SystemExit(f"an output holds an error that did not stop the run: {errors}")
@@ -121,15 +101,9 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if VIEW in output.get("data", {}):
-                output.data[VIEW]["model_id"] = (
-                    ""  # drawn anew on every run; without its state it points at nothing
-                )
+                output.data[VIEW]["model_id"] = ""  # drawn anew on every run; without its state it points at nothing
         if cell.cell_type == "code":
-            cell.outputs = [
-                o
-                for o in cell.outputs
-                if not (o.output_type == "stream" and o.name == "stderr")
-            ]
+            cell.outputs = [o for o in cell.outputs if not (o.output_type == "stream" and o.name == "stderr")]
 
 
 def save(notebook: nbformat.NotebookNode, file: Path) -> None:

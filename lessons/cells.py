@@ -18,31 +18,19 @@ import re
 
 from nbformat import NotebookNode
 
-STUB = [
-    "# YOUR CODE HERE",
-    "raise NotImplementedError",
-]  # the same lines stand in nbgrader_config.py
+STUB = ["# YOUR CODE HERE", "raise NotImplementedError"]  # the same lines stand in nbgrader_config.py
 REGION = r"^([ \t]*)### BEGIN {0}\n(.*?)^[ \t]*### END {0}[ \t]*(?:\n|\Z)"
 
 
 def tagged(cell: NotebookNode, kind: str) -> str:
     """What stands behind "kind:" in the cell's tags: "3" for points:3; "" where there is no such tag."""
-    return next(
-        (
-            tag[len(kind) + 1 :]
-            for tag in cell.metadata.get("tags", [])
-            if tag.startswith(f"{kind}:")
-        ),
-        "",
-    )
+    return next((tag[len(kind) + 1 :] for tag in cell.metadata.get("tags", []) if tag.startswith(f"{kind}:")), "")
 
 
 def student(notebook: NotebookNode) -> NotebookNode:
     """The copy without solutions, hidden tests and what is only for the teacher; every other cell is the same."""
     notebook = copy.deepcopy(notebook)
-    notebook.cells = [
-        cell for cell in notebook.cells if "teacher" not in cell.metadata.get("tags", [])
-    ]
+    notebook.cells = [cell for cell in notebook.cells if "teacher" not in cell.metadata.get("tags", [])]
     for cell in notebook.cells:
         cell.source = without("HIDDEN TESTS", without("SOLUTION", cell.source, STUB))
     return notebook
@@ -90,9 +78,7 @@ def grading(cell: NotebookNode) -> dict:
     name, checked, points = (tagged(cell, kind) for kind in ("exercise", "check", "points"))
     grade_id = name or (f"check-{checked}" if checked else f"cell-{cell['id']}")
     kind = {"solution": bool(name), "grade": bool(points), "locked": not name, "task": False}
-    return {"schema_version": 3, "grade_id": grade_id, **kind} | (
-        {"points": int(points)} if points else {}
-    )
+    return {"schema_version": 3, "grade_id": grade_id, **kind} | ({"points": int(points)} if points else {})
 
 
 def without(what: str, source: str, stub: list[str] | None = None) -> str:
@@ -100,16 +86,12 @@ def without(what: str, source: str, stub: list[str] | None = None) -> str:
 
     def replaced(region: re.Match) -> str:
         if stub and not region[1]:
-            raise ValueError(
-                f"a solution must stand inside a function, so that the cell runs without it: {source!r}"
-            )
+            raise ValueError(f"a solution must stand inside a function, so that the cell runs without it: {source!r}")
         return "".join(f"{region[1]}{line}\n" for line in stub or [])
 
     text, n = re.subn(REGION.format(what), replaced, source, flags=re.M | re.S)
     if n != source.count(f"BEGIN {what}") or n != source.count(f"END {what}"):
-        raise ValueError(
-            f"each ### BEGIN {what} needs its own ### END {what}, each on a line of its own: {source!r}"
-        )
+        raise ValueError(f"each ### BEGIN {what} needs its own ### END {what}, each on a line of its own: {source!r}")
     return text.rstrip("\n") if n else text
 
 
@@ -117,9 +99,7 @@ def strict_call(source: str) -> str:
     """The call that ends the visible part of a check's cell, with strict=True: it raises where it would only say."""
     last = ast.parse(without("HIDDEN TESTS", source)).body[-1]
     if not (isinstance(last, ast.Expr) and isinstance(last.value, ast.Call)):
-        raise ValueError(
-            f"a cell tagged check: must end with the call of the check, but it is {source!r}"
-        )
+        raise ValueError(f"a cell tagged check: must end with the call of the check, but it is {source!r}")
     last.value.keywords.append(ast.keyword("strict", ast.Constant(True)))
     return ast.unparse(last)
 
@@ -130,9 +110,7 @@ def refuse_what_cannot_be_graded(notebook: NotebookNode) -> None:
     for cell in notebook.cells:
         name, checked = tagged(cell, "exercise"), tagged(cell, "check")
         if bool(name) != ("BEGIN SOLUTION" in cell.source):
-            raise ValueError(
-                f"a cell is tagged exercise: where it holds a solution, and only there: {cell.source!r}"
-            )
+            raise ValueError(f"a cell is tagged exercise: where it holds a solution, and only there: {cell.source!r}")
         if tagged(cell, "points") and not checked:
             raise ValueError(f"points belong to a cell tagged check:, not to {cell.source!r}")
         if checked and checked not in exercises:
@@ -140,6 +118,4 @@ def refuse_what_cannot_be_graded(notebook: NotebookNode) -> None:
         exercises += [name] if name else []
         checks += [checked] if checked else []
     if sorted(exercises) != sorted(checks) or len(set(checks)) < len(checks):
-        raise ValueError(
-            f"each exercise needs one check of its name: exercises {exercises}, checks {checks}"
-        )
+        raise ValueError(f"each exercise needs one check of its name: exercises {exercises}, checks {checks}")

@@ -29,9 +29,7 @@ def release(source: Path, out: Path) -> None:
     name = f"{build.name_of(source)}.ipynb"
     build.save(cells.student(lesson), out / "student" / name)
     complete = cells.teacher(lesson)
-    build.execute(
-        complete
-    )  # always: that the copy exists says that every solution passed its check
+    build.execute(complete)  # always: that the copy exists says that every solution passed its check
     build.save(complete, out / "teacher" / name)
     if any(cells.tagged(cell, "points") for cell in lesson.cells):
         assign(cells.sheet(lesson), build.name_of(source), out / "nbgrader")
@@ -44,13 +42,9 @@ def assign(sheet: nbformat.NotebookNode, name: str, course: Path) -> Path:
     shutil.copy(build.HERE / "nbgrader_config.py", course)
     from nbgrader.apps import NbGraderAPI  # here: it is slow to import, and only this needs it
 
-    done = NbGraderAPI(config=settings(course)).generate_assignment(
-        name, force=True, create=True
-    )
+    done = NbGraderAPI(config=settings(course)).generate_assignment(name, force=True, create=True)
     if not done["success"]:
-        raise RuntimeError(
-            f"nbgrader could not make the release of {name}: {done.get('error')}\n{done.get('log')}"
-        )
+        raise RuntimeError(f"nbgrader could not make the release of {name}: {done.get('error')}\n{done.get('log')}")
     return course / "release" / name / notebook
 
 
@@ -61,9 +55,7 @@ def settings(course: Path) -> Config:
 
 def main() -> None:
     """Release all lessons, or those that are named."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="lessons, such as 01_full (default: all)")
     arguments = parser.parse_args()
     for source in build.lessons(arguments.names):

@@ -9,6 +9,7 @@ import pytest
 
 from ftlib import classroom as teach
 from ftlib.classroom import answers, widgets
+from ftlib.io import places
 
 LESSON = "01_full"
 

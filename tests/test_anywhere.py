@@ -76,7 +76,8 @@ def looked_up(lesson) -> list[str]:
 
 PATHS = sorted({statement for lesson in LESSONS.values() for statement in looked_up(lesson)})
 FILES = [f"from ftlib import strategies\nstrategies.{name}" for name in sorted(set(strategies.CATALOG.values()))]
-FILES += [f"import ftlib\nftlib.{file.stem}" for file in sorted((ROOT / "ftlib").glob("[a-z]*.py"))]
+ROOMS = [file.stem for file in sorted((ROOT / "ftlib").glob("[a-z]*")) if file.suffix in ("", ".py")]
+FILES += [f"import ftlib\nftlib.{name}" for name in sorted({*ROOMS, *ftlib.__all__})]
 UNKNOWN = "import ftlib\nftlib.tasks.no_such_file"
 WITHOUT_PLOTLY = "import sys\nsys.modules['plotly'] = None\nimport ftlib\nftlib.plots"
 
@@ -84,7 +85,7 @@ WITHOUT_PLOTLY = "import sys\nsys.modules['plotly'] = None\nimport ftlib\nftlib.
 def test_the_paths_of_a_lesson_are_found():
     assert len(PATHS) > 60
     paths = [text.rpartition("\n")[2] for text in looked_up(LESSONS["01_full"])]
-    assert {"strategies.full.lp_ft", "ftlib.evidence.runs.curves", "ftlib.load_runs"} <= set(paths)
+    assert {"strategies.full.lp_ft", "ftlib.runs.curves", "ftlib.load_runs"} <= set(paths)
 
 
 def test_every_name_of_a_lesson_is_there_before_anything_else_was_used(failures):

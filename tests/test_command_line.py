@@ -95,7 +95,7 @@ def test_a_disk_that_fills_while_recording_is_a_sentence_too(monkeypatch, capsys
     def full(*args):
         raise OSError(28, "No space left on device", "01_full_cost.jsonl")
 
-    monkeypatch.setattr(grids, "record", full)
+    monkeypatch.setattr(grids, "run_grid", full)
     assert main(["record", "01_full_cost"]) == 1
     assert "No space left on device: '01_full_cost.jsonl'" in capsys.readouterr().err
 
@@ -106,7 +106,7 @@ def test_a_mistake_of_our_own_keeps_its_traceback(monkeypatch):
     def wrong(*args):
         raise KeyError("nll")
 
-    monkeypatch.setattr(grids, "record", wrong)
+    monkeypatch.setattr(grids, "run_grid", wrong)
     with pytest.raises(KeyError, match="nll"):
         main(["record", "01_full_cost"])
 
@@ -115,14 +115,14 @@ def test_an_interruption_says_how_to_go_on(monkeypatch, capsys):
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(grids, "record", interrupted)
+    monkeypatch.setattr(grids, "run_grid", interrupted)
     assert main(["record", "01_full_cost"]) == 130
     assert capsys.readouterr().err == "Interrupted: the same command goes on from here.\n"
 
 
 def test_good_numbers_reach_the_recorder(monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr(grids, "record", lambda *words: asked.append(words) or "written")
+    monkeypatch.setattr(grids, "run_grid", lambda *words: asked.append(words) or "written")
     assert main(["record", "01_full_cost", "--most", "3", "--jobs", "2"]) == 0
     assert main(["record", "01_full_cost"]) == 0
     assert asked == [("01_full_cost", 3, 2), ("01_full_cost", None, 1)] and capsys.readouterr().out == "written\n" * 2

@@ -2,29 +2,26 @@
 
 import math
 import random
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
-import ftlib
 from ftlib import teach
 from ftlib.classroom.lessons import part
 from ftlib.strategies.full import L2SP
 from ftlib.strategies.schedules import LinearDecay, OneCycle, range_test, scales
+from solutions import build, cell_of, cells, solution
 from toy import net
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "lessons"))
-import build  # noqa: E402
-import cells  # noqa: E402
-
-SOURCES = {build.name_of(f): build.read(f) for f in build.lessons([])}
-WITH_EXERCISES = [name for name, source in SOURCES.items() if any(cells.tagged(c, "exercise") for c in source.cells)]
+WITH_EXERCISES = [
+    build.name_of(file)
+    for file in build.lessons([])
+    if any(cells.tagged(cell, "exercise") for cell in build.read(file).cells)
+]
 CHECKS = {lesson: part(lesson, "checks").EXERCISES for lesson in WITH_EXERCISES}
 NAMES = [f"{lesson}/{name}" for lesson, checks in CHECKS.items() for name in checks]
 LIKELY = {lesson: part(lesson, "mistakes") for lesson in WITH_EXERCISES}
@@ -33,15 +30,9 @@ MISTAKES = [(f"{lesson}/{name}", *rest) for lesson, its in LIKELY.items() for na
 SECONDS = 5  # of this thread's own time; the wall clock of a busy computer says nothing
 
 
-def solution(exercise: str):
-    """What stands in the lesson's source as the solution, with the imports of its first cell."""
-    lesson, name = exercise.split("/")
-    if exercise in READ_OFF:
-        return READ_OFF[exercise]
-    cell = next(c for c in SOURCES[lesson].cells if cells.tagged(c, "exercise") == name)
-    names = {"torch": torch, "F": F, "ftlib": ftlib, "strategies": ftlib.strategies}
-    exec(cell.source, names)  # our own lesson
-    return names[name]
+def answer_to(exercise: str):
+    """The right answer: what is read from the widget, or the solution in the lesson's source."""
+    return READ_OFF[exercise] if exercise in READ_OFF else solution(exercise)
 
 
 def stub(*args):
@@ -57,12 +48,12 @@ def test_every_lesson_with_exercises_has_four_and_each_file_of_checkers_a_lesson
 def test_the_solution_passes_within_five_seconds_and_moves_no_random_number(exercise):
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
     start = time.thread_time()
-    result = teach.check(exercise, solution(exercise))
+    result = teach.check(exercise, answer_to(exercise))
     assert result.passed, result
     assert str(result) == f"{exercise}: passed." and time.thread_time() - start < SECONDS
     assert torch.equal(torch.get_rng_state(), before[0]) and random.getstate() == before[1]
     assert (np.random.get_state()[1] == before[2]).all()
-    assert teach.check(exercise, solution(exercise), strict=True).passed
+    assert teach.check(exercise, answer_to(exercise), strict=True).passed
 
 
 @pytest.mark.parametrize("exercise", NAMES)
@@ -120,8 +111,7 @@ def test_the_peak_asked_for_keeps_the_area():
 
 
 def test_the_helper_that_is_given_is_the_one_the_mistakes_use():
-    cell = next(c for c in SOURCES["06_schedules"].cells if cells.tagged(c, "exercise") == "range_rate")
     names = {}
-    exec(cell.source, names)  # our own lesson
+    exec(cell_of("06_schedules/range_rate").source, names)  # our own lesson
     losses = [2.0, 1.0, math.nan, 3.0, 0.5]
     assert names["smooth"](losses) == LIKELY["06_schedules"].smoothed(losses)

@@ -14,6 +14,7 @@ import nbformat
 import pytest
 
 from ftlib import classroom as teach
+from ftlib.classroom.lessons import part
 from ftlib.io import places
 
 ROOT = Path(__file__).parent.parent
@@ -24,6 +25,7 @@ import cells as parts  # noqa: E402
 SOURCES = {build.name_of(file): file for file in build.lessons([]) if build.name_of(file)[:2] != "00"}
 LESSONS = [name for name in SOURCES if not name.endswith("_depth")]
 DEPTHS = [name for name in SOURCES if name.endswith("_depth")]
+CONTROLLED = re.compile(r"widgets\.of_lesson\([^)]*\)\.(?!comparer)")  # a comparer only shows answers
 MINUTES = re.compile(r"^## .*\((\d+) minutes?\)$", re.M)
 
 
@@ -135,7 +137,7 @@ def test_at_least_five_questions_are_asked_and_every_option_explained(lesson):
 
 def test_a_widget_is_preceded_by_a_task_whose_answer_is_checked(lesson):
     found = [i for i, section in enumerate(lesson.sections) if any("widgets.board(" in c.source for c in section)]
-    found += [i for i, section in enumerate(lesson.sections) if any("widgets.of_lesson(" in c.source for c in section)]
+    found += [i for i, section in enumerate(lesson.sections) if any(CONTROLLED.search(c.source) for c in section)]
     assert found
     for i in found:
         text = "\n".join(cell.source for cell in lesson.sections[i])

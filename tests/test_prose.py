@@ -8,6 +8,7 @@ or a cell asserts needs no row.
 
 import csv
 import re
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,9 @@ import pytest
 import ftlib
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "lessons"))
+import build  # noqa: E402
+
 ROWS = list(csv.DictReader((ROOT / "tests" / "data" / "prose.csv").open(encoding="utf-8")))
 
 

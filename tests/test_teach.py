@@ -11,13 +11,15 @@ import pandas as pd
 import pytest
 
 from ftlib import classroom as teach
-from ftlib.classroom import checks, questions
-from ftlib.evidence import claims, grids
+from ftlib.classroom import checks
+from ftlib.evidence import claims, contrasts, grids
 from ftlib.evidence.runs import frame
 from ftlib.io import places
 
 LESSON = "01_full"
-FILES = sorted(questions.QUESTIONS.glob("*.json"))
+LESSONS = places.ROOT / "lessons"
+ENGLISH = LESSONS / LESSON / "questions.en.json"
+FILES = sorted(LESSONS.glob("*/questions.*.json"))
 CLAIMS = sorted(places.claims().values())
 
 
@@ -58,17 +60,17 @@ def load(file: Path) -> list[dict]:
     return json.loads(file.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda f: f.name)
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f"{f.parent.name}, {f.name}")
 def test_questions_are_complete(file):
-    assert problems(load(file), load(file.with_name(file.name.split(".")[0] + ".en.json"))) == []
+    assert problems(load(file), load(file.with_name("questions.en.json"))) == []
 
 
 def test_a_lesson_asks_enough():
     assert len(FILES) >= 1
-    for lesson in {f.name.split(".")[0] for f in FILES}:
+    for lesson in {f.parent.name for f in FILES}:
         assert len(teach.questions.load(lesson, "predict")) >= 3 and len(teach.questions.load(lesson, "quiz")) >= 5
-        places = [[o["right"] for o in q["options"]].index(True) for q in teach.questions.load(lesson, "quiz")]
-        assert len(set(places)) > 1  # the right one does not always stand in the same place
+        right = [[o["right"] for o in q["options"]].index(True) for q in teach.questions.load(lesson, "quiz")]
+        assert len(set(right)) > 1  # the right one does not always stand in the same place
 
 
 BREAK = {
@@ -83,7 +85,7 @@ BREAK = {
 
 @pytest.mark.parametrize("problem", BREAK)
 def test_an_incomplete_file_is_found_out(problem):
-    english = load(questions.QUESTIONS / f"{LESSON}.en.json")
+    english = load(ENGLISH)
     BREAK[problem](broken := copy.deepcopy(english))
     assert any(problem in found for found in problems(broken, english))
 
@@ -116,10 +118,12 @@ BAD_QUESTIONS = {
 @pytest.mark.parametrize("kind", BAD_QUESTIONS)
 def test_a_question_that_says_something_unknown_is_one_sentence(tmp_path, monkeypatch, kind):
     change, words = BAD_QUESTIONS[kind]
-    english = load(questions.QUESTIONS / f"{LESSON}.en.json")
+    english = load(ENGLISH)
     change(english[0])
-    monkeypatch.setattr(questions, "QUESTIONS", tmp_path)
-    (file := tmp_path / f"{LESSON}.en.json").write_text(json.dumps(english))
+    monkeypatch.setattr(places, "ROOT", tmp_path)
+    folder = tmp_path / "lessons" / LESSON
+    folder.mkdir(parents=True)
+    (file := folder / "questions.en.json").write_text(json.dumps(english))
     with pytest.raises(ValueError, match=words) as raised:
         teach.questions.load(LESSON, "quiz")
     assert str(raised.value).startswith(str(file)) and "\n" not in str(raised.value)
@@ -129,16 +133,18 @@ def test_a_question_that_says_something_unknown_is_one_sentence(tmp_path, monkey
 
 
 def test_a_translation_is_used_and_english_stands_in(tmp_path, monkeypatch):
-    english = load(questions.QUESTIONS / f"{LESSON}.en.json")
+    english = load(ENGLISH)
     german = [{**q, "text": "Welcher Arm?"} for q in english]
-    monkeypatch.setattr(questions, "QUESTIONS", tmp_path)
-    (tmp_path / f"{LESSON}.en.json").write_text(json.dumps(english))
-    (tmp_path / f"{LESSON}.de.json").write_text(json.dumps(german))
+    monkeypatch.setattr(places, "ROOT", tmp_path)
+    folder = tmp_path / "lessons" / LESSON
+    folder.mkdir(parents=True)
+    (folder / "questions.en.json").write_text(json.dumps(english))
+    (folder / "questions.de.json").write_text(json.dumps(german))
     monkeypatch.setenv("FTLIB_LANG", "de")
     assert teach.predict(LESSON, "best-arm").text == "Welcher Arm?"
     monkeypatch.setenv("FTLIB_LANG", "fi")
     assert teach.predict(LESSON, "best-arm").text == english[0]["text"]
-    with pytest.raises(FileNotFoundError, match="no questions for the lesson '99_x', only for 01_full"):
+    with pytest.raises(FileNotFoundError, match="there is no lesson '99_x': there are 01_full"):
         teach.quiz("99_x", "a")
 
 
@@ -484,35 +490,35 @@ def test_a_claim_with_a_score_that_is_no_number_is_not_judged(lab):
 
 def test_every_rule_is_tested_and_short():
     tests = [name for name in globals() if name.startswith("test_rule_")]
-    for name, rule in claims.RULES.items():
+    for name, rule in contrasts.RULES.items():
         assert len(inspect.getsource(rule).splitlines()) <= 25  # docstring counted
         assert name == "difference" or any(test.startswith(f"test_rule_{name}_") for test in tests)
 
 
 def test_rule_over_all_takes_the_best_of_the_others_on_each_seed():
     rows = [r for s in range(6) for r in (run("full", s, 0.9), run("a", s, 0.5 + 0.1 * (s % 2)), run("b", s, 0.55))]
-    d = claims.over_all(frame(rows), "test.macro_f1", "full", ["a", "b"])
+    d = contrasts.over_all(frame(rows), "test.macro_f1", "full", ["a", "b"])
     assert d.mean == pytest.approx(np.mean([0.35, 0.3] * 3)) and d.baseline == "best of a, b"
 
 
 def test_rule_slope_is_the_gain_a_doubling():
     rows = [r for n in (50, 200, 800) for r in pair(0.02 * np.log2(n), 0.001, baseline="probe", n=n)]
-    d = claims.slope(frame(rows), "test.macro_f1", "full", "probe")
+    d = contrasts.slope(frame(rows), "test.macro_f1", "full", "probe")
     assert d.mean == pytest.approx(0.02, abs=1e-6) and d.verdict() == "supported" and d.seeds == 6
     flat = frame([r for n in (50, 200, 800) for r in pair(0.1, 0.01, baseline="probe", n=n)])
-    assert claims.slope(flat, "test.macro_f1", "full", "probe").mean == pytest.approx(0.0, abs=1e-9)
+    assert contrasts.slope(flat, "test.macro_f1", "full", "probe").mean == pytest.approx(0.0, abs=1e-9)
 
 
 def test_rule_over_tasks_is_the_mean_over_tasks_and_reads_what_stands_beside():
     rows = [r for task, effect in (("a", 0.1), ("b", 0.02)) for r in pair(effect, 0.001, baseline="probe", task=task)]
-    d = claims.over_tasks(frame(rows), "test.macro_f1", "full", "probe")
+    d = contrasts.over_tasks(frame(rows), "test.macro_f1", "full", "probe")
     assert d.mean == pytest.approx(0.06) and d.seeds == 6 and d.verdict(0.05) == "supported"
     beside = {name: {"macro_f1": 0.3} for name in ("a:test", "b:test")}
     joint = [run("joint", seed, 0.9, task="both", **beside) for seed in range(6)]
-    d = claims.over_tasks(frame(rows + joint), "test.macro_f1", "probe", "joint")
+    d = contrasts.over_tasks(frame(rows + joint), "test.macro_f1", "probe", "joint")
     assert d.mean == pytest.approx(0.25)  # of the two tasks: its own 0.9 is not looked at
     with pytest.raises(ValueError, match="a mean over tasks compares the same tasks, but there are"):
-        claims.over_tasks(frame(rows[:12] + joint), "test.macro_f1", "full", "joint")
+        contrasts.over_tasks(frame(rows[:12] + joint), "test.macro_f1", "full", "joint")
 
 
 def test_rule_cost_compares_the_seconds_to_a_score_that_both_reach(lab):
@@ -524,20 +530,20 @@ def test_rule_cost_compares_the_seconds_to_a_score_that_both_reach(lab):
         rows.append(run("full", seed, 0.8, curve=curve(0.3, 0.5, 0.58, 0.8), steps=40, seconds=40.0))
         rows.append(run("probe", seed, 0.6, curve=curve(0.58, 0.6), steps=20, seconds=2.0))
     lab(rows)
-    d = claims.cost(claims.recorded("toy", "T"), "validation.macro_f1", "full", "probe")
+    d = contrasts.cost(claims.recorded("toy", "T"), "validation.macro_f1", "full", "probe")
     assert d.mean == pytest.approx(np.log2(30 / 1))
 
 
 def test_rule_ratio_is_the_logarithm_to_base_two():
     rows = [r for s in range(6) for r in (run("frozen", s, 0.25 + s / 100), run("full", s, 0.5 + s / 50))]
-    d = claims.ratio(frame(rows), "test.macro_f1", "frozen", "full")
+    d = contrasts.ratio(frame(rows), "test.macro_f1", "frozen", "full")
     assert (d.mean, d.verdict(0.152)) == (pytest.approx(-1.0), "contradicted")  # half, which is lower
 
 
 def test_rule_spread_is_the_distance_from_the_median():
     steady, wild = (0.5, 0.51, 0.49, 0.5, 0.52, 0.48), (0.5, 0.7, 0.3, 0.5, 0.8, 0.2)  # the median of both is 0.5
     rows = [r for s in range(6) for r in (run("full", s, wild[s]), run("scratch", s, steady[s]))]
-    d = claims.spread(frame(rows), "test.macro_f1", "full", "scratch")
+    d = contrasts.spread(frame(rows), "test.macro_f1", "full", "scratch")
     assert d.mean == pytest.approx((1.0 - 0.06) / 6)
 
 
@@ -546,7 +552,7 @@ def test_rule_further_is_the_growth_of_a_gap_on_corrupted_tasks():
     for task, wide in gap.items():
         for s in range(6):
             rows += [run("full", s, 0.5 + wide + s / 100, task=task), run("probe", s, 0.5 + s / 100, task=task)]
-    d = claims.further(frame(rows), "test.macro_f1", "full", "probe")
+    d = contrasts.further(frame(rows), "test.macro_f1", "full", "probe")
     assert (d.mean, d.seeds) == (pytest.approx(0.2), 6)  # (0.2 + 0.4) / 2 - 0.1
 
 
@@ -568,7 +574,7 @@ GRID = {"linear": {0.1: (0.9, 0.8), 0.2: (0.7, 0.95)}, "constant": {0.1: (0.6, 0
 
 
 def test_rule_tuned_takes_each_shape_at_the_rate_that_validation_chose():
-    d = claims.tuned(frame(at_rates(GRID)), "test.balanced_accuracy", "linear", "constant")
+    d = contrasts.tuned(frame(at_rates(GRID)), "test.balanced_accuracy", "linear", "constant")
     assert (d.mean, d.seeds) == (pytest.approx(0.05), 6)  # 0.8 - 0.75, and not the best on test
 
 
@@ -577,7 +583,7 @@ def test_rule_tuned_leaves_the_seed_that_is_judged_out_of_the_choice():
     for row in rows:
         if row["spec"]["arm"] == "linear@0.2" and row["spec"]["seed"] == 3:
             row["scores"]["validation"]["balanced_accuracy"] = 1.0  # one lucky seed
-    own = claims.own_rates(frame(rows)).query("arm == 'linear'").set_index("seed").lr
+    own = contrasts.best_rate_per_seed(frame(rows)).query("arm == 'linear'").set_index("seed").lr
     assert own[3] == 0.1 and (own.drop(3) == 0.2).all()
 
 
@@ -589,21 +595,21 @@ def test_rule_speed_compares_steps_until_both_are_as_good():
         row["curve"].append({"step": 40, "balanced_accuracy": 0.8})
     runs = frame(rows)
     runs["curve"] = [row["curve"] for row in rows]
-    assert claims.speed(runs, "validation.balanced_accuracy", "linear", "constant").mean == pytest.approx(-2.0)
+    assert contrasts.speed(runs, "validation.balanced_accuracy", "linear", "constant").mean == pytest.approx(-2.0)
 
 
 def test_rule_over_rates_is_the_mean_over_the_same_rates():
-    d = claims.over_rates(frame(at_rates(GRID)), "test.balanced_accuracy", "linear", "constant")
+    d = contrasts.over_rates(frame(at_rates(GRID)), "test.balanced_accuracy", "linear", "constant")
     assert d.mean == pytest.approx((0.8 + 0.95) / 2 - (0.9 + 0.75) / 2)
     uneven = frame(at_rates(GRID | {"constant": {0.1: (0.6, 0.9)}}))
     with pytest.raises(ValueError, match="a mean over rates compares the same rates"):
-        claims.over_rates(uneven, "test.balanced_accuracy", "linear", "constant")
+        contrasts.over_rates(uneven, "test.balanced_accuracy", "linear", "constant")
 
 
 def test_rule_regret_is_what_a_choice_made_elsewhere_loses():
     here, there = GRID, {"linear": {0.1: (0.1, 0.1), 0.2: (0.2, 0.2)}, "constant": {0.1: (0.3, 0.3), 0.2: (0.9, 0.9)}}
     runs = frame(at_rates(here, "here") + at_rates(there, "there"))
-    d = claims.regret(runs, "test.balanced_accuracy", "here", "there")
+    d = contrasts.regret(runs, "test.balanced_accuracy", "here", "there")
     assert d.mean == pytest.approx(0.8 - 0.75)  # linear@0.1 was chosen here, constant@0.2 there
 
 
@@ -614,10 +620,10 @@ def test_rule_rank_correlates_relatedness_with_gain(sign):
         for seed in range(3):
             rows += [run("probe", seed, 0.5 + 0.03 * i, task=task), run("scratch", seed, 0.5, task=task)]
             rows.append(run("full", seed, 0.6 + sign * 0.02 * i, task=task))
-    d = claims.rank(frame(rows), "test.macro_f1", "full", "scratch")
+    d = contrasts.rank(frame(rows), "test.macro_f1", "full", "scratch")
     assert d.mean == pytest.approx(sign) and d.low <= d.mean <= d.high
     few = frame([r for r in rows if r["spec"]["task"] in "abc"])
-    assert (claims.rank(few, "test.macro_f1", "full", "scratch").low, 1.0) == (-1.0, 1.0)
+    assert (contrasts.rank(few, "test.macro_f1", "full", "scratch").low, 1.0) == (-1.0, 1.0)
 
 
 def test_rule_rank_knows_sources():
@@ -627,7 +633,7 @@ def test_rule_rank_knows_sources():
             for seed in range(6):
                 rows.append(run(f"probe/{source}", seed, 0.5 + 0.1 * i + 0.01 * j, task=task))
                 rows.append(run(f"full/{source}", seed, 0.6 + 0.1 * i + 0.01 * j, task=task))
-    d = claims.rank(frame(rows), "test.macro_f1", "full", "scratch")
+    d = contrasts.rank(frame(rows), "test.macro_f1", "full", "scratch")
     assert d.mean == pytest.approx(1.0) and d.verdict() == "supported"  # six points
 
 
@@ -640,15 +646,15 @@ def test_the_rise_of_the_nll_is_above_its_own_minimum(lab):
 
 
 def test_one_seed_has_no_small_p():
-    lone = claims.Paired("a", "b", "m", 1, 0.5, -np.inf, np.inf, np.nan, np.inf)
-    assert claims.p_beyond(lone, 0.01) == 1.0
+    lone = contrasts.Paired("a", "b", "m", 1, 0.5, -np.inf, np.inf, np.nan, np.inf)
+    assert contrasts.p_beyond(lone, 0.01) == 1.0
 
 
 def test_p_beyond_agrees_with_the_interval():
-    d = claims.paired(frame(pair(0.014, spread=0.0032)), "test.macro_f1", "full", "scratch")
-    assert (d.low > 0.01) == (claims.p_beyond(d, 0.01) < 0.05)
-    assert claims.p_beyond(d, d.low) == pytest.approx(0.05) and claims.p_beyond(d, 0.0) == d.p
-    assert claims.p_beyond(d, 0.5) == 1.0
+    d = contrasts.paired(frame(pair(0.014, spread=0.0032)), "test.macro_f1", "full", "scratch")
+    assert (d.low > 0.01) == (contrasts.p_beyond(d, 0.01) < 0.05)
+    assert contrasts.p_beyond(d, d.low) == pytest.approx(0.05) and contrasts.p_beyond(d, 0.0) == d.p
+    assert contrasts.p_beyond(d, 0.5) == 1.0
 
 
 # The claim files
@@ -660,7 +666,7 @@ def test_a_claim_file_is_complete(file):
     assert said["id"] == file.stem and said["lesson"][:2].isdigit()
     assert all(said[key].endswith(".") and len(said[key]) > 10 for key in ("sentence", "rule", "prior"))
     for part in [said] + [{**said, **more} for more in said.get("also", [])]:
-        assert part["by"] in claims.RULES and part["direction"] in ("higher", "lower")
+        assert part["by"] in contrasts.RULES and part["direction"] in ("higher", "lower")
         assert part["margin"] >= 0 and set(part["contrast"]) == {"arm", "baseline"}
         assert (part["by"] in ("rank", "further", "regret", "over_tasks")) == isinstance(
             part["metric"], str

@@ -2,8 +2,10 @@
 
 The checkers of a lesson are functions in lessons/<lesson>/checks.py, EXERCISES = {name: checker}. Each takes what the
 learner made and returns "" if it is right, or else the hint that fits what is wrong. It knows the likely wrong answers
-by what they compute, takes under five seconds, and leaves the random numbers alone. No solution is in it. Whatever the learner's code raises is an answer, too, and so
-is a loop without an end. What it changes for everybody, such as torch's default dtype or a seed, is set back.
+by what they compute, takes under five seconds, and leaves the random numbers alone. No solution is in it.
+
+Whatever the learner's code raises is an answer, too, and so is a loop without an end. What it changes for everybody,
+such as torch's default dtype or a seed, is set back.
 """
 
 import ctypes

@@ -109,7 +109,7 @@ def rank(runs: pd.DataFrame, metric: str, arm: str, baseline: str, related: str 
     return Paired(arm, baseline, metric, runs.seed.nunique(), middle, float(low), float(high), float(p), float(seen))
 
 
-def own_rates(runs: pd.DataFrame) -> pd.DataFrame:
+def best_rate_per_seed(runs: pd.DataFrame) -> pd.DataFrame:
     """One run a shape and seed: at the rate that is best on validation on the *other* seeds; arms are named by shape.
 
     All rates were measured on all seeds. Leaving out the seed that is judged keeps its noise out of the choice.
@@ -124,12 +124,12 @@ def own_rates(runs: pd.DataFrame) -> pd.DataFrame:
 
 def tuned(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
     """arm − baseline, each at its own rate."""
-    return paired(own_rates(runs), metric, arm, baseline)
+    return paired(best_rate_per_seed(runs), metric, arm, baseline)
 
 
 def speed(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
     """log2 of the ratio of steps until both are as good, each at its own rate: 95 % of the lower of two best scores."""
-    name, ratios, runs = metric.removeprefix("validation."), {}, own_rates(runs)
+    name, ratios, runs = metric.removeprefix("validation."), {}, best_rate_per_seed(runs)
     for seed, pair in runs[runs.arm.isin([arm, baseline])].groupby("seed"):
         curves = pair.set_index("arm").curve
         target = NEAR * min(max(at[name] for at in curve) for curve in curves)

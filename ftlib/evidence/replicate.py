@@ -142,11 +142,8 @@ def with_rate(arm: dict, phases: list[dict]) -> dict:
 
 def forecast(records: list[dict], folder: Path) -> str:
     """How much there is to do, by the seconds of the recorded runs."""
-    there = (
-        {r["id"] for r in load_records(folder / "data" / "results")}
-        if (folder / "data" / "results").exists()
-        else set()
-    )
+    made = folder / "data" / "results"
+    there = {r["id"] for r in load_records(made)} if made.exists() else set()
     left = [r for r in records if r["id"] not in there]
     minutes = sum(r["seconds"]["training"] for r in left) / 60
     return (

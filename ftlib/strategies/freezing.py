@@ -11,7 +11,8 @@ gradient, and evaluation mode, since BatchNorm's statistics move in train mode w
 always trained, unless it shares its weights with a frozen stage.
 
 Costs: only a frozen *beginning* saves work. The backward pass stops where nothing below it learns, and what the
-beginning gives an example can be kept (ftlib.training.frozen_features). Freezing the end saves neither. Lesson: notebooks/02_freezing.
+beginning gives an example can be kept (training.frozen_features). Freezing the end saves neither. Lesson:
+notebooks/02_freezing.
 """
 
 from dataclasses import dataclass, field

@@ -12,7 +12,7 @@
 Frozen means frozen, BatchNorm's statistics included. A task's fresh head is trained; a language model's own head, which
 SmolLM2 shares with its embeddings, is not. At insertion the outputs are the same, to the last bit for LoRA, rsLoRA, IA3
 and Adapter, up to rounding for DoRA and PiSSA. LoRA and IA3 are the library peft's; it has no bottleneck adapters, so
-those are written here. Prompt and Prefix are in strategies.prompts; saving, switching and merging in ftlib.models.adapters.
+those are written here. Prompt and Prefix are in strategies.prompts; saving, switching and merging in models.adapters.
 
 Costs: gradients and AdamW moments (12 bytes a parameter in float32) of the new weights only. A step is at best a third
 faster than full fine-tuning: it spares the gradients of the weights, and still sends those of the activations through

@@ -66,11 +66,11 @@ def fit(
     runs `every` so many steps and after the last; stop(history) -> True ends early. patience: early stopping, after so
     many validations in which the value called `watch` got no `better` ("lower" or "higher"); the weights of the best
     come back. cache: what frozen first stages give is computed once an example, which changes the result by rounding at
-    most (see ftlib.training.frozen_features). With `checkpoint` (a file) the state is written every `save_every` steps: killed at any
+    most (see frozen_features). With `checkpoint` (a file) the state is written every `save_every` steps: killed at any
     moment and called again with the same arguments, `fit` ends in the same weights (up to rounding where frozen stages
     are kept).
 
-    However it ends, what the run has set on the model besides its result is put back (see ftlib.training.restore), and an error,
+    However it ends, what the run has set on the model besides its result is put back (see restore), and an error,
     or Ctrl-C, carries the `history` so far. Raises ValueError for bad input before the first step, FloatingPointError
     on a non-finite loss, and MemoryError if a batch does not fit.
     """

@@ -4,9 +4,7 @@ from bug import Bug
 
 FULL = "strategies/test_full.py"
 PROBE = f"{FULL}::test_a_probe_changes_the_head_and_nothing_else_to_the_last_bit"
-L2SP_GRADIENT = (
-    f"{FULL}::test_l2sp_pulls_towards_the_pretrained_point_with_the_gradient_of_the_formula"
-)
+L2SP_GRADIENT = f"{FULL}::test_l2sp_pulls_towards_the_pretrained_point_with_the_gradient_of_the_formula"
 RESTORE = "test_restore.py"
 
 BUGS = [
@@ -107,9 +105,7 @@ BUGS = [
         '{**group, "weight_decay": 0.0}',
         "{**group}",
         "AdamW's own weight decay pulls to zero beside it.",
-        (
-            f"{FULL}::test_l2sp_of_zero_is_full_fine_tuning_without_decay_and_a_strong_one_stays",
-        ),
+        (f"{FULL}::test_l2sp_of_zero_is_full_fine_tuning_without_decay_and_a_strong_one_stays",),
     ),
     Bug(
         "the start follows the weights",

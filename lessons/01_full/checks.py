@@ -33,18 +33,13 @@ def probe(settings) -> str:
     if reached < GOAL:
         return ""
     said = f"The probe's NLL on validation is {reached:.2f} nats after {steps} steps, and should be below {GOAL:.2f}. "
-    ways = {
-        "smaller": (lr / 5, steps),
-        "larger": (lr * 5, steps),
-        "longer": (lr, min(4 * steps, MOST_STEPS)),
-    }
+    ways = {"smaller": (lr / 5, steps), "larger": (lr * 5, steps), "longer": (lr, min(4 * steps, MOST_STEPS))}
     best = min(ways, key=lambda way: probe_nll(*ways[way]))
     if best == "longer":
         return said + "The rate is about right for so few steps: give it more of them."
     if best == "larger":
         return (
-            said
-            + "The rate is too small: the head has hardly left its random start. Try three or ten times as much."
+            said + "The rate is too small: the head has hardly left its random start. Try three or ten times as much."
         )
     return said + (
         "The rate is too large: the head overshoots, and is sure of itself where it is wrong. Try a third or a tenth."
@@ -80,13 +75,7 @@ def _features() -> list[tuple[Tensor, Tensor]]:
         model = models.load("efficientnet-lite0", task).eval().to(**last)
         loaders = [task.loader(split, batch_size=100) for split in ("train", "validation")]
         found = [
-            [
-                (
-                    model.features({"pixels": batch["pixels"].contiguous(**last)}),
-                    batch["labels"],
-                )
-                for batch in loader
-            ]
+            [(model.features({"pixels": batch["pixels"].contiguous(**last)}), batch["labels"]) for batch in loader]
             for loader in loaders
         ]
     return [tuple(map(torch.cat, zip(*pairs))) for pairs in found]
@@ -108,36 +97,18 @@ def accumulate(step) -> str:
         returned = step(model, optimizer, batches)
         if optimizer.steps != i + 1:
             return _steps(optimizer.steps - i)
-        moved = torch.cat(
-            [(a - p.detach()).flatten() for a, p in zip(start, model.parameters())]
-        )  # the rate is 1
+        moved = torch.cat([(a - p.detach()).flatten() for a, p in zip(start, model.parameters())])  # the rate is 1
         sums = [torch.cat([g.flatten() for g in grads]) for grads in each]
         right, hints = sum(sums) / sum(sizes), _averages(sums, sizes)
-        hints["old gradients"] = (
-            right + before,
-            "Gradients of the step before are still in it: call zero_grad once.",
-        )
+        hints["old gradients"] = (right + before, "Gradients of the step before are still in it: call zero_grad once.")
         before = moved
-        hint = _explain(
-            moved,
-            right,
-            hints,
-            "The update is not that of one large batch: it must be Σ loss / n.",
-        )
+        hint = _explain(moved, right, hints, "The update is not that of one large batch: it must be Σ loss / n.")
         if hint:
             return hint
         if not isinstance(returned, int | float | Tensor):
             return f"The update is right. Return the mean loss too: expected a number, got {returned!r}."
-        loss, hints = (
-            torch.tensor(sum(losses) / sum(sizes)),
-            _averages([torch.tensor(v) for v in losses], sizes),
-        )
-        hint = _explain(
-            torch.as_tensor(returned).detach().double(),
-            loss.double(),
-            hints,
-            "It must be Σ loss / n.",
-        )
+        loss, hints = (torch.tensor(sum(losses) / sum(sizes)), _averages([torch.tensor(v) for v in losses], sizes))
+        hint = _explain(torch.as_tensor(returned).detach().double(), loss.double(), hints, "It must be Σ loss / n.")
         if hint:
             return f"The update is right, but the loss that you return is not the mean over all examples. {hint}"
     return ""
@@ -152,18 +123,9 @@ def _averages(sums: list[Tensor], sizes: list[int]) -> dict:
             "This is a mean of means: an example in a batch of 1 weighs as much as five in a batch of 5. "
             "Add sums, count examples, divide once.",
         ),
-        "sum of means": (
-            sum(means),
-            "Each batch's mean was added up: use sums, and divide once by all the examples.",
-        ),
-        "sum": (
-            sum(sums),
-            "The sums are right, but never divided: divide by the number of all examples.",
-        ),
-        "last": (
-            means[-1],
-            "Only the last micro-batch counts: clear the gradients once, before the first of them.",
-        ),
+        "sum of means": (sum(means), "Each batch's mean was added up: use sums, and divide once by all the examples."),
+        "sum": (sum(sums), "The sums are right, but never divided: divide by the number of all examples."),
+        "last": (means[-1], "Only the last micro-batch counts: clear the gradients once, before the first of them."),
         "last sum": (
             sums[-1] / sum(sizes),
             "Only the last micro-batch is in it: clear the gradients once, before all.",
@@ -195,11 +157,7 @@ class _Counted(torch.optim.SGD):
 def l2sp(penalty) -> str:
     """`penalty(model, start, alpha, beta)` = alpha/2 · ‖stages − start‖² + beta/2 · ‖head‖², as a tensor."""
     model, alpha, beta = _small(), 0.3, 0.05
-    start = {
-        n: p.detach() + 0.1 + p.detach().square()
-        for n, p in model.named_parameters()
-        if n.startswith("stages")
-    }
+    start = {n: p.detach() + 0.1 + p.detach().square() for n, p in model.named_parameters() if n.startswith("stages")}
     value = penalty(model, dict(start), alpha, beta)
     if not isinstance(value, Tensor) or not value.requires_grad:
         return "The penalty carries no gradient, so it pulls at nothing: add up tensors, without .item() or .detach()."
@@ -209,10 +167,7 @@ def l2sp(penalty) -> str:
     stages, head = _squares(pulls.values()), _squares(model.head.parameters())
     plain = _squares(model.stages.parameters())
     right = alpha / 2 * stages + beta / 2 * head
-    norms = (
-        sum(v.norm() for v in pulls.values()),
-        sum(p.detach().norm() for p in model.head.parameters()),
-    )
+    norms = (sum(v.norm() for v in pulls.values()), sum(p.detach().norm() for p in model.head.parameters()))
     hint = _explain(value.detach(), right, {
         "no half": (2 * right, "It is twice too large: the formula has alpha / 2 and beta / 2."),
         "towards zero": (alpha / 2 * plain + beta / 2 * head,
@@ -226,15 +181,9 @@ def l2sp(penalty) -> str:
         return hint
     value.backward()
     off = [
-        n
-        for n, p in model.named_parameters()
-        if p.grad is None or not _same(p.grad, _pull(n, p, start, alpha, beta))
+        n for n, p in model.named_parameters() if p.grad is None or not _same(p.grad, _pull(n, p, start, alpha, beta))
     ]
-    return (
-        f"The value is right, but its gradient is not, for example at {off[0]}: detach nothing."
-        if off
-        else ""
-    )
+    return f"The value is right, but its gradient is not, for example at {off[0]}: detach nothing." if off else ""
 
 
 def _pull(name: str, p: Tensor, start: dict, alpha: float, beta: float) -> Tensor:
@@ -268,10 +217,7 @@ def smallest_n(function) -> str:
     lower = _runs({50: [-d for d in steady], 200: huge})
     if (got := function(lower, "a", "b", "test.score")) != 50:
         return f"Lower is a difference too: arm a is lower than b at n = 50 on every seed, but you answered {got!r}."
-    tuned = (
-        _runs({50: noisy, 200: steady}),
-        _runs({200: [0.9, -0.9]}).assign(purpose="tune", lr=0.1),
-    )
+    tuned = (_runs({50: noisy, 200: steady}), _runs({200: [0.9, -0.9]}).assign(purpose="tune", lr=0.1))
     tuned[1]["seed"] += 100
     try:
         got = function(pd.concat(tuned, ignore_index=True), "a", "b", "test.score")
@@ -328,10 +274,7 @@ class _Small(nn.Module):
     def __init__(self):
         super().__init__()
         self.stages = nn.ModuleList(
-            [
-                nn.Sequential(nn.Linear(4, 6), nn.Tanh()),
-                nn.Sequential(nn.Linear(6, 6), nn.Tanh()),
-            ]
+            [nn.Sequential(nn.Linear(4, 6), nn.Tanh()), nn.Sequential(nn.Linear(6, 6), nn.Tanh())]
         )
         self.head = nn.Linear(6, 3)
 
@@ -362,16 +305,7 @@ def _explain(got: Tensor, right: Tensor, wrong: dict, otherwise: str) -> str:
     """ "" if right, else the hint of the wrong value that it equals."""
     if _same(got, right):
         return ""
-    return next(
-        (hint for value, hint in wrong.values() if _same(got, torch.as_tensor(value))),
-        otherwise,
-    )
+    return next((hint for value, hint in wrong.values() if _same(got, torch.as_tensor(value))), otherwise)
 
 
-EXERCISES = {
-    "probe": probe,
-    "accumulate": accumulate,
-    "l2sp": l2sp,
-    "smallest_n": smallest_n,
-    "board": board,
-}
+EXERCISES = {"probe": probe, "accumulate": accumulate, "l2sp": l2sp, "smallest_n": smallest_n, "board": board}

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from ftlib.evidence.compare import paired
 from ftlib.evidence.runs import load_runs
+from solutions import solution
 
 
 def loss_of(model, batch, reduction="sum"):
@@ -82,18 +83,11 @@ def loss_of_the_means(model, optimizer, batches):
 
 
 def to_zero(model, start, alpha, beta):
-    return sum(
-        (alpha if n in start else beta) / 2 * p.square().sum()
-        for n, p in model.named_parameters()
-    )
+    return sum((alpha if n in start else beta) / 2 * p.square().sum() for n, p in model.named_parameters())
 
 
 def head_forgotten(model, start, alpha, beta):
-    return (
-        alpha
-        / 2
-        * sum((p - start[n]).square().sum() for n, p in model.named_parameters() if n in start)
-    )
+    return alpha / 2 * sum((p - start[n]).square().sum() for n, p in model.named_parameters() if n in start)
 
 
 def no_half(model, start, alpha, beta):
@@ -106,11 +100,7 @@ def lengths(model, start, alpha, beta):
 
 
 def one_strength(model, start, alpha, beta):
-    return (
-        alpha
-        / 2
-        * sum((p - start.get(n, 0)).square().sum() for n, p in model.named_parameters())
-    )
+    return alpha / 2 * sum((p - start.get(n, 0)).square().sum() for n, p in model.named_parameters())
 
 
 def a_number(model, start, alpha, beta):
@@ -150,16 +140,11 @@ def paired_differences(runs, arm, baseline):
 
 def only_higher(runs, arm, baseline, metric):
     runs = runs[runs.purpose == "measure"]
-    return next(
-        (n for n, mean, half in paired_differences(runs, arm, baseline) if mean > half), None
-    )
+    return next((n for n, mean, half in paired_differences(runs, arm, baseline) if mean > half), None)
 
 
 def tuning_counted(runs, arm, baseline, metric):
-    return next(
-        (n for n, mean, half in paired_differences(runs, arm, baseline) if abs(mean) > half),
-        None,
-    )
+    return next((n for n, mean, half in paired_differences(runs, arm, baseline) if abs(mean) > half), None)
 
 
 def never_none(runs, arm, baseline, metric):
@@ -168,9 +153,7 @@ def never_none(runs, arm, baseline, metric):
 
 def on_the_board(n, metric="test.macro_f1"):
     files = ("01_full", "01_full_sizes")
-    runs = load_runs(*files).query(
-        "purpose == 'measure' and task == 'sentiment/amazon' and n == @n"
-    )
+    runs = load_runs(*files).query("purpose == 'measure' and task == 'sentiment/amazon' and n == @n")
     return round(100 * paired(runs, metric, "full", "probe").mean, 1)
 
 
@@ -190,11 +173,7 @@ MISTAKES = [
     ("accumulate", step_each_time, "The optimizer stepped 3 times"),
     ("accumulate", no_step, "call optimizer.step() once, after the last"),
     ("accumulate", no_loss, "Return the mean loss too"),
-    (
-        "accumulate",
-        loss_of_the_means,
-        "the loss that you return is not the mean over all examples. This is a mean of",
-    ),
+    ("accumulate", loss_of_the_means, "the loss that you return is not the mean over all examples. This is a mean of"),
     ("l2sp", to_zero, "The stages are pulled towards zero"),
     ("l2sp", head_forgotten, "The head is missing"),
     ("l2sp", no_half, "It is twice too large"),
@@ -207,11 +186,7 @@ MISTAKES = [
     ("smallest_n", only_higher, "Lower is a difference too"),
     ("smallest_n", tuning_counted, "Runs whose purpose is 'tune'"),
     ("board", 15.0, "Choose Task sentiment/amazon"),
-    (
-        "board",
-        lambda: on_the_board(200),
-        "That is the difference on sentiment/amazon with 200 examples",
-    ),
+    ("board", lambda: on_the_board(200), "That is the difference on sentiment/amazon with 200 examples"),
     ("board", lambda: on_the_board(800, "test.accuracy"), "Choose Task sentiment/amazon"),
     ("board", lambda: -on_the_board(800), "the sign is not"),
     ("board", lambda: on_the_board(800) / 100, "a hundred times as much"),

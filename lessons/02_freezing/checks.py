@@ -14,11 +14,7 @@ from ftlib.evidence.runs import load_runs
 
 # Parameters of Lite0's nine stages and of its two-class head, as lesson 02 prints them.
 STAGES, HEAD = (928, 896, 13_968, 39_712, 198_480, 446_784, 1_652_640, 605_440, 412_160), 2_562
-BUDGET, TRAINED, KEPT = (
-    30e6,
-    16,
-    4,
-)  # bytes in all; of a trained parameter (with gradient and two means); of a frozen
+BUDGET, TRAINED, KEPT = (30e6, 16, 4)  # bytes in all; of a trained parameter (with gradient and two means); of a frozen
 
 
 # Change: the smallest k within a budget of memory.
@@ -72,12 +68,10 @@ def _flags(model: nn.Module, k: int) -> str:
         names = {"require_grad", "requires_grad", "requires_grad_"}
         typo = any(names & set(vars(part)) for part in model.modules())
         typo = typo or any("require_grad" in vars(p) for p in model.parameters())
-        more = (
-            " You set an attribute that PyTorch never reads: call stage.requires_grad_(False)."
-            if typo
-            else ""
+        more = " You set an attribute that PyTorch never reads: call stage.requires_grad_(False)." if typo else ""
+        return (
+            f"Nothing is frozen for k = {k}: every weight still asks for a gradient.{more} Which stages do you reach?"
         )
-        return f"Nothing is frozen for k = {k}: every weight still asks for a gradient.{more} Which stages do you reach?"
     wanted = [i >= k for i in range(len(learns))]
     if learns != wanted:
         frozen = [i for i, one in enumerate(learns) if not one]
@@ -89,9 +83,7 @@ def _modes(model: nn.Module, k: int) -> str:
     if any(m.training for stage in model.stages[:k] for m in stage.modules()):
         return ("The weights are frozen, but the stages are in train mode: BatchNorm's statistics move with every "
                 "batch, and dropout draws. Call eval() on each frozen stage.")  # fmt: skip
-    if not all(
-        m.training for stage in [*model.stages[k:], model.head] for m in stage.modules()
-    ):
+    if not all(m.training for stage in [*model.stages[k:], model.head] for m in stage.modules()):
         return "Stages that learn were switched to eval mode too: only the frozen ones belong there."
     return ""
 
@@ -104,14 +96,8 @@ def _kept(model: nn.Module, k: int) -> str:
         F.cross_entropy(model(x), torch.arange(8) % 3).backward()
     optimizer.step()
     frozen = tuple(f"stages.{i}." for i in range(k))
-    moved = [
-        n
-        for n, t in model.state_dict().items()
-        if n.startswith(frozen) and not torch.equal(t, before[n])
-    ]
-    return (
-        f"After one step {moved[0]} had changed: frozen means bit-identical." if moved else ""
-    )
+    moved = [n for n, t in model.state_dict().items() if n.startswith(frozen) and not torch.equal(t, before[n])]
+    return f"After one step {moved[0]} had changed: frozen means bit-identical." if moved else ""
 
 
 class _Net(nn.Module):
@@ -120,8 +106,7 @@ class _Net(nn.Module):
     def __init__(self):
         super().__init__()
         self.stages = nn.ModuleList(
-            nn.Sequential(nn.Linear(d, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Dropout(0.1))
-            for d in (4, 6, 6)
+            nn.Sequential(nn.Linear(d, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Dropout(0.1)) for d in (4, 6, 6)
         )
         self.head = nn.Linear(6, 3)
 
@@ -155,7 +140,9 @@ def awake(function) -> str:
             want = min(int(progress / share * (stages + 1)), stages)
             got = function(progress, stages, share)
             if got != want:
-                parts = f"`share` is cut into {stages + 1} equal parts: in the first only the head learns, then one more"
+                parts = (
+                    f"`share` is cut into {stages + 1} equal parts: in the first only the head learns, then one more"
+                )
                 return f"For progress {progress:.3f}, {stages} stages, share {share} it is {want}, not {got}. {parts}."
     return ""
 
@@ -166,20 +153,10 @@ def awake(function) -> str:
 def cheapest(function) -> str:
     """`function(runs, metric, margin)` gives the arm with the fewest trained parameters that is not worse than full by
     more than the margin: the whole interval of arm − full lies above −margin."""
-    small, wide = (
-        [-0.004, 0.002, -0.001, 0.003, -0.002, 0.001],
-        [0.09, -0.08, 0.07, -0.09, 0.08, -0.06],
-    )
+    small, wide = ([-0.004, 0.002, -0.001, 0.003, -0.002, 0.001], [0.09, -0.08, 0.07, -0.09, 0.08, -0.06])
     poor, rich = [-0.1, -0.11, -0.09, -0.1, -0.12, -0.1], [0.05, 0.06, 0.05, 0.04, 0.05, 0.05]
     ask = partial(_ask, function)
-    runs = _runs(
-        {
-            "full": (9000, [0.0] * 6),
-            "few": (10, wide),
-            "some": (300, small),
-            "many": (5000, rich),
-        }
-    )
+    runs = _runs({"full": (9000, [0.0] * 6), "few": (10, wide), "some": (300, small), "many": (5000, rich)})
     got = ask(runs)
     if got == "few":
         return ("The arm with the fewest parameters has a mean near full's, but its interval reaches far below the "
@@ -188,9 +165,7 @@ def cheapest(function) -> str:
         return ("That arm scores best, but it is not the cheapest that will do. Do you go by trained parameters, "
                 "and do you compare the lower end with −margin?")  # fmt: skip
     if got == "full":
-        return (
-            "A cheaper arm is within the margin of full: its whole interval lies above −margin."
-        )
+        return "A cheaper arm is within the margin of full: its whole interval lies above −margin."
     if isinstance(got, str) and ": " in got:
         return f"Your code stopped with {got}."
     if got != "some":
@@ -198,13 +173,9 @@ def cheapest(function) -> str:
     if (got := ask(_runs({"full": (9000, [0.0] * 6), "few": (10, poor)}))) != "full":
         return f"Where every cheaper arm is worse than full by more than the margin, the answer is 'full', not {got!r}."
     if (got := ask(_runs({"full": (9000, [0.0] * 6), "few": (10, rich)}))) != "few":
-        return (
-            f"An arm that is better than full is good enough: the answer is 'few', not {got!r}."
-        )
+        return f"An arm that is better than full is good enough: the answer is 'few', not {got!r}."
     tuned = _runs({"few": (10, [0.9] * 6)}).assign(purpose="tune", seed=range(100, 106))
-    mixed = pd.concat(
-        [_runs({"full": (9000, [0.0] * 6), "few": (10, poor)}), tuned], ignore_index=True
-    )
+    mixed = pd.concat([_runs({"full": (9000, [0.0] * 6), "few": (10, poor)}), tuned], ignore_index=True)
     if (got := ask(mixed)) != "full":
         return f"Runs whose purpose is 'tune' are no measurements: leave them out. With them you gave {got!r}."
     return ""
@@ -235,9 +206,7 @@ def board(points) -> str:
     runs, others = _recorded(), {}
     for task in ("sentiment/amazon", "elpv"):
         for metric in ("macro_f1", "accuracy", "balanced_accuracy"):
-            value = (
-                100 * paired(runs[runs.task == task], f"test.{metric}", "top", "bottom").mean
-            )
+            value = 100 * paired(runs[runs.task == task], f"test.{metric}", "top", "bottom").mean
             others[f"That is {metric} on {task}: choose sentiment/amazon and macro-F1."] = value
     right, *_ = others.values()
     return points_read(
@@ -252,10 +221,4 @@ def _recorded() -> pd.DataFrame:
     return load_runs("02_freezing").query("purpose == 'measure'")
 
 
-EXERCISES = {
-    "budget": budget,
-    "freeze": freeze,
-    "awake": awake,
-    "cheapest": cheapest,
-    "board": board,
-}
+EXERCISES = {"budget": budget, "freeze": freeze, "awake": awake, "cheapest": cheapest, "board": board}

@@ -100,9 +100,7 @@ def must_be_inside(runs, metric, margin):
 
 def nothing_left(runs, metric, margin):
     runs, arms = measured_of(runs)
-    return next(
-        (a for a in arms if a != "full" and paired(runs, metric, a, "full").low > -margin), None
-    )
+    return next((a for a in arms if a != "full" and paired(runs, metric, a, "full").low > -margin), None)
 
 
 def top_on_the_board(metric="test.macro_f1", task="sentiment/amazon"):
@@ -127,11 +125,7 @@ MISTAKES = [
     ("freeze", everything_in_eval, "only the frozen ones belong there"),
     ("freeze", frozen_after_a_reset, "frozen means bit-identical"),
     ("awake", from_the_start, "At the beginning only the head learns"),
-    (
-        "awake",
-        lambda p, stages, share: stages - int(p / share * (stages + 1)),
-        "not those that sleep",
-    ),
+    ("awake", lambda p, stages, share: stages - int(p / share * (stages + 1)), "not those that sleep"),
     ("awake", beyond_the_last, "no more than there are: yours gives 13"),
     ("awake", share_ignored, "of the training everything learns: with share 0.5"),
     ("awake", wrong_pieces, "is cut into 7 equal parts"),

@@ -24,10 +24,7 @@ BUGS = [
         'init_lora_weights="pissa" if self.variant == "pissa" else True',
         "init_lora_weights=False",
         "Training starts at another function than the pretrained one.",
-        (
-            BY_HAND,
-            f"{CONTRACT}::TestEveryStrategy::test_starts_at_the_pretrained_function[LoRA]",
-        ),
+        (BY_HAND, f"{CONTRACT}::TestEveryStrategy::test_starts_at_the_pretrained_function[LoRA]"),
     ),
     Bug(
         "alpha / r missing",
@@ -126,9 +123,7 @@ BUGS = [
         "return h + self.bottleneck(h)",
         "return self.bottleneck(h)",
         "The layer's own output is lost.",
-        (
-            f"{PEFT}::test_a_bottleneck_of_a_decoder_follows_its_layer_and_stays_before_the_last_norm",
-        ),
+        (f"{PEFT}::test_a_bottleneck_of_a_decoder_follows_its_layer_and_stays_before_the_last_norm",),
     ),
     Bug(
         "answers read at the prompt",

@@ -12,10 +12,7 @@ from ftlib.classroom.reading import draw
 
 BUDGET = 2_000_000  # bytes for an adapter of MiniLM with its head
 LAYERS, HEAD = 6, 770
-ATTENTION, INSIDE = (
-    4 * (384 + 384),
-    2 * (384 + 1_536),
-)  # parameters of a rank: four square matrices, two oblong ones
+ATTENTION, INSIDE = (4 * (384 + 384), 2 * (384 + 1_536))  # parameters of a rank: four square matrices, two oblong ones
 
 
 # Change: the largest rank within a budget of bytes.
@@ -32,20 +29,12 @@ def rank_budget(answer) -> str:
     if rank == right:
         return ""
     slips = {
-        _largest(
-            LAYERS * (ATTENTION + INSIDE), 1
-        ): "That is 2 million *parameters*: each takes 4 bytes.",
-        _largest(
-            LAYERS * ATTENTION
-        ): "That is the rank for the four square matrices alone: the two of 384 × 1,536 in "
+        _largest(LAYERS * (ATTENTION + INSIDE), 1): "That is 2 million *parameters*: each takes 4 bytes.",
+        _largest(LAYERS * ATTENTION): "That is the rank for the four square matrices alone: the two of 384 × 1,536 in "
         "each layer get an update too.",
-        _largest(
-            LAYERS * INSIDE
-        ): "That is the rank for the two oblong matrices alone: the square ones count too.",
+        _largest(LAYERS * INSIDE): "That is the rank for the two oblong matrices alone: the square ones count too.",
         _largest(ATTENTION + INSIDE): "That is the rank for one layer: there are six.",
-        _largest(
-            LAYERS * (4 * 384 + 384 + 1_536)
-        ): "That counts only A, r × d_in: B, d_out × r, is stored as well.",
+        _largest(LAYERS * (4 * 384 + 384 + 1_536)): "That counts only A, r × d_in: B, d_out × r, is stored as well.",
     }
     if rank in slips:
         return slips[rank]
@@ -76,12 +65,7 @@ def lora(function) -> str:
         module = function(layer, 3, 6.0)
     if not isinstance(module, nn.Module):
         return f"Return a module that stands in place of the layer, not {module!r}."
-    return (
-        _parameters(module)
-        or _insertion(module, layer)
-        or _update(module, before)
-        or _step(module, layer, before)
-    )
+    return _parameters(module) or _insertion(module, layer) or _update(module, before) or _step(module, layer, before)
 
 
 def _parameters(module: nn.Module) -> str:
@@ -135,23 +119,11 @@ def _update(module: nn.Module, before: dict) -> str:
     if torch.allclose(got, 2 * plain, atol=1e-5):
         return ""
     for factor, hint in (
-        (
-            1.0,
-            "The factor alpha / r is missing: for alpha 6 and r 3 the update is twice B A x, and yours is once.",
-        ),
-        (
-            6.0,
-            "The update is scaled by alpha, but not divided by r: at another rank it would have another size.",
-        ),
+        (1.0, "The factor alpha / r is missing: for alpha 6 and r 3 the update is twice B A x, and yours is once."),
+        (6.0, "The update is scaled by alpha, but not divided by r: at another rank it would have another size."),
         (0.5, "The factor is upside down: it is alpha / r, not r / alpha."),
-        (
-            6 / math.sqrt(3),
-            "That is alpha / √r, which is rsLoRA's factor. Here it is alpha / r.",
-        ),
-        (
-            0.0,
-            "B has changed, but the output has not: does the forward pass use self.B and self.A?",
-        ),
+        (6 / math.sqrt(3), "That is alpha / √r, which is rsLoRA's factor. Here it is alpha / r."),
+        (0.0, "B has changed, but the output has not: does the forward pass use self.B and self.A?"),
         (-2.0, "The update is taken away: add it."),
     ):
         if torch.allclose(got, factor * plain, atol=1e-5):
@@ -193,11 +165,7 @@ class Beside(nn.Module):
 def merge_once(function) -> str:
     """`function(module)` adds scale · B A to the base's weight, once, and sets `merged`."""
     module, x = Beside(2.0), draw(4, 5)
-    weight, start, want = (
-        module.base.weight,
-        module.base.weight.detach().clone(),
-        module(x).detach(),
-    )
+    weight, start, want = (module.base.weight, module.base.weight.detach().clone(), module(x).detach())
     a, b = module.A.detach().clone(), module.B.detach().clone()
     function(module)
     moved = module.base.weight.detach() - start
@@ -253,24 +221,9 @@ NOISE = [0.03, -0.02, 0.01, -0.01, 0.02, -0.03]  # of six seeds; adds up to 0
 LUCKY = [0.30, -0.06, -0.06, -0.06, -0.06, -0.06]  # one seed far ahead; adds up to 0
 # method: {rate: (validation, test)}. Validation and test disagree about the best rate of both, on purpose.
 SCORES = {
-    "lora-1": {
-        0.0001: (0.60, 0.60),
-        0.0003: (0.70, 0.71),
-        0.001: (0.80, 0.79),
-        0.003: (0.78, 0.86),
-    },
-    "lora-16": {
-        0.0001: (0.90, 0.95),
-        0.0003: (0.97, 0.96),
-        0.001: (0.60, 0.60),
-        0.003: (0.50, 0.50),
-    },
-    "full": {
-        0.0001: (0.82, 0.82),
-        0.0003: (0.81, 0.84),
-        0.001: (0.70, 0.70),
-        0.003: (0.55, 0.55),
-    },
+    "lora-1": {0.0001: (0.60, 0.60), 0.0003: (0.70, 0.71), 0.001: (0.80, 0.79), 0.003: (0.78, 0.86)},
+    "lora-16": {0.0001: (0.90, 0.95), 0.0003: (0.97, 0.96), 0.001: (0.60, 0.60), 0.003: (0.50, 0.50)},
+    "full": {0.0001: (0.82, 0.82), 0.0003: (0.81, 0.84), 0.001: (0.70, 0.70), 0.003: (0.55, 0.55)},
 }
 
 
@@ -284,31 +237,13 @@ def fair_gap(function) -> str:
         return f"Return two numbers, the rate and the difference, not {got!r}."
     rate, gap = map(float, got)
     hints = {
-        (
-            0.003,
-            0.86 - 0.82,
-        ): "There `full` has its own rate, and the method one that was chosen on *test*.",
-        (
-            0.003,
-            0.86 - 0.84,
-        ): "Both rates were chosen on *test*: then it is no test any more. Choose on validation.",
-        (
-            0.001,
-            0.79 - 0.70,
-        ): "Both stand at the rate that is best for the method: give `full` its own.",
-        (
-            0.0001,
-            0.60 - 0.82,
-        ): "Both stand at the rate that is best for `full`: give the method its own.",
-        (
-            0.0003,
-            0.96 - 0.82,
-        ): "That is 'lora-16', which begins with 'lora-1' too: take the part before the @.",
+        (0.003, 0.86 - 0.82): "There `full` has its own rate, and the method one that was chosen on *test*.",
+        (0.003, 0.86 - 0.84): "Both rates were chosen on *test*: then it is no test any more. Choose on validation.",
+        (0.001, 0.79 - 0.70): "Both stand at the rate that is best for the method: give `full` its own.",
+        (0.0001, 0.60 - 0.82): "Both stand at the rate that is best for `full`: give the method its own.",
+        (0.0003, 0.96 - 0.82): "That is 'lora-16', which begins with 'lora-1' too: take the part before the @.",
         (0.001, -(0.79 - 0.82)): "The sign is turned round: method − full.",
-        (
-            0.001,
-            0.80 - 0.82,
-        ): "That is the difference on validation: rates are chosen there; compare on test.",
+        (0.001, 0.80 - 0.82): "That is the difference on validation: rates are chosen there; compare on test.",
     }
     near = [hint for pair, hint in hints.items() if _same((rate, gap), pair)]
     if not _same((rate, gap), (0.001, 0.79 - 0.82)):
@@ -320,18 +255,14 @@ def fair_gap(function) -> str:
     lucky = _runs(SCORES, lucky=("lora-1", 0.0003))
     if not _same(got := function(lucky, "lora-1", "score"), (0.001, -0.03)):
         return f"One lucky seed made {got[0]:g} look best: take the mean over the seeds first."
-    other = runs.assign(
-        **{"validation.other": -runs["validation.score"], "test.other": -runs["test.score"]}
-    )
+    other = runs.assign(**{"validation.other": -runs["validation.score"], "test.other": -runs["test.score"]})
     if not _same(got := function(other, "lora-1", "other"), (0.0001, -0.60 + 0.55)):
         return f"The score to be looked at is named by `metric`: for another one you gave ({got[0]:g}, {got[1]:.4g})."
     return ""
 
 
 def _same(got, pair: tuple) -> bool:
-    return math.isclose(float(got[0]), pair[0], rel_tol=1e-6) and math.isclose(
-        float(got[1]), pair[1], abs_tol=1e-6
-    )
+    return math.isclose(float(got[0]), pair[0], rel_tol=1e-6) and math.isclose(float(got[1]), pair[1], abs_tol=1e-6)
 
 
 def _runs(scores: dict, lucky: tuple = ()) -> pd.DataFrame:
@@ -357,15 +288,11 @@ def explorer(answer) -> str:
         return "Hand over the pair (smallest_rank, explorer.spectrum), as the cell does."
     rank, sigma = pair[0], np.asarray(pair[1], dtype=float)
     if rank is None:
-        return (
-            "There is no answer yet: write the rank in place of None, and run the cell again."
-        )
+        return "There is no answer yet: write the rank in place of None, and run the cell again."
     if not isinstance(rank, Real) or rank != int(rank):
         return f"A rank is a whole number, but you gave {rank!r}: not the percentage, but the rank that has it."
     kept = np.cumsum(sigma**2) / (sigma**2).sum()
-    offered = sorted(
-        {2**i for i in range(len(sigma).bit_length()) if 2**i <= len(sigma)} | {len(sigma)}
-    )
+    offered = sorted({2**i for i in range(len(sigma).bit_length()) if 2**i <= len(sigma)} | {len(sigma)})
     right = next(r for r in offered if kept[r - 1] >= HALF)
     if rank == right:
         return ""

@@ -21,6 +21,7 @@ from torch import nn
 
 import ftlib
 from ftlib import plots, strategies, teach
+from ftlib.evidence.contrasts import best_rate_per_seed
 from ftlib.models.adapters import load_adapter, save_adapter
 from ftlib.training.machine import profile
 
@@ -124,7 +125,7 @@ assert moved["prompt"] > 0 and moved["prefix"] > 0
 # %%
 methods = ftlib.load_runs("04_peft_methods").query("purpose == 'measure'")
 grid = ftlib.load_runs("04_peft").query("purpose == 'measure'")
-tuned = teach.judging.own_rates(grid)
+tuned = best_rate_per_seed(grid)
 both = pd.concat([tuned, methods], ignore_index=True)
 found = ftlib.table(both, "test.macro_f1", baseline="full")
 found["trained"] = both.groupby("arm")["parameters.trainable"].max()

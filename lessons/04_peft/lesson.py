@@ -34,6 +34,7 @@ from transformers.utils.logging import disable_progress_bar
 
 import ftlib
 from ftlib import plots, strategies, teach, widgets
+from ftlib.evidence.contrasts import best_rate_per_seed
 from ftlib.models.adapters import load_adapter, merge, save_adapter, switch, unmerge
 from ftlib.training.machine import model_device, profile, to_device
 
@@ -559,7 +560,7 @@ lora = strategies.LoRA(r=8, targets="all")
 llm, history = ftlib.fit(llm, loader, lora, steps=steps, lr=1e-3)
 after = ftlib.evaluate(llm, validation)
 recorded = ftlib.load_runs("04_peft").query("purpose == 'measure'")
-recorded = teach.judging.own_rates(recorded).query("arm == 'lora-8'")  # rates from validation
+recorded = best_rate_per_seed(recorded).query("arm == 'lora-8'")  # rates from validation
 small = recorded["test.accuracy"].mean()
 print(f"exact match {before['exact_match']:.2f} → {after['exact_match']:.2f}; beside it:")
 print(f"majority {majority:.2f}, untuned by likelihood {untuned:.2f}, MiniLM {small:.2f}")

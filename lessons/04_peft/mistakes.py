@@ -6,16 +6,7 @@ READ_OFF holds the right answers that a learner reads from a widget, and that ar
 import torch
 from torch import nn
 
-SPECTRUM = [
-    8.0,
-    7.0,
-    6.0,
-    5.0,
-    4.0,
-    3.0,
-    2.0,
-    1.0,
-]  # squares: 64, 113, 149, 174 of 204; half at rank 2
+SPECTRUM = [8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0]  # squares: 64, 113, 149, 174 of 204; half at rank 2
 
 
 def made(*, scale=lambda r, alpha: alpha / r, base=False, zero_b=True, zero_a=False, turned=False, drop_bias=False,
@@ -60,11 +51,7 @@ def no_module(layer, r, alpha):
 
 def no_parameters(layer, r, alpha):
     module = nn.Module()
-    module.layer, module.A, module.B = (
-        layer.requires_grad_(False),
-        torch.randn(r, 5),
-        torch.zeros(7, r),
-    )
+    module.layer, module.A, module.B = (layer.requires_grad_(False), torch.randn(r, 5), torch.zeros(7, r))
     return module
 
 
@@ -92,17 +79,13 @@ def scale_forgotten(module):
 def wrong_way_round(module):
     if not module.merged:
         with torch.no_grad():
-            module.base.weight += module.scale * (module.A.T @ module.B.T).reshape(
-                module.base.weight.shape
-            )
+            module.base.weight += module.scale * (module.A.T @ module.B.T).reshape(module.base.weight.shape)
         module.merged = True
 
 
 def with_gradient(module):
     if not module.merged:
-        module.base.weight = nn.Parameter(
-            module.base.weight + module.scale * module.B @ module.A
-        )
+        module.base.weight = nn.Parameter(module.base.weight + module.scale * module.B @ module.A)
         module.merged = True
 
 

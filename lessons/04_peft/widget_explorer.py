@@ -28,18 +28,12 @@ class RankExplorer(Panel):
             raise ValueError(
                 f"the rank explorer needs runs with the columns {', '.join((*NEEDED, metric))}: {missing} lack"
             )
-        self.shapes = {
-            name: _checked(name, np.asarray(update)).shape for name, update in updates.items()
-        }
+        self.shapes = {name: _checked(name, np.asarray(update)).shape for name, update in updates.items()}
         if not self.shapes:
             raise ValueError("the rank explorer needs at least one matrix, {name: its update}")
-        self.spectra = {
-            name: np.linalg.svd(np.asarray(u), compute_uv=False) for name, u in updates.items()
-        }
+        self.spectra = {name: np.linalg.svd(np.asarray(u), compute_uv=False) for name, u in updates.items()}
         self.metric = metric
-        self.recorded = {
-            int(rank): some[metric].to_numpy() for rank, some in runs.groupby("rank")
-        }
+        self.recorded = {int(rank): some[metric].to_numpy() for rank, some in runs.groupby("rank")}
         ranks = _ranks(max(min(shape) for shape in self.shapes.values()), self.recorded)
         self.matrix = ipywidgets.Dropdown(
             options=list(self.spectra), description="Matrix", style={"description_width": "initial"},
@@ -55,9 +49,7 @@ class RankExplorer(Panel):
         for control in (self.matrix, self.rank):
             control.observe(self.show, names="value")
         super().__init__(
-            [self.matrix, self.rank, self.figure, self.words],
-            lambda: self.alt,
-            lambda: self.still().png(),
+            [self.matrix, self.rank, self.figure, self.words], lambda: self.alt, lambda: self.still().png()
         )
 
     @property
@@ -76,15 +68,9 @@ class RankExplorer(Panel):
         index, relative, kept = np.arange(1, len(sigma) + 1), sigma / sigma[0], energy(sigma)
         rows, columns = self.shapes[name]
         low, whole = rank * (rows + columns), rows * columns
-        everywhere = [
-            energy(s)[min(rank, len(s)) - 1] * (s**2).sum() for s in self.spectra.values()
-        ]
+        everywhere = [energy(s)[min(rank, len(s)) - 1] * (s**2).sum() for s in self.spectra.values()]
         share = sum(everywhere) / sum((s**2).sum() for s in self.spectra.values())
-        more = (
-            f" Of all {len(self.spectra)} matrices together: {100 * share:.0f} %."
-            if len(self.spectra) > 1
-            else ""
-        )
+        more = f" Of all {len(self.spectra)} matrices together: {100 * share:.0f} %." if len(self.spectra) > 1 else ""
         beyond = f", since {name} has no more than {rank}" if rank < self.rank.value else ""
         self.alt = (
             f"{name}, {rows} × {columns}, rank {rank}{beyond}: the first {rank} of {len(sigma)} directions keep "
@@ -117,9 +103,7 @@ class RankExplorer(Panel):
         return f"Recorded {metric.replace('_', ' ')} on {split}: {'; '.join(parts)}."
 
 
-def rank_explorer(
-    updates: dict[str, np.ndarray], runs: pd.DataFrame, metric: str
-) -> RankExplorer:
+def rank_explorer(updates: dict[str, np.ndarray], runs: pd.DataFrame, metric: str) -> RankExplorer:
     """The spectrum of full fine-tuning's updates, rank by rank, beside recorded scores of LoRA.
 
     updates: {name: ΔW (d_out, d_in)}, the weights after full fine-tuning minus those before. runs: a row a run with
@@ -151,18 +135,12 @@ def _ranks(most: int, recorded) -> list[int]:
 
 def _said(values: np.ndarray) -> str:
     mean, low, high = interval(values)
-    return f"{mean:.3f} {plots.spread(low, high)}" + (
-        f", {len(values)} seeds" if len(values) > 1 else ""
-    )
+    return f"{mean:.3f} {plots.spread(low, high)}" + (f", {len(values)} seeds" if len(values) > 1 else "")
 
 
 def _empty(ranks: list[int]) -> plots.Figure:
     fig = plots.figure("", "direction, the largest first", "share", "")
-    names = (
-        "size of a kept direction, largest = 1",
-        "size of one left out",
-        "energy kept up to here",
-    )
+    names = ("size of a kept direction, largest = 1", "size of one left out", "energy kept up to here")
     for i, name in enumerate(names):
         fig.add_scatter(
             x=[1], y=[1], name=name, mode="lines+markers" if i == 0 else "lines",

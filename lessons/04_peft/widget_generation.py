@@ -17,24 +17,13 @@ EMPTY = "Write something into the prompt first, then press Enter."
 class Comparer(Panel):
     """`prompt`, `example`, `ask`: the controls; `words`: the answers; `answers`: {name: text} of the prompt shown."""
 
-    def __init__(
-        self, models: dict[str, Callable[[str], str]], examples: list[str], title: str = ""
-    ):
+    def __init__(self, models: dict[str, Callable[[str], str]], examples: list[str], title: str = ""):
         if not models or not examples:
-            raise ValueError(
-                "the comparer needs at least one model, {name: function}, and one example of a prompt"
-            )
+            raise ValueError("the comparer needs at least one model, {name: function}, and one example of a prompt")
         self.models, self.title, self._known = models, title, {}
-        wide = {
-            "style": {"description_width": "initial"},
-            "layout": ipywidgets.Layout(width="auto"),
-        }
-        self.example = ipywidgets.Dropdown(
-            options=list(examples), description="Example", **wide
-        )
-        self.prompt = ipywidgets.Text(
-            value=examples[0], description="Prompt", continuous_update=False, **wide
-        )
+        wide = {"style": {"description_width": "initial"}, "layout": ipywidgets.Layout(width="auto")}
+        self.example = ipywidgets.Dropdown(options=list(examples), description="Example", **wide)
+        self.prompt = ipywidgets.Text(value=examples[0], description="Prompt", continuous_update=False, **wide)
         self.ask = ipywidgets.Button(description="Ask again")
         self.words = said()
         self.show()
@@ -46,9 +35,7 @@ class Comparer(Panel):
     @property
     def answers(self) -> dict[str, str]:
         """What each model says to the prompt."""
-        return {
-            name: text for name, (text, _) in self._known.get(self.prompt.value, {}).items()
-        }
+        return {name: text for name, (text, _) in self._known.get(self.prompt.value, {}).items()}
 
     def show(self, _=None) -> None:
         """Ask every model that has not answered this prompt yet, and show all answers."""
@@ -62,9 +49,7 @@ class Comparer(Panel):
                     began = time.perf_counter()
                     text = model(prompt)
                     known[name] = (text, time.perf_counter() - began)
-            said_by = "; ".join(
-                f"**{name}** “{_plain(text)}” ({s:.1f} s)" for name, (text, s) in known.items()
-            )
+            said_by = "; ".join(f"**{name}** “{_plain(text)}” ({s:.1f} s)" for name, (text, s) in known.items())
             self.alt = f"{self.title + ': ' if self.title else ''}to “{_plain(prompt)}”: {said_by}. {self._agreeing()}"
         say(self.words, self.alt)
 
@@ -93,9 +78,7 @@ class Comparer(Panel):
         return f"The same: {'; '.join(same)}." if same else "No two say the same."
 
 
-def comparer(
-    models: dict[str, Callable[[str], str]], examples: list[str], title: str = ""
-) -> Comparer:
+def comparer(models: dict[str, Callable[[str], str]], examples: list[str], title: str = "") -> Comparer:
     """Compare what several models say to one prompt.
 
     models: {name: function of a prompt that gives a text}, for example {"base": ask(base), "LoRA": ask(tuned)}; greedy

@@ -8,9 +8,7 @@ AS_TRANSFORMERS = f"{SCHEDULES}::test_a_shape_is_that_of_transformers_half_a_ste
 AS_ONE_CYCLE = f"{SCHEDULES}::test_one_cycle_is_torchs_with_its_defaults"
 AREA = f"{SCHEDULES}::test_the_mean_scale_is_the_area_of_the_closed_form"
 WARMUP = f"{SCHEDULES}::test_a_warmup_starts_above_0_ends_at_1_and_is_a_straight_line"
-WRITTEN_OUT_LINEAR = (
-    f"{SCHEDULES}::test_training_equals_the_loop_with_torchs_scheduler_written_out"
-)
+WRITTEN_OUT_LINEAR = f"{SCHEDULES}::test_training_equals_the_loop_with_torchs_scheduler_written_out"
 RANGE = f"{SCHEDULES}::test_a_range_test_finds_the_steepest_fall_and_the_explosion"
 WORDS = "contracts/test_widget_words.py"
 WIDGET = f"{WORDS}::test_a_widget_says_what_its_data_say"
@@ -24,11 +22,7 @@ BUGS = [
         "min(1.0, p / share) if share",
         "p / share if share",
         "The rate goes on rising past its peak, to twenty times of it.",
-        (
-            AS_TRANSFORMERS,
-            AREA,
-            f"{SCHEDULES}::test_a_scale_is_above_0_and_1_at_most_and_the_same_when_asked_again",
-        ),
+        (AS_TRANSFORMERS, AREA, f"{SCHEDULES}::test_a_scale_is_above_0_and_1_at_most_and_the_same_when_asked_again"),
     ),
     Bug(
         "warmup ignored",
@@ -82,11 +76,7 @@ BUGS = [
         "math.cos(math.pi * q)",
         "math.cos(2 * math.pi * q)",
         "The rate is 0 half-way and back at its peak at the end. The area is the same, so the mean does not show it.",
-        (
-            AS_TORCH,
-            AS_TRANSFORMERS,
-            f"{SCHEDULES}::test_cycles_begin_at_the_peak_end_at_0_and_grow",
-        ),
+        (AS_TORCH, AS_TRANSFORMERS, f"{SCHEDULES}::test_cycles_begin_at_the_peak_end_at_0_and_grow"),
     ),
     Bug(
         "a quarter of a wave",
@@ -113,12 +103,7 @@ BUGS = [
         "        left -= length\n",
         "",
         "A cycle begins where the clock of the last one stands, in the middle of its wave.",
-        (
-            AS_TORCH,
-            AS_TRANSFORMERS,
-            AREA,
-            f"{SCHEDULES}::test_cycles_begin_at_the_peak_end_at_0_and_grow",
-        ),
+        (AS_TORCH, AS_TRANSFORMERS, AREA, f"{SCHEDULES}::test_cycles_begin_at_the_peak_end_at_0_and_grow"),
     ),
     Bug(
         "the cooldown at the wrong end",
@@ -127,11 +112,7 @@ BUGS = [
         "max(0.0, p - (1 - share)) / share",
         "max(0.0, p - share) / share",
         "It begins after a fifth of the steps, and then the rate falls below 0: training climbs.",
-        (
-            AS_TRANSFORMERS,
-            AREA,
-            f"{SCHEDULES}::test_a_scale_is_above_0_and_1_at_most_and_the_same_when_asked_again",
-        ),
+        (AS_TRANSFORMERS, AREA, f"{SCHEDULES}::test_a_scale_is_above_0_and_1_at_most_and_the_same_when_asked_again"),
     ),
     Bug(
         "one form for both",

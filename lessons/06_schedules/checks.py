@@ -23,24 +23,12 @@ def peak(answer) -> str:
         return ""
     mean = f"With a peak of {chosen:g} the mean rate is {chosen / 2:g}, and it should be {CONSTANT:g}. "
     if math.isclose(chosen, CONSTANT, rel_tol=1e-3):
-        return (
-            mean
-            + "At the same peak a straight line to 0 carries half as far as a constant rate."
-        )
+        return mean + "At the same peak a straight line to 0 carries half as far as a constant rate."
     if chosen < CONSTANT:
-        return (
-            mean
-            + "That is the wrong direction: a decay spends most of its steps below its peak."
-        )
+        return mean + "That is the wrong direction: a decay spends most of its steps below its peak."
     if any(math.isclose(chosen, 2 * CONSTANT / (1 + w), rel_tol=5e-3) for w in (0.1, -0.1)):
-        return (
-            mean
-            + "The warmup needs no correction: it is a straight line as well, and its mean is 1/2 too."
-        )
-    return (
-        mean
-        + "What is the mean of a straight line from 1 to 0, and what is that of one from 0 to 1?"
-    )
+        return mean + "The warmup needs no correction: it is a straight line as well, and its mean is 1/2 too."
+    return mean + "What is the mean of a straight line from 1 to 0, and what is that of one from 0 to 1?"
 
 
 # Implement: one cycle.
@@ -66,10 +54,7 @@ def one_cycle(function) -> str:
     for rise, start in ((0.3, 0.04), (0.5, 0.1), (0.1, 0.0), (0.25, 0.5)):
         for i in range(100):
             progress = (i + 0.5) / 100
-            want, got = (
-                _one_cycle(progress, rise, start),
-                float(function(progress, rise, start)),
-            )
+            want, got = (_one_cycle(progress, rise, start), float(function(progress, rise, start)))
             if not math.isclose(got, want, abs_tol=1e-6):
                 return f"For progress {progress:g}, rise {rise:g} and start {start:g} it is {want:.3f}, not {got:.3f}."
     return ""
@@ -85,9 +70,7 @@ def _one_cycle(progress: float, rise: float, start: float) -> float:
 
 LOSSES = [2.30, 2.31, 2.29, 2.30, 2.90, 2.25, 2.20, 2.10, 1.95, 1.75, 1.50, 1.30, 1.15,
           1.05, 1.00, 1.10, 2.60, 1.70, 2.20, 3.00, 4.50, 6.00, 8.00, 9.00, 9.50, 10.0]  # fmt: skip
-RATES = [
-    10 ** (i / 6 - 5) for i in range(len(LOSSES))
-]  # 1e-5 to 0.15; 2.90 and 2.60 are bad batches, no explosions
+RATES = [10 ** (i / 6 - 5) for i in range(len(LOSSES))]  # 1e-5 to 0.15; 2.90 and 2.60 are bad batches, no explosions
 EXPLODES = 19  # the first step whose smoothed loss is above the first one
 
 
@@ -99,43 +82,27 @@ def range_rate(function) -> str:
     lowest = LOSSES.index(min(LOSSES))
     wrong = {
         rate: "That is the rate of the step before the explosion: a tenth of it is the safe one.",
-        RATES[EXPLODES]
-        / 10: "That is a tenth of the rate of the exploding step itself. Its loss was taken before it "
+        RATES[EXPLODES] / 10: "That is a tenth of the rate of the exploding step itself. Its loss was taken before it "
         "moved, so the rate of the step before is to blame.",
-        RATES[
-            EXPLODES
-        ]: "That is the rate of the exploding step: take the step before it, and a tenth of its rate.",
-        RATES[15]
-        / 10: "One bad batch was taken for the explosion: smooth the losses first, with `smooth`.",
-        RATES[16]
-        / 10: "One bad batch was taken for the explosion: smooth the losses first, with `smooth`.",
-        RATES[2]
-        / 10: "A rise before the lowest loss is noise: look for the explosion from the lowest loss on.",
-        RATES[3]
-        / 10: "A rise before the lowest loss is noise: look for the explosion from the lowest loss on.",
-        RATES[lowest]
-        / 10: "That is a tenth of the rate of the lowest loss. Go on from there until the loss is above "
+        RATES[EXPLODES]: "That is the rate of the exploding step: take the step before it, and a tenth of its rate.",
+        RATES[15] / 10: "One bad batch was taken for the explosion: smooth the losses first, with `smooth`.",
+        RATES[16] / 10: "One bad batch was taken for the explosion: smooth the losses first, with `smooth`.",
+        RATES[2] / 10: "A rise before the lowest loss is noise: look for the explosion from the lowest loss on.",
+        RATES[3] / 10: "A rise before the lowest loss is noise: look for the explosion from the lowest loss on.",
+        RATES[lowest] / 10: "That is a tenth of the rate of the lowest loss. Go on from there until the loss is above "
         "its start.",
-        RATES[
-            lowest
-        ]: "That is the rate of the lowest loss, where the training is about to break: go on from there "
+        RATES[lowest]: "That is the rate of the lowest loss, where the training is about to break: go on from there "
         "until the loss is above its start, and take a tenth.",
     }
     if not math.isclose(got, rate / 10, rel_tol=1e-6):
         near = [hint for value, hint in wrong.items() if math.isclose(got, value, rel_tol=1e-6)]
-        return (
-            near[0]
-            if near
-            else f"The safe rate of this test is {rate / 10:.2g}, but yours is {got:.2g}."
-        )
+        return near[0] if near else f"The safe rate of this test is {rate / 10:.2g}, but yours is {got:.2g}."
     calm = LOSSES[: lowest + 2]
     if (got := function(calm, RATES[: len(calm)])) is not None:
         return f"A loss that never rises above its start has not exploded: the answer is None, not {got!r}."
     broken = [*LOSSES[:EXPLODES], math.nan, math.nan]
     got = function(broken, RATES[: len(broken)])
-    if not isinstance(got, int | float) or not math.isclose(
-        got, RATES[EXPLODES - 2] / 10, rel_tol=1e-6
-    ):
+    if not isinstance(got, int | float) or not math.isclose(got, RATES[EXPLODES - 2] / 10, rel_tol=1e-6):
         return ("A loss that is not finite is an explosion, too, but nan > 2.3 is False: compare the smoothed losses, "
                 f"in which it is infinite. With nan from step {EXPLODES} on yours gives {got!r}.")  # fmt: skip
     return ""
@@ -145,59 +112,29 @@ def range_rate(function) -> str:
 
 NOISE = [0.03, -0.02, 0.01, -0.01, 0.02, -0.03]  # of six seeds; adds up to 0
 LUCKY = [0.25, -0.05, -0.05, -0.05, -0.05, -0.05]
-LINEAR = {
-    0.001: 0.80,
-    0.003: 0.893,
-    0.01: 0.90,
-    0.03: 0.70,
-    0.1: 0.896,
-}  # the hole at 0.03 ends the window
-WARM = {
-    0.001: 0.97,
-    0.003: 0.965,
-    0.01: 0.80,
-    0.03: 0.80,
-    0.1: 0.80,
-}  # another shape, and a better one
+LINEAR = {0.001: 0.80, 0.003: 0.893, 0.01: 0.90, 0.03: 0.70, 0.1: 0.896}  # the hole at 0.03 ends the window
+WARM = {0.001: 0.97, 0.003: 0.965, 0.01: 0.80, 0.03: 0.80, 0.1: 0.80}  # another shape, and a better one
 
 
 def window(function) -> str:
     """`function(runs, shape, metric)` gives the lowest and the highest peak within one point of the best mean."""
-    runs = _runs(
-        {"linear": LINEAR, "linear-warm": WARM, "constant": dict.fromkeys(LINEAR, 0.5)}
-    )
+    runs = _runs({"linear": LINEAR, "linear-warm": WARM, "constant": dict.fromkeys(LINEAR, 0.5)})
     got = function(runs.copy(), "linear", "validation.score")
     if not isinstance(got, tuple | list) or len(got) != 2:
         return f"Return two peaks, the lowest and the highest of the window, for example (0.001, 0.01), not {got!r}."
     hints = {
-        (
-            0.003,
-            0.1,
-        ): "At 0.03 the mean is far too low, so the window ends before it, though 0.1 is good again.",
-        (
-            0.001,
-            0.003,
-        ): "This is the window of 'linear-warm', which begins with 'linear' too but is another shape.",
-        (
-            0.003,
-            0.003,
-        ): "This is the window of several shapes together: 'linear-warm' begins with 'linear' too. Take "
+        (0.003, 0.1): "At 0.03 the mean is far too low, so the window ends before it, though 0.1 is good again.",
+        (0.001, 0.003): "This is the window of 'linear-warm', which begins with 'linear' too but is another shape.",
+        (0.003, 0.003): "This is the window of several shapes together: 'linear-warm' begins with 'linear' too. Take "
         "the runs whose part before the @ is the shape.",
         (0.03, 0.03): "One lucky seed made 0.03 look best: take the mean over the seeds first.",
-        (
-            0.01,
-            0.01,
-        ): "That is the best peak alone: a peak whose mean is less than one point lower belongs to the "
+        (0.01, 0.01): "That is the best peak alone: a peak whose mean is less than one point lower belongs to the "
         "window too.",
         (0.01, 0.003): "The lowest peak comes first, then the highest.",
     }
     if not _same(got, (0.003, 0.01)):
         near = [hint for pair, hint in hints.items() if _same(got, pair)]
-        return (
-            near[0]
-            if near
-            else f"The window of 'linear' is 0.003 to 0.01 here, but you gave {tuple(got)!r}."
-        )
+        return near[0] if near else f"The window of 'linear' is 0.003 to 0.01 here, but you gave {tuple(got)!r}."
     low = _runs({"linear": {0.001: 0.300, 0.003: 0.295, 0.01: 0.28}})
     if not _same(got := function(low, "linear", "validation.score"), (0.001, 0.003)):
         return (f"Where the best mean is 0.300, one of 0.295 is half a point lower and belongs to the window: a point "
@@ -233,9 +170,7 @@ def playground(points) -> str:
     runs, others = _recorded(), {}
     for shape in ("linear-warm", "constant", "cosine", "wsd", "one-cycle"):
         asked = "choose Warmup none" if shape == "linear-warm" else "choose Shape linear"
-        others[
-            f"That is the difference of {shape.replace('-warm', ' with a warmup')}: {asked}."
-        ] = _ahead(runs, shape)
+        others[f"That is the difference of {shape.replace('-warm', ' with a warmup')}: {asked}."] = _ahead(runs, shape)
     return points_read(
         points, _ahead(runs, "linear"), others, ("0.003", "0.03"),
         "Choose Task digits/optical, Shape linear, Warmup none and Steps 40, then Peak 0.003 and Peak 0.03, and take "
@@ -246,10 +181,7 @@ def playground(points) -> str:
 def _ahead(runs: pd.DataFrame, shape: str, task: str = "digits/optical") -> float:
     """The mean score of a shape at 0.003 minus that at 0.03, in points."""
     runs = runs[runs.task == task]
-    high, low = (
-        interval(runs["test.balanced_accuracy"][runs.arm == f"{shape}@{lr:g}"])[0]
-        for lr in (0.003, 0.03)
-    )
+    high, low = (interval(runs["test.balanced_accuracy"][runs.arm == f"{shape}@{lr:g}"])[0] for lr in (0.003, 0.03))
     return 100 * (high - low)
 
 

@@ -20,7 +20,7 @@ import torch
 
 import ftlib
 from ftlib import plots, strategies, teach
-from ftlib.evidence.claims import own_rates
+from ftlib.evidence.contrasts import best_rate_per_seed
 from ftlib.strategies.schedules import scales
 from ftlib.training.machine import model_device, profile, to_device
 
@@ -203,7 +203,7 @@ ends[["lr", "test.balanced_accuracy", "test.nll", "test.ece"]].mean().round(3)
 
 # %%
 grid = ftlib.load_runs("06_schedules").query("purpose == 'measure'")
-digits = own_rates(grid.query("task == 'digits/optical'"))
+digits = best_rate_per_seed(grid.query("task == 'digits/optical'"))
 shown = ["mean", "difference", "diff_low", "diff_high", "p", "detectable", "reading"]
 found = ftlib.table(digits, "test.balanced_accuracy", baseline="constant")
 found["peaks"] = digits.groupby("arm").lr.agg(lambda lr: ", ".join(f"{x:g}" for x in set(lr)))

@@ -469,8 +469,7 @@ drawn = {
     "wsd": lambda warmup: strategies.WarmupStableDecay(warmup).lr_scale,
     "one-cycle": lambda warmup: strategies.OneCycle().lr_scale,  # has its own
 }
-lesson_widget = widgets.of_lesson("06_schedules")
-playground = lesson_widget.playground(drawn, runs, "test.balanced_accuracy")
+playground = widgets.of_lesson("06_schedules").playground(drawn, runs, "test.balanced_accuracy")
 playground
 
 # %%

@@ -6,6 +6,7 @@ READ_OFF holds the right answers that a learner reads from a widget, and that ar
 import math
 
 from ftlib.evidence.runs import load_runs
+from solutions import solution
 
 
 def wave(q):
@@ -13,9 +14,7 @@ def wave(q):
 
 
 def from_zero(progress, rise, start):
-    return (
-        1 - wave(progress / rise) if progress < rise else wave((progress - rise) / (1 - rise))
-    )
+    return 1 - wave(progress / rise) if progress < rise else wave((progress - rise) / (1 - rise))
 
 
 def up(progress, rise, start):
@@ -36,11 +35,7 @@ def back_to_start(progress, rise, start):
 
 
 def straight_up(progress, rise, start):
-    return (
-        start + (1 - start) * progress / rise
-        if progress < rise
-        else wave((progress - rise) / (1 - rise))
-    )
+    return start + (1 - start) * progress / rise if progress < rise else wave((progress - rise) / (1 - rise))
 
 
 def straight_down(progress, rise, start):
@@ -106,9 +101,7 @@ def holes_and_all(runs, shape, metric):
 
 
 def by_the_first_letters(runs, shape, metric):
-    return solution("06_schedules/window")(
-        runs.assign(arm=runs.arm.str[: len(shape)]), shape, metric
-    )
+    return solution("06_schedules/window")(runs.assign(arm=runs.arm.str[: len(shape)]), shape, metric)
 
 
 def by_the_best_run(runs, shape, metric):
@@ -123,9 +116,7 @@ def the_best_peak_alone(runs, shape, metric):
 
 def one_per_cent(runs, shape, metric):
     best = mean_by_peak(runs, shape, metric).max()
-    return solution("06_schedules/window")(
-        runs.assign(**{metric: runs[metric] / best}), shape, metric
-    )
+    return solution("06_schedules/window")(runs.assign(**{metric: runs[metric] / best}), shape, metric)
 
 
 def a_factor(runs, shape, metric):

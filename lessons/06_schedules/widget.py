@@ -29,26 +29,15 @@ class Playground(Panel):
                 f"the playground needs runs with the columns {', '.join((*NEEDED, metric))}: {missing} lack"
             )
         self.shapes, self.metric = shapes, metric
-        self.recorded = [
-            (dict(zip(NEEDED, key)), some[metric])
-            for key, some in runs.groupby(list(NEEDED[:-1]))
-        ]
-        wide = {
-            "style": {"description_width": "initial"},
-            "layout": ipywidgets.Layout(width="auto"),
-        }
-        peaks, steps = (
-            sorted(set(runs.lr)),
-            sorted({int(n) for n in runs.steps} | {2 * int(runs.steps.max())}),
-        )
+        self.recorded = [(dict(zip(NEEDED, key)), some[metric]) for key, some in runs.groupby(list(NEEDED[:-1]))]
+        wide = {"style": {"description_width": "initial"}, "layout": ipywidgets.Layout(width="auto")}
+        peaks, steps = (sorted(set(runs.lr)), sorted({int(n) for n in runs.steps} | {2 * int(runs.steps.max())}))
 
         def buttons(name: str, options: list) -> ipywidgets.ToggleButtons:
             style = {"description_width": "initial", "button_width": "auto"}
             return ipywidgets.ToggleButtons(options=options, description=name, style=style)
 
-        self.task = ipywidgets.Dropdown(
-            options=sorted(set(runs.task)), description="Task", **wide
-        )
+        self.task = ipywidgets.Dropdown(options=sorted(set(runs.task)), description="Task", **wide)
         self.shape = ipywidgets.Dropdown(options=list(shapes), description="Shape", **wide)
         self.peak = buttons("Peak", [(f"{peak:g}", peak) for peak in peaks])
         self.warmup = buttons("Warmup", list(WARMUPS.items()))
@@ -59,9 +48,7 @@ class Playground(Panel):
         controls = [self.task, self.shape, self.peak, self.warmup, self.steps]
         for control in controls:
             control.observe(self.show, names="value")
-        super().__init__(
-            [*controls, self.figure, self.words], lambda: self.alt, lambda: self.still().png()
-        )
+        super().__init__([*controls, self.figure, self.words], lambda: self.alt, lambda: self.still().png())
 
     @property
     def rates(self) -> list[float]:
@@ -84,10 +71,7 @@ class Playground(Panel):
         )
         # One message with both traces in full, as on the board.
         self.figure.plotly_update(
-            restyle_data={
-                "x": [list(range(1, steps + 1)), [1, steps]],
-                "y": [rates, [mean, mean]],
-            },
+            restyle_data={"x": [list(range(1, steps + 1)), [1, steps]], "y": [rates, [mean, mean]]},
             relayout_data={
                 "title.text": self._drawn(),
                 "xaxis.range": [0, steps + 1],
@@ -100,38 +84,24 @@ class Playground(Panel):
     @property
     def own_warmup(self) -> bool:
         """Whether the shape makes nothing of the control, since it warms up in its own way."""
-        few, many = (
-            self.shapes[self.shape.value](share) for share in (0.0, max(WARMUPS.values()))
-        )
+        few, many = (self.shapes[self.shape.value](share) for share in (0.0, max(WARMUPS.values())))
         return all(few(p) == many(p) for p in (0.01, 0.1, 0.5))
 
     def _drawn(self) -> str:
         share = self.warmup.label
-        warmup = (
-            "its own warmup"
-            if self.own_warmup
-            else "no warmup"
-            if share == "none"
-            else f"{share} warmup"
-        )
-        return (
-            f"{self.shape.value}, peak {self.peak.value:g}, {warmup}, {self.steps.value} steps"
-        )
+        warmup = "its own warmup" if self.own_warmup else "no warmup" if share == "none" else f"{share} warmup"
+        return f"{self.shape.value}, peak {self.peak.value:g}, {warmup}, {self.steps.value} steps"
 
     def _nearest(self) -> str:
         """The recorded run of the task that is nearest to what is drawn, its score, and in what it differs."""
         wanted = {"shape": self.shape.value, "lr": self.peak.value, "steps": self.steps.value}
         wanted["warmup"] = 0.0 if self.own_warmup else self.warmup.value
-        here = [
-            (run, scores) for run, scores in self.recorded if run["task"] == self.task.value
-        ]
+        here = [(run, scores) for run, scores in self.recorded if run["task"] == self.task.value]
         run, scores = min(here, key=lambda one: sum(_apart(one[0], wanted).values()))
         mean, low, high = interval(scores.to_numpy())
         split, _, name = self.metric.partition(".")
         seeds = f", {len(scores)} seeds" if len(scores) > 1 else ""
-        score = (
-            f"{name.replace('_', ' ')} on {split} {mean:.3f} {plots.spread(low, high)}{seeds}"
-        )
+        score = f"{name.replace('_', ' ')} on {split} {mean:.3f} {plots.spread(low, high)}{seeds}"
         differs = [_said(key, run[key]) for key, far in _apart(run, wanted).items() if far]
         what = f"but with {' and '.join(differs)}" if differs else "with exactly these settings"
         return f"Nearest recorded on {self.task.value}: {what}, {score}."
@@ -163,9 +133,7 @@ def _said(key: str, value) -> str:
     """One way in which a recorded run differs, in words."""
     if key == "warmup":
         return f"{100 * value:g} % warmup" if value else "no warmup"
-    return {"shape": "the shape {}", "lr": "a peak of {:g}", "steps": "{} steps"}[key].format(
-        value
-    )
+    return {"shape": "the shape {}", "lr": "a peak of {:g}", "steps": "{} steps"}[key].format(value)
 
 
 def _empty() -> plots.Figure:

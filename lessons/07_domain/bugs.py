@@ -6,12 +6,8 @@ CONTRACT = "test_contract.py"
 DOMAIN = "strategies/test_domain.py"
 SHIFT = "strategies/test_domain_shift.py"
 GAUGE = "strategies/test_domain_gauge.py"
-REVERSED = (
-    f"{DOMAIN}::test_dann_turns_the_gradient_of_the_features_and_not_that_of_the_discriminator"
-)
-LAMBDA_0 = (
-    f"{DOMAIN}::test_lambda_0_is_source_only_to_the_last_bit_though_the_discriminator_learns"
-)
+REVERSED = f"{DOMAIN}::test_dann_turns_the_gradient_of_the_features_and_not_that_of_the_discriminator"
+LAMBDA_0 = f"{DOMAIN}::test_lambda_0_is_source_only_to_the_last_bit_though_the_discriminator_learns"
 UNREAD = f"{DOMAIN}::test_no_label_of_the_target_is_read"
 KNOWN_WEIGHTS = f"{SHIFT}::test_known_weights_are_found"
 SPLITS_READ = "contracts/test_splits_read.py"
@@ -34,10 +30,7 @@ BUGS = [
         "return -ctx.strength * gradient, None",
         "return ctx.strength * gradient, None",
         "The features help the discriminator: the domains move apart.",
-        (
-            f"{DOMAIN}::test_reversal_is_the_identity_forward_and_minus_lambda_backward",
-            REVERSED,
-        ),
+        (f"{DOMAIN}::test_reversal_is_the_identity_forward_and_minus_lambda_backward", REVERSED),
     ),
     Bug(
         "a ramp that begins at one half",
@@ -346,10 +339,7 @@ BUGS = [
         'for part in sorted(owners(self, "finish"), key=lambda part: FINISH.index(part.finishes)):',
         'for part in owners(self, "finish"):',
         "EMA's statistics come over those that AdaBN has counted on the target.",
-        (
-            f"{ARGUMENTS}::test_statistics_of_the_target_are_counted_for_the_weights_that_stay[EMA]",
-            MEASURED,
-        ),
+        (f"{ARGUMENTS}::test_statistics_of_the_target_are_counted_for_the_weights_that_stay[EMA]", MEASURED),
     ),
     Bug(
         "measured before the threshold moves",

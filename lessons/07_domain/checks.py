@@ -52,11 +52,7 @@ def _reversed(function, strength: float, shape: tuple) -> str:
         return "The x that you were given has changed: leave it as it is, without operations in place such as mul_()."
     if y is x or y.shape != x.shape:
         same = "You return x itself, so there is nothing to turn its gradient round: return what .apply() gives."
-        return (
-            same
-            if y is x
-            else f"The shape stays as it is, {shape}, but yours is {tuple(y.shape)}."
-        )
+        return same if y is x else f"The shape stays as it is, {shape}, but yours is {tuple(y.shape)}."
     if not torch.allclose(y.detach(), before, atol=1e-5):
         return known_way(y.detach(), {
             "Forward the numbers stay as they are: the minus belongs in backward alone.": (-before, -strength * before),
@@ -92,17 +88,12 @@ def mmd_distance(function) -> str:
     """`function(source, target, width)`: the mean of k within both, minus twice the mean of k across."""
     for B, M, D, width in ((6, 4, 3, 2.5), (3, 5, 2, 0.8)):
         s, t = draw(B, D).requires_grad_(), (draw(M, D, seed=1) + 0.7).requires_grad_()
-        got, case = (
-            function(s, t, width),
-            f"for {B} source rows, {M} target rows and width {width}",
-        )
+        got, case = (function(s, t, width), f"for {B} source rows, {M} target rows and width {width}")
         if not isinstance(got, Tensor):
             return f"Return a tensor, not {got!r}: from a plain number, as item() gives it, nothing can learn."
         if got.numel() != 1:
             return f"Return one number, not {tuple(got.shape)} of them: a mean over all pairs, three times."
-        if hint := _value(got.detach(), s.detach(), t.detach(), width, case) or _gradient(
-            got.sum(), s, t, width
-        ):
+        if hint := _value(got.detach(), s.detach(), t.detach(), width, case) or _gradient(got.sum(), s, t, width):
             return hint
     return ""
 
@@ -121,10 +112,7 @@ def _value(got: Tensor, s: Tensor, t: Tensor, width: float, case: str) -> str:
     k = [torch.exp(-d / width) for d in squared]
     if torch.isclose(got.squeeze(), right := _mmd(k), rtol=1e-4, atol=1e-5):
         return ""
-    sums, mean = (
-        _mmd(k, of=torch.sum),
-        torch.cat([d.flatten() for d in (*squared, squared[2])]).mean(),
-    )
+    sums, mean = (_mmd(k, of=torch.sum), torch.cat([d.flatten() for d in (*squared, squared[2])]).mean())
     apart = [(x.sum() - len(x)) / (len(x) ** 2 - len(x)) for x in k[:2]]
     widths = 2 * width, width**2, 2 * width**2, 1 / width, width * mean
     *scaled, usual = (_mmd([torch.exp(-d / w) for d in squared]) for w in widths)
@@ -150,9 +138,7 @@ def _gradient(got: Tensor, s: Tensor, t: Tensor, width: float) -> str:
     if not got.requires_grad:
         return "The value is right, but carries no gradient, so nothing can learn: leave out detach() and no_grad()."
     want = torch.autograd.grad(_mmd([torch.exp(-d / width) for d in _squared(s, t)]), (s, t))
-    for name, mine, right in zip(
-        ("source", "target"), torch.autograd.grad(got, (s, t), allow_unused=True), want
-    ):
+    for name, mine, right in zip(("source", "target"), torch.autograd.grad(got, (s, t), allow_unused=True), want):
         if mine is None:
             return f"The value is right, but no gradient reaches the {name}: leave out detach() and no_grad()."
         if mine.isnan().any():
@@ -176,10 +162,7 @@ def class_factors(function) -> str:
     for counts, now in COUNTS:
         n, mu = torch.tensor(counts), torch.tensor(now)
         answers, labels = n.nonzero().repeat_interleave(n[n > 0], 0).T
-        got, K = (
-            function(answers, labels, torch.arange(len(now)).repeat_interleave(mu), len(now)),
-            len(now),
-        )
+        got, K = (function(answers, labels, torch.arange(len(now)).repeat_interleave(mu), len(now)), len(now))
         if not isinstance(got, Tensor) or got.shape != (K,):
             return f"Return one factor a class: a tensor of the shape ({K},), not {got!r}."
         if hint := _factors(got.detach().float(), n.float(), mu.float()):
@@ -223,78 +206,32 @@ def recovered(function) -> str:
     """`function(recorded_runs, method, metric)`: (mean gain / mean gap or nan, share of seeds below source-only)."""
     plain = {arm: dict(enumerate(scores)) for arm, scores in SCORES.items()}
     half = plain | {arm: plain[arm] | {6: x} for arm, x in (("source", 0.9), ("dann", 0.3))}
-    few = plain | {
-        arm: plain[arm] | {7: x}
-        for arm, x in (("source", 0.5), ("target", 0.9), ("dann", 0.45))
-    }
+    few = plain | {arm: plain[arm] | {7: x} for arm, x in (("source", 0.5), ("target", 0.9), ("dann", 0.45))}
     harder = plain | {"target": {seed: x - 0.05 for seed, x in plain["source"].items()}}
     for scores, method, metric, hint in (
         (plain, "dann", METRIC, "For 'dann'"),
         (plain, "adabn", METRIC, "The method is named by `method`: for 'adabn'"),
-        (
-            plain,
-            "dann",
-            OTHER,
-            "The score to be looked at is named by `metric`: for the worst class",
-        ),
-        (
-            plain,
-            "dann",
-            METRIC,
-            "The rows stand in no particular order, so pair them by seed: shuffled",
-        ),
-        (
-            half,
-            "dann",
-            METRIC,
-            "A seed without a run of target-only counts nowhere, not in the rate either: with one",
-        ),
-        (
-            few,
-            "dann",
-            METRIC,
-            "A seed that lacks another arm, not asked about, does count: with one",
-        ),
-        (
-            harder,
-            "dann",
-            METRIC,
-            "The mean gap is −0.05, so there is nothing to recover, but the rate stays: there",
-        ),
-        (
-            plain | {"target": plain["source"]},
-            "dann",
-            METRIC,
-            "A mean gap of 0 is not above 0: there",
-        ),
+        (plain, "dann", OTHER, "The score to be looked at is named by `metric`: for the worst class"),
+        (plain, "dann", METRIC, "The rows stand in no particular order, so pair them by seed: shuffled"),
+        (half, "dann", METRIC, "A seed without a run of target-only counts nowhere, not in the rate either: with one"),
+        (few, "dann", METRIC, "A seed that lacks another arm, not asked about, does count: with one"),
+        (harder, "dann", METRIC, "The mean gap is −0.05, so there is nothing to recover, but the rate stays: there"),
+        (plain | {"target": plain["source"]}, "dann", METRIC, "A mean gap of 0 is not above 0: there"),
     ):
         runs = pd.DataFrame([{"arm": a, "seed": s, "lr": 0.003, METRIC: x, OTHER: x**3}
                              for a, by_seed in scores.items() for s, x in by_seed.items()])  # fmt: skip
-        m, s, t = (
-            runs[runs.arm == arm].set_index("seed")[metric]
-            for arm in (method, "source", "target")
-        )
+        m, s, t = (runs[runs.arm == arm].set_index("seed")[metric] for arm in (method, "source", "target"))
         m, s = m[t.index.intersection(m.index)], s[t.index]
         if not hint.startswith(("For", "The method", "The score")):
             runs = runs.sample(frac=1, random_state=0, ignore_index=True)
         got, gap = function(runs, method, metric), (t - s).mean()
-        if (
-            not isinstance(got, tuple | list)
-            or len(got) != 2
-            or any(not isinstance(x, Real) for x in got)
-        ):
+        if not isinstance(got, tuple | list) or len(got) != 2 or any(not isinstance(x, Real) for x in got):
             return f"Return a pair of numbers, the recovered gap and the failure rate, not {got!r}."
         right = (m - s).mean() / gap if gap > 0 else math.nan, (m < s).mean()
         if all(_same(x, y) for x, y in zip(got, right)):
             continue
         ways = (_shares(m, s, t), _rates(m, s, t)) if hint == "For 'dann'" else ()
-        near = [
-            h
-            for x, y, known in zip(got, right, ways)
-            if not _same(x, y)
-            for h in known
-            if _same(x, known[h])
-        ]
+        near = [h for x, y, known in zip(got, right, ways) if not _same(x, y) for h in known if _same(x, known[h])]
         gave, want = (f"({x:.3f}, {y:.3f})" for x, y in (got, right))
         return near[0] if near else f"{hint} you gave {gave} in place of {want}."
     return ""
@@ -318,16 +255,10 @@ def _rates(m, s, t) -> dict[str, float]:
     return {
         "A seed with the score of source-only is no failure: *below* means <.": (m <= s).mean(),
         "The failure rate is a share, not per cent.": 100 * (m < s).mean(),
-        "Compare with source-only of the *same seed*, not with its mean.": (
-            m < s.mean()
-        ).mean(),
-        "That is the share of seeds on which the method is better: failures are asked for.": (
-            m > s
-        ).mean(),
+        "Compare with source-only of the *same seed*, not with its mean.": (m < s.mean()).mean(),
+        "That is the share of seeds on which the method is better: failures are asked for.": (m > s).mean(),
         "That is the number of failures: divide it by the number of seeds.": (m < s).sum(),
-        "A failure is a score below *source-only*: you compared with target-only.": (
-            m < t
-        ).mean(),
+        "A failure is a score below *source-only*: you compared with target-only.": (m < t).mean(),
     }
 
 
@@ -364,19 +295,12 @@ def board(points) -> str:
 def space(answer) -> str:
     """(step, {method: {step: distance of the domains}}): the step at which DANN's domains are nearest."""
     pair = answer() if callable(answer) else answer
-    if (
-        not isinstance(pair, tuple | list)
-        or len(pair) != 2
-        or not isinstance(pair[1], dict)
-        or "DANN" not in pair[1]
-    ):
+    if not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[1], dict) or "DANN" not in pair[1]:
         return "Hand over the pair, your step and space.apart, as the cell does."
     (step, apart), shown = pair, pair[1]["DANN"]
     if isinstance(step, int) and step not in shown and 0 <= step < len(shown):
         return f"That is the number of the moment: the step is asked for, one of {', '.join(map(str, shown))}."
-    if isinstance(step, float) and any(
-        abs(step - x) < 0.006 for d in apart.values() for x in d.values()
-    ):
+    if isinstance(step, float) and any(abs(step - x) < 0.006 for d in apart.values() for x in d.values()):
         return "That is the distance: which step does it belong to?"
     hint, step, _ = point_read((step, shown), "step")
     lowest = min(shown.values())
@@ -390,7 +314,4 @@ def space(answer) -> str:
     return f"At step {step:g} of DANN the domains are {shown[step]:.2f} apart, {why}."
 
 
-EXERCISES = {
-    f.__name__: f
-    for f in (threshold, reversal, mmd_distance, class_factors, recovered, board, space)
-}
+EXERCISES = {f.__name__: f for f in (threshold, reversal, mmd_distance, class_factors, recovered, board, space)}

@@ -30,6 +30,7 @@ import torch.nn.functional as F
 
 import ftlib
 from ftlib import plots, strategies, teach, widgets
+from ftlib.evidence.contrasts import spread
 from ftlib.strategies import domain, domain_gauge, domain_shift
 from ftlib.training.machine import model_device, profile, to_device
 
@@ -642,7 +643,7 @@ steady = pd.DataFrame({
 steady.round(3)
 
 # %%
-d = teach.judging.spread(ten, metric, "dann", "source")
+d = spread(ten, metric, "dann", "source")
 print(f"DANN − source-only, spread: {d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]")
 found = "larger" if d.low > 0 else "smaller" if d.high < 0 else "unclear"
 for arm in ("dann-weak", "dann-constant"):
@@ -750,8 +751,7 @@ assert list(progress["DANN"]) == list(progress["source-only"]) == [0, 6, 12, 18,
 domains = [kind for kind, part in some.items() for _ in part.labels]
 classes = [cells["mono"].labels[int(y)] for part in some.values() for y in part.labels]
 shown = [picture[0].numpy() for picture in pixels]
-lesson_widget = widgets.of_lesson("07_domain")
-space = lesson_widget.feature_space(progress, domains, classes, shown)
+space = widgets.of_lesson("07_domain").feature_space(progress, domains, classes, shown)
 space
 
 # %%

@@ -17,14 +17,7 @@ APART = {
 # reversal
 
 
-def turn(
-    *,
-    forward=lambda x, s: x.view_as(x),
-    back=lambda g, s, x: -s * g,
-    also=(None,),
-    apply=True,
-    after=None,
-):
+def turn(*, forward=lambda x, s: x.view_as(x), back=lambda g, s, x: -s * g, also=(None,), apply=True, after=None):
     """A reversal with a slip in it. also: what backward gives beside the gradient."""
 
     def answer(x, strength):
@@ -165,9 +158,7 @@ def shares(answers, labels, target_answers, classes):
 
 
 def ratio(answers, labels, target_answers, classes):
-    then, now = (
-        torch.bincount(a, minlength=classes) / len(a) for a in (answers, target_answers)
-    )
+    then, now = (torch.bincount(a, minlength=classes) / len(a) for a in (answers, target_answers))
     return now / then
 
 
@@ -179,17 +170,12 @@ def gap_of(*, first=None, rate=lambda m, s, t: (m < s).mean(), arms=("source", "
     """(recovered gap, failure rate) with a slip in it. drop: "three", "all", or "none" of the incomplete seeds."""
 
     def answer(runs, method, asked):
-        method, wide = (
-            fixed or method,
-            runs.pivot(index="seed", columns="arm", values=metric or asked),
-        )
+        method, wide = (fixed or method, runs.pivot(index="seed", columns="arm", values=metric or asked))
         if drop != "none":
             wide = (wide if drop == "all" else wide[[*arms, method]]).dropna()
         columns = [wide[arm] for arm in (method, *arms)]
         if not pair:
-            columns = [
-                runs[runs.arm == arm][asked].reset_index(drop=True) for arm in (method, *arms)
-            ]
+            columns = [runs[runs.arm == arm][asked].reset_index(drop=True) for arm in (method, *arms)]
         m, s, t = columns
         share = first(m, s, t) if first else (m - s).mean() / (t - s).mean()
         if nan and not (t - s).mean() > 0:
@@ -272,11 +258,7 @@ MISTAKES = [
     ("reversal", strength_twice, "strength is applied twice"),
     ("reversal", as_it_was, "the gradient comes back as it was"),
     ("reversal", lambda x, strength: x.clone(), "the gradient comes back as it was"),
-    (
-        "reversal",
-        x_in_place_of_the_gradient,
-        "It is the gradient from above that is multiplied",
-    ),
+    ("reversal", x_in_place_of_the_gradient, "It is the gradient from above that is multiplied"),
     ("reversal", always_seven_tenths, "For strength 2 the gradient is -2 times"),
     ("reversal", one_value, "backward returns two values"),
     ("reversal", turned_pair, "backward returns two values"),
@@ -293,11 +275,7 @@ MISTAKES = [
     ("mmd_distance", across_added, "The mean across is added"),
     ("mmd_distance", root_taken, "You took a root"),
     ("mmd_distance", not_squared, "The distance in the kernel has to be squared"),
-    (
-        "mmd_distance",
-        twice_the_width,
-        "divide by width, not by its square, and without a factor 2",
-    ),
+    ("mmd_distance", twice_the_width, "divide by width, not by its square, and without a factor 2"),
     ("mmd_distance", width_squared, "divide by width, not by its square"),
     ("mmd_distance", gauss, "divide by width, not by its square"),
     ("mmd_distance", times_width, "divide by width"),
@@ -312,11 +290,7 @@ MISTAKES = [
     ("mmd_distance", target_cut_off, "no gradient reaches the target"),
     ("mmd_distance", root_and_square, "a root has no slope at 0"),
     ("mmd_distance", every_pair, "Return one number, not (6,) of them"),
-    (
-        "mmd_distance",
-        half_of_it,
-        "for 6 source rows, 4 target rows and width 2.5, but you gave",
-    ),
+    ("mmd_distance", half_of_it, "for 6 source rows, 4 target rows and width 2.5, but you gave"),
     ("class_factors", transposed, "C is transposed"),
     ("class_factors", rates, "as confusion rates give them"),
     ("class_factors", shares, "Those are the target's shares"),

@@ -28,15 +28,9 @@ from PIL import Image
 from ftlib import plots
 from ftlib.classroom.widgets.panel import Panel, said, say
 
-SHAPES = (
-    plots.MARKERS[0],
-    plots.MARKERS[5],
-)  # circle and x: of two, the ones that are told apart best
+SHAPES = (plots.MARKERS[0], plots.MARKERS[5])  # circle and x: of two, the ones that are told apart best
 GREY = "#555555"  # in the legend, for what a shape says
-LINES, WIDTH = (
-    8,
-    60,
-)  # of a sentence beside the mouse: more would cover the figure; the words below hold all of it
+LINES, WIDTH = (8, 60)  # of a sentence beside the mouse: more would cover the figure; the words below hold all of it
 SIDE = 160  # pixels on the screen, for pictures of any size
 
 
@@ -47,17 +41,8 @@ class FeatureSpace(Panel):
     {method: {step: number}}, and `plane` what is drawn, {method: {step: (N, 2)}}.
     """
 
-    def __init__(
-        self,
-        progress: dict[str, dict[int, np.ndarray]],
-        domains: list,
-        classes: list,
-        shown: Sequence,
-    ):
-        self.domains, self.classes = (
-            [str(name) for name in domains],
-            [str(name) for name in classes],
-        )
+    def __init__(self, progress: dict[str, dict[int, np.ndarray]], domains: list, classes: list, shown: Sequence):
+        self.domains, self.classes = ([str(name) for name in domains], [str(name) for name in classes])
         self.shown, features = list(shown), _features(progress, len(domains))
         _check_lists(self.domains, self.classes, self.shown)
         self.names, self.labels = list(dict.fromkeys(self.domains)), sorted(set(self.classes))
@@ -70,9 +55,7 @@ class FeatureSpace(Panel):
         self._drawn_apart = _each(self.plane, lambda x: distance(x, is_source))
         groups = [(d, k, np.flatnonzero((np.array(self.domains) == name) & (labels == label)))
                   for d, name in enumerate(self.names) for k, label in enumerate(self.labels)]  # fmt: skip
-        self.groups = [
-            group for group in groups if len(group[2])
-        ]  # a trace each; a class may lack in the target
+        self.groups = [group for group in groups if len(group[2])]  # a trace each; a class may lack in the target
 
         def buttons(name: str, options: list) -> ipywidgets.ToggleButtons:
             style = {"description_width": "initial", "button_width": "auto"}
@@ -96,30 +79,20 @@ class FeatureSpace(Panel):
         self.example.observe(self._choose, names="value")
         controls = [self.method, self.step, self.by, self.example][len(features) == 1 :]
         drawn = self.figure if self.texts else ipywidgets.HBox([self.figure, self.picture])
-        super().__init__(
-            [*controls, drawn, self.about, self.words],
-            lambda: self.alt,
-            lambda: self.still().png(),
-        )
+        super().__init__([*controls, drawn, self.about, self.words], lambda: self.alt, lambda: self.still().png())
 
     def still(self) -> plots.Figure:
         """The figure as it is now, without a widget."""
         fig = plots.Figure(self.figure)
         fig.data[-1].update(marker={"symbol": "circle"}, opacity=0.4)
         (left, right), (low, high) = fig.layout.xaxis.range, fig.layout.yaxis.range
-        ends = {
-            "x": [left, right + 0.25 * (right - left)],
-            "y": [low, high],
-        }  # the axes stand; room for the legend
+        ends = {"x": [left, right + 0.25 * (right - left)], "y": [low, high]}  # the axes stand; room for the legend
         return fig.add_scatter(**ends, mode="none", showlegend=False)
 
     def show(self, _=None) -> None:
         """Draw what the controls say; what is on the screen is changed in place."""
         method, step = self.method.value, self.step.value
-        drawn, mark = (
-            [self.plane[method][step][rows] for _, _, rows in self.groups],
-            self._mark(),
-        )
+        drawn, mark = ([self.plane[method][step][rows] for _, _, rows in self.groups], self._mark())
         keys = [(None, k) for k in range(len(self.labels))] + [(d, None) for d in range(2)]
         looks = [self._look(d, k) for d, k in [group[:2] for group in self.groups] + keys]
         nowhere = [[None]] * len(keys)
@@ -135,10 +108,7 @@ class FeatureSpace(Panel):
                 "marker.color": [colour for _, colour, _ in looks] + ["#000000"],
                 "marker.symbol": [symbol for _, _, symbol in looks] + ["circle-open"],
             },
-            relayout_data={
-                "title.text": _plain(f"{method}, step {step}"),
-                "meta": {"alt": self.alt},
-            },
+            relayout_data={"title.text": _plain(f"{method}, step {step}"), "meta": {"alt": self.alt}},
         )
         say(self.words, self._of_figure)
         self._tell()
@@ -148,9 +118,7 @@ class FeatureSpace(Panel):
         self.alt = f"{self._of_figure} {self._example()}"
         last = [len(self.figure.data) - 1]
         self.figure.plotly_update(
-            restyle_data=self._mark(),
-            relayout_data={"meta": {"alt": self.alt}},
-            trace_indexes=last,
+            restyle_data=self._mark(), relayout_data={"meta": {"alt": self.alt}}, trace_indexes=last
         )
         self._tell()
 
@@ -164,9 +132,7 @@ class FeatureSpace(Panel):
         if not self.texts:
             out = io.BytesIO()
             Image.fromarray(self.shown[self.example.value]).save(out, format="png")
-            alt = html.escape(
-                f"Example {self.example.value + 1}: {self._kind(self.example.value)}"
-            )
+            alt = html.escape(f"Example {self.example.value + 1}: {self._kind(self.example.value)}")
             self.picture.value = (
                 f'<img alt="{alt}" src="data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}" '
                 f'style="width: {SIDE}px; margin: 60px 10px; image-rendering: pixelated">'
@@ -179,11 +145,7 @@ class FeatureSpace(Panel):
         """The chosen example in words."""
         i = self.example.value
         if self.texts:
-            what = (
-                "“"
-                + " ".join(self.shown[i].replace("**", "* *").replace("`", "'").split())
-                + "”"
-            )
+            what = "“" + " ".join(self.shown[i].replace("**", "* *").replace("`", "'").split()) + "”"
         else:
             what = "a picture of {} × {} pixels".format(*self.shown[i].shape)
         return f"Example {i + 1}: {self._kind(i)}, {what}."
@@ -197,19 +159,12 @@ class FeatureSpace(Panel):
         coloured, shaped = (label, domain) if self.by.value == "class" else (domain, label)
         symbols = SHAPES if self.by.value == "class" else plots.MARKERS
         colour = GREY if coloured is None else plots.COLOURS[coloured]
-        return (
-            ("lines", colour, "circle")
-            if shaped is None
-            else ("markers", colour, symbols[shaped])
-        )
+        return ("lines", colour, "circle") if shaped is None else ("markers", colour, symbols[shaped])
 
     def _measured(self, method: str, step: int) -> str:
         """What the figure shows, how far the domains are apart, and what the source knows of the target."""
         source, target = self.names
-        first, explained = (
-            next(iter(self.apart[method])),
-            [f"{100 * share:.0f} %" for share in self.explained],
-        )
+        first, explained = (next(iter(self.apart[method])), [f"{100 * share:.0f} %" for share in self.explained])
         far, drawn, right = self.apart[method], self._drawn_apart[method], self.accuracy[method]
         other = "domain" if self.by.value == "class" else "class"
         return (
@@ -225,32 +180,19 @@ class FeatureSpace(Panel):
 
     def _hover(self, i: int) -> str:
         """What stands beside the mouse; plotly reads tags in it."""
-        rows = (
-            textwrap.wrap(self.shown[i], WIDTH, max_lines=LINES, placeholder=" …")
-            if self.texts
-            else []
-        )
+        rows = textwrap.wrap(self.shown[i], WIDTH, max_lines=LINES, placeholder=" …") if self.texts else []
         return "<br>".join(_plain(row) for row in [f"example {i + 1}: {self._kind(i)}", *rows])
 
     def _empty(self) -> plots.Figure:
-        axes = [
-            f"direction {i + 1} ({100 * share:.0f} % of the variance)"
-            for i, share in enumerate(self.explained)
-        ]
+        axes = [f"direction {i + 1} ({100 * share:.0f} % of the variance)" for i, share in enumerate(self.explained)]
         fig = plots.figure("", *axes, "")
         every = np.concatenate([xy for steps in self.plane.values() for xy in steps.values()])
         low, high = every.min(0), every.max(0)
-        room = (
-            0.08 * (high - low).max()
-        )  # of the wider direction: the other may have no width at all
+        room = 0.08 * (high - low).max()  # of the wider direction: the other may have no width at all
         (left, bottom), (right, top) = (low - room).tolist(), (high + room).tolist()
         fig.update_xaxes(range=[left, right])
-        fig.update_yaxes(
-            range=[bottom, top], scaleanchor="x"
-        )  # a distance is one in every direction
-        fig.update_layout(
-            width=660, height=480, legend={"itemclick": False, "itemdoubleclick": False}
-        )
+        fig.update_yaxes(range=[bottom, top], scaleanchor="x")  # a distance is one in every direction
+        fig.update_layout(width=660, height=480, legend={"itemclick": False, "itemdoubleclick": False})
         fig.update_layout(hoverlabel={"bgcolor": "white", "font": {"color": "black"}})
         edge = {"size": 8, "line": {"width": 0.6, "color": "#333333"}}
         for d, k, rows in self.groups:
@@ -280,9 +222,7 @@ def distance(features: np.ndarray, source: np.ndarray) -> float:
     """‖μ_S - μ_T‖ / s of features (N, D); source (N,) is true where an example is of the source."""
     parts = features[source], features[~source]
     gap = np.linalg.norm(parts[0].mean(0) - parts[1].mean(0))
-    pooled = math.sqrt(
-        sum(((part - part.mean(0)) ** 2).sum() for part in parts) / (len(features) - 2)
-    )
+    pooled = math.sqrt(sum(((part - part.mean(0)) ** 2).sum() for part in parts) / (len(features) - 2))
     return float(gap / pooled) if pooled else math.inf if gap else 0.0
 
 
@@ -296,10 +236,7 @@ def nearest_mean(features: np.ndarray, source: np.ndarray, classes: np.ndarray) 
 
 
 def _each(features: dict, measure) -> dict:
-    return {
-        method: {step: measure(x) for step, x in steps.items()}
-        for method, steps in features.items()
-    }
+    return {method: {step: measure(x) for step, x in steps.items()} for method, steps in features.items()}
 
 
 def _planes(features: dict) -> tuple[dict, list[float]]:
@@ -308,26 +245,17 @@ def _planes(features: dict) -> tuple[dict, list[float]]:
     mean = every.mean(0)
     _, sigma, directions = np.linalg.svd(every - mean, full_matrices=False)
     if not sigma[0]:
-        raise ValueError(
-            "all features are the same number, which has no plane: record them from a network that works"
-        )
+        raise ValueError("all features are the same number, which has no plane: record them from a network that works")
     two = directions[:2].T  # (D, 2); of the two signs, the one whose largest entry is positive
     two = two * np.sign(two[abs(two).argmax(0), [0, 1]])
-    return _each(features, lambda x: (x - mean) @ two), (
-        sigma[:2] ** 2 / (sigma**2).sum()
-    ).tolist()
+    return _each(features, lambda x: (x - mean) @ two), (sigma[:2] ** 2 / (sigma**2).sum()).tolist()
 
 
 def _features(progress: dict, n: int) -> dict[str, dict[int, np.ndarray]]:
     """The features as float64, the steps in order; or one sentence that says what is wrong with them."""
     if not progress or not all(progress.values()):
-        raise ValueError(
-            "the feature space needs at least one method with one step: {method: {step: features (N, D)}}"
-        )
-    features = {
-        m: {step: np.asarray(steps[step], float) for step in sorted(steps)}
-        for m, steps in progress.items()
-    }
+        raise ValueError("the feature space needs at least one method with one step: {method: {step: features (N, D)}}")
+    features = {m: {step: np.asarray(steps[step], float) for step in sorted(steps)} for m, steps in progress.items()}
     (first, steps), *others = features.items()
     for method, other in others:
         if list(other) != list(steps):
@@ -336,9 +264,7 @@ def _features(progress: dict, n: int) -> dict[str, dict[int, np.ndarray]]:
                 "record all of them at the same steps"
             )
     width = next(iter(steps.values())).shape[1:]
-    for method, step, x in (
-        (m, s, x) for m, steps in features.items() for s, x in steps.items()
-    ):
+    for method, step, x in ((m, s, x) for m, steps in features.items() for s, x in steps.items()):
         if x.ndim != 2 or len(x) != n or x.shape[1:] != width or x.shape[1] < 2:
             raise ValueError(
                 f"the features of {method} at step {step} must have the shape ({n}, D), a row for each of {n} domains "
@@ -370,9 +296,7 @@ def _check_lists(domains: list[str], classes: list[str], shown: list) -> None:
             f"classes must be at most {len(plots.COLOURS)}, all of them in the source, but it has {len(found[0])} and "
             f"lacks {sorted(found[1] - found[0])} of the target's: leave the others out"
         )
-    grey = [
-        isinstance(one, np.ndarray) and one.ndim == 2 and one.dtype == np.uint8 for one in shown
-    ]
+    grey = [isinstance(one, np.ndarray) and one.ndim == 2 and one.dtype == np.uint8 for one in shown]
     if not all(grey) and not all(isinstance(one, str) for one in shown):
         kinds = sorted({f"{one.dtype} {one.shape}" if isinstance(one, np.ndarray) else type(one).__name__
                         for one, good in zip(shown, grey) if not good})  # fmt: skip

@@ -43,9 +43,7 @@ BUGS = [
         "    out = x.clone()\n    for i, (name",
         "    out = x\n    for i, (name",
         "Where the loader hands out its own tensor, each epoch augments what the last one left.",
-        (
-            f"{AUGMENT}::test_pictures_have_their_own_draws_and_the_rest_of_a_batch_stays[RandAugment]",
-        ),
+        (f"{AUGMENT}::test_pictures_have_their_own_draws_and_the_rest_of_a_batch_stays[RandAugment]",),
     ),
     Bug(
         "a digit may be turned",
@@ -108,9 +106,7 @@ BUGS = [
         "* (x - other)).clamp(0, 1)",
         "* (x - other))",
         "Pixels leave 0..1, which no camera gives.",
-        (
-            f"{AUGMENT}::test_an_operation_on_a_batch_is_torchvisions_on_each_picture[Brightness-1]",
-        ),
+        (f"{AUGMENT}::test_an_operation_on_a_batch_is_torchvisions_on_each_picture[Brightness-1]",),
     ),
     Bug(
         "contrast about the middle of the batch",
@@ -119,9 +115,7 @@ BUGS = [
         "grey(x).mean((1, 2, 3), keepdim=True)",
         "grey(x).mean()",
         "A picture's contrast depends on which others share its batch.",
-        (
-            f"{AUGMENT}::test_an_operation_on_a_batch_is_torchvisions_on_each_picture[Contrast-1]",
-        ),
+        (f"{AUGMENT}::test_an_operation_on_a_batch_is_torchvisions_on_each_picture[Contrast-1]",),
     ),
     Bug(
         "erased in black",
@@ -319,10 +313,7 @@ BUGS = [
         "self.epsilon / y.shape[1]",
         "self.epsilon / (y.shape[1] - 1)",
         "Labels add up to more than 1.",
-        (
-            f"{MIXING}::test_smoothing_is_torchs_own",
-            f"{MIXING}::test_raters_that_disagree_can_be_smoothed_too",
-        ),
+        (f"{MIXING}::test_smoothing_is_torchs_own", f"{MIXING}::test_raters_that_disagree_can_be_smoothed_too"),
     ),
     Bug(
         "dropout in evaluation",
@@ -344,10 +335,7 @@ BUGS = [
         'stochastic_depth(x, self.p, "row", module.training)',
         'stochastic_depth(x, self.p, "row", True)',
         "Every prediction is that of another network.",
-        (
-            f"{HELD_OUT}[StochasticDepth]",
-            f"{REGULAR}::test_a_skipped_branch_leaves_the_input_of_its_example_as_it_was",
-        ),
+        (f"{HELD_OUT}[StochasticDepth]", f"{REGULAR}::test_a_skipped_branch_leaves_the_input_of_its_example_as_it_was"),
     ),
     Bug(
         "biases decay",
@@ -377,9 +365,7 @@ BUGS = [
         "            vars(module).update({k: v for k, v in values.items() if k in vars(module)})",
         "            pass",
         "What comes after trains with this strategy's dropout.",
-        (
-            f"{REGULAR}::test_dropout_of_the_networks_own_layers_is_set_for_training_and_given_back",
-        ),
+        (f"{REGULAR}::test_dropout_of_the_networks_own_layers_is_set_for_training_and_given_back",),
     ),
     Bug(
         "all examples skip together",
@@ -397,9 +383,7 @@ BUGS = [
         "self.p * (i + 1) / len(ends)",
         "self.p * (len(ends) - i) / len(ends)",
         "What all later layers build on is missing.",
-        (
-            f"{REGULAR}::test_deeper_branches_are_skipped_more_often_and_only_those_that_are_branches",
-        ),
+        (f"{REGULAR}::test_deeper_branches_are_skipped_more_often_and_only_those_that_are_branches",),
     ),
     Bug(
         "normalisations and biases decay",
@@ -513,10 +497,7 @@ BUGS = [
         "ends = [(min if low else max)",
         "ends = [max",
         "The words praise the worst step.",
-        (
-            f"{WIDGET}[curves-{TWO}]",
-            f"{WORDS}::test_the_explorer_of_curves_knows_of_every_metric_which_way_is_better",
-        ),
+        (f"{WIDGET}[curves-{TWO}]", f"{WORDS}::test_the_explorer_of_curves_knows_of_every_metric_which_way_is_better"),
     ),
     Bug(
         "bounds for the mean",

@@ -25,9 +25,7 @@ def digit_policy(answer) -> str:
         if hint := _part(part):
             return hint
     if len(parts) < 2:
-        return (
-            f"At least two different augmentations are asked for, and yours has {len(parts)}."
-        )
+        return f"At least two different augmentations are asked for, and yours has {len(parts)}."
     if len({type(part) for part in parts}) < len(parts):
         return "One kind is there twice: at least two *different* augmentations are asked for, each once."
     return ""
@@ -35,13 +33,9 @@ def digit_policy(answer) -> str:
 
 def _part(part) -> str:
     if isinstance(part, type):
-        return (
-            f"{part.__name__} is a class: write {part.__name__}(), with brackets, to make one."
-        )
+        return f"{part.__name__} is a class: write {part.__name__}(), with brackets, to make one."
     if isinstance(part, OnLabels):
-        return (
-            f"{part!r} changes the labels. Here they stay as they are, and have to stay true."
-        )
+        return f"{part!r} changes the labels. Here they stay as they are, and have to stay true."
     if not isinstance(part, OnPictures):
         return f"{part!r} does not change pictures: list what does, one by one."
     if hints := unsafe(part, "digits/optical"):
@@ -64,27 +58,15 @@ BOX = (1, 4, 3, 5)  # of pictures with 5 rows and 6 columns
 
 def cutmix(function) -> str:
     """`function(pixels, labels, order, box)`: a box of the partner's picture, and labels mixed by area."""
-    pixels, labels, order = (
-        draw(5, 2, 5, 6),
-        draw(5, 3, seed=1).softmax(1),
-        torch.tensor([2, 3, 4, 0, 1]),
-    )
+    pixels, labels, order = (draw(5, 2, 5, 6), draw(5, 3, seed=1).softmax(1), torch.tensor([2, 3, 4, 0, 1]))
     x, y = pixels.clone(), labels.clone()
     got = function(x, y, order, BOX)
     for name, now, before in (("pixels", x, pixels), ("labels", y, labels)):
         if not torch.equal(now, before):
             return f"The {name} that you were given have changed: clone() them first, and change the copy."
-    if (
-        not isinstance(got, tuple | list)
-        or len(got) != 2
-        or not all(isinstance(t, Tensor) for t in got)
-    ):
+    if not isinstance(got, tuple | list) or len(got) != 2 or not all(isinstance(t, Tensor) for t in got):
         return "Return both: the mixed pixels and the mixed labels."
-    return (
-        _pixels(got[0], pixels, order)
-        or _labels(got[1], labels, order)
-        or _other_boxes(function)
-    )
+    return _pixels(got[0], pixels, order) or _labels(got[1], labels, order) or _other_boxes(function)
 
 
 def _pasted(x: Tensor, order: Tensor, box: tuple) -> Tensor:
@@ -96,9 +78,7 @@ def _pasted(x: Tensor, order: Tensor, box: tuple) -> Tensor:
 
 def _pixels(got: Tensor, x: Tensor, order: Tensor) -> str:
     if got.shape != x.shape:
-        return (
-            f"The pixels keep their shape, {tuple(x.shape)}, but yours are {tuple(got.shape)}."
-        )
+        return f"The pixels keep their shape, {tuple(x.shape)}, but yours are {tuple(got.shape)}."
     if torch.allclose(got, want := _pasted(x, order, BOX)):
         return ""
     (top, bottom, left, right), share, others = BOX, _seen(x, BOX), _others(order)
@@ -127,10 +107,7 @@ def _labels(got: Tensor, y: Tensor, order: Tensor) -> str:
     if got.shape != y.shape or not got.is_floating_point():
         return f"The labels are probabilities, floats of the shape {tuple(y.shape)}, not {tuple(got.shape)}."
     share = 1 - 6 / 30
-    mixed = {
-        own: own * y + (1 - own) * y[order]
-        for own in (share, 1 - share, 0.5, 1 - 2 / 6, 1 - 3 / 5)
-    }
+    mixed = {own: own * y + (1 - own) * y[order] for own in (share, 1 - share, 0.5, 1 - 2 / 6, 1 - 3 / 5)}
     if torch.allclose(got, want := mixed[share], atol=1e-6):
         return ""
     return known_way(got, {
@@ -189,9 +166,7 @@ def rdrop(function) -> str:
             return "One pass was used twice, so p and q are the same. Call the model twice: dropout draws anew."
         if model.calls > 2:
             return f"Two passes are enough: you called the model {model.calls} times."
-        if hint := _value(loss.detach(), model, labels, alpha) or _gradient(
-            loss, model, labels, alpha
-        ):
+        if hint := _value(loss.detach(), model, labels, alpha) or _gradient(loss, model, labels, alpha):
             return hint
     return ""
 
@@ -207,10 +182,7 @@ def _value(got: Tensor, model: Twice, labels: Tensor, alpha: float) -> str:
     with torch.no_grad():
         fit, pq, qp = _terms(model, labels)
         first, second = (F.cross_entropy(z, labels, reduction="sum") for z in model.passes)
-        squashed = (
-            sum(F.cross_entropy(z.softmax(-1), labels, reduction="sum") for z in model.passes)
-            / 2
-        )
+        squashed = sum(F.cross_entropy(z.softmax(-1), labels, reduction="sum") for z in model.passes) / 2
     rows, apart = len(labels), alpha / 4 * (pq + qp)
     if torch.isclose(got, fit + apart, rtol=1e-4):
         return ""
@@ -248,21 +220,9 @@ def _gradient(loss: Tensor, model: Twice, labels: Tensor, alpha: float) -> str:
 
 STEPS = (20, 40, 60, 80, 100)
 NLL = {  # arm: a row a seed, a column a validation
-    "none": [
-        [0.60, 0.50, 0.62, 0.95, 0.88],
-        [0.66, 0.58, 0.47, 0.70, 0.82],
-        [0.71, 0.52, 0.60, 0.64, 0.67],
-    ],
-    "policy": [
-        [0.64, 0.55, 0.50, 0.63, 0.56],
-        [0.69, 0.60, 0.54, 0.45, 0.51],
-        [0.74, 0.49, 0.57, 0.62, 0.60],
-    ],
-    "crop": [
-        [0.62, 0.53, 0.58, 0.79, 0.73],
-        [0.67, 0.56, 0.49, 0.60, 0.58],
-        [0.70, 0.54, 0.50, 0.66, 0.69],
-    ],
+    "none": [[0.60, 0.50, 0.62, 0.95, 0.88], [0.66, 0.58, 0.47, 0.70, 0.82], [0.71, 0.52, 0.60, 0.64, 0.67]],
+    "policy": [[0.64, 0.55, 0.50, 0.63, 0.56], [0.69, 0.60, 0.54, 0.45, 0.51], [0.74, 0.49, 0.57, 0.62, 0.60]],
+    "crop": [[0.62, 0.53, 0.58, 0.79, 0.73], [0.67, 0.56, 0.49, 0.60, 0.58], [0.70, 0.54, 0.50, 0.66, 0.69]],
 }
 MORE = [[0.80, 0.61, 0.72, 1.05, 1.35]]  # of one seed more
 
@@ -271,14 +231,8 @@ def overfitting(function) -> str:
     """`function(curves, arm)`: (mean rise of the NLL above each seed's own minimum at the end, that minus none's)."""
     plain, right = [(arm, rows, "measure", 0) for arm, rows in NLL.items()], _rises(_own)
     got = function(_table(plain), "policy")
-    if (
-        not isinstance(got, tuple | list)
-        or len(got) != 2
-        or any(not isinstance(x, Real) for x in got)
-    ):
-        return (
-            f"Return a pair of numbers, the rise and its difference from none's, not {got!r}."
-        )
+    if not isinstance(got, tuple | list) or len(got) != 2 or any(not isinstance(x, Real) for x in got):
+        return f"Return a pair of numbers, the rise and its difference from none's, not {got!r}."
     hints = {
         "That is the rise up to the *highest* NLL: take that of the last step.": _rises(lambda x: x.max(1) - x.min(1)),
         "That is the minimum of the mean curve: each seed has its own. First the rise of each seed, then the mean.":
@@ -333,9 +287,7 @@ def _table(parts: list, shuffled: bool = False) -> pd.DataFrame:
 
 
 def _same(got, pair: tuple) -> bool:
-    return len(got) == 2 and all(
-        math.isclose(float(a), b, abs_tol=1e-6) for a, b in zip(got, pair)
-    )
+    return len(got) == 2 and all(math.isclose(float(a), b, abs_tol=1e-6) for a, b in zip(got, pair))
 
 
 # The tasks of the two figures.

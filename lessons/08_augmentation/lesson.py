@@ -308,8 +308,9 @@ kinds = {
     "crop": lambda s: strategies.Crop(area=[1 - 0.9 * s, 1 - 0.9 * s + 0.05]),
     "rotation": lambda s: strategies.Rotation(degrees=180 * s),
 }
-samples = widgets.of_lesson("08_augmentation", "samples").samples
-playground = samples(pictures, labels, judge_task.labels, kinds, judge=defective)
+playground = widgets.of_lesson("08_augmentation", "samples").samples(
+    pictures, labels, judge_task.labels, kinds, judge=defective
+)
 playground
 
 # %%

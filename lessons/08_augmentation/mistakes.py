@@ -8,13 +8,7 @@ import torch.nn.functional as F
 
 from ftlib import strategies
 
-LEADS = {
-    0.0: 0.34,
-    0.25: 0.31,
-    0.5: 0.22,
-    0.75: 0.09,
-    1.0: 0.12,
-}  # half is lost at 0.75 and at 1
+LEADS = {0.0: 0.34, 0.25: 0.31, 0.5: 0.22, 0.75: 0.09, 1.0: 0.12}  # half is lost at 0.75 and at 1
 SHOWN = [(20, 0.58), (40, 0.52), (60, 0.55), (80, 0.71), (100, 0.69)]
 STURDY = {0.0: 0.34, 0.5: 0.30, 1.0: 0.24}  # no strength takes half
 
@@ -111,9 +105,7 @@ def labels_in_place(pixels, labels, order, box):
 
 def apart_of(first, second):
     """KL(p‖q), summed."""
-    return F.kl_div(
-        second.log_softmax(-1), first.log_softmax(-1), reduction="sum", log_target=True
-    )
+    return F.kl_div(second.log_softmax(-1), first.log_softmax(-1), reduction="sum", log_target=True)
 
 
 def drop(*, again=True, calls=2, left=1.0, right=1.0, factor=lambda alpha: alpha / 4, fit=0.5, passes=(1, 1), mean="",
@@ -133,10 +125,7 @@ def drop(*, again=True, calls=2, left=1.0, right=1.0, factor=lambda alpha: alpha
         p, q = (z.detach() if frozen == "targets" else z for z in (first, second))
         kl = left * apart_of(p, second) + right * apart_of(q, first)
         rows = len(batch["labels"])
-        entropy, kl = (
-            entropy / (rows if "fit" in mean else 1),
-            kl / (rows if "kl" in mean else 1),
-        )
+        entropy, kl = (entropy / (rows if "fit" in mean else 1), kl / (rows if "kl" in mean else 1))
         return entropy + factor(alpha) * kl
 
     return answer
@@ -190,11 +179,7 @@ def rise_of(*, end="last", start="min", sort=True, measured=True, begins=False, 
         def rises(name):
             mine = some[some.arm.str.startswith(name) if begins else some.arm == name]
             by_seed = mine.groupby("seed")[column]
-            lowest = (
-                mine.groupby("step")[column].mean().min()
-                if by_mean
-                else getattr(by_seed, start or "min")()
-            )
+            lowest = mine.groupby("step")[column].mean().min() if by_mean else getattr(by_seed, start or "min")()
             return getattr(by_seed, end)() - (lowest if start else 0)
 
         ours, none = rises(arm), rises("none")

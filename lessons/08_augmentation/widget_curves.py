@@ -36,35 +36,21 @@ class Curves(Panel):
         self.baseline, self._offering = compared[0], False
         others = [arm for arm in self.rows.arm.unique() if arm != self.baseline]
         sizes = sorted(self.rows.n.unique().tolist(), key=lambda n: (n == "all", n))
-        wide = {
-            "style": {"description_width": "initial"},
-            "layout": ipywidgets.Layout(width="auto"),
-        }
+        wide = {"style": {"description_width": "initial"}, "layout": ipywidgets.Layout(width="auto")}
         self.size = ipywidgets.ToggleButtons(
             options=[(str(n), n) for n in sizes], description="Examples",
             style={"description_width": "initial", "button_width": "auto"},
         )  # fmt: skip
-        self.measure = ipywidgets.Dropdown(
-            options=list(measures.items()), description="Measure", **wide
-        )
-        self.beside = ipywidgets.Dropdown(
-            options=others, value=compared[1], description="Beside", **wide
-        )
+        self.measure = ipywidgets.Dropdown(options=list(measures.items()), description="Measure", **wide)
+        self.beside = ipywidgets.Dropdown(options=others, value=compared[1], description="Beside", **wide)
         self.step = ipywidgets.Dropdown(options=[], description="Steps", **wide)
         self.figure = go.FigureWidget(_empty())
         self.words = said()
         self.show()
-        controls = [
-            self.size,
-            self.measure,
-            *([self.beside] if len(others) > 1 else []),
-            self.step,
-        ]
+        controls = [self.size, self.measure, *([self.beside] if len(others) > 1 else []), self.step]
         for control in (self.size, self.measure, self.beside, self.step):
             control.observe(self.show, names="value")
-        super().__init__(
-            [*controls, self.figure, self.words], lambda: self.alt, lambda: self.still().png()
-        )
+        super().__init__([*controls, self.figure, self.words], lambda: self.alt, lambda: self.still().png())
 
     @property
     def arms(self) -> tuple[str, str]:
@@ -89,9 +75,7 @@ class Curves(Panel):
         self._offer([step for step in means[0] if step in means[1]])
         self.alt = f"Line chart of {label} on validation against steps, {n} training examples. {self._compared(means)}"
         x = [list(found) for found in means for _ in range(3)]
-        y = [
-            [at[i] for at in found.values()] for found in means for i in (1, 2, 0)
-        ]  # low, high, mean
+        y = [[at[i] for at in found.values()] for found in means for i in (1, 2, 0)]  # low, high, mean
         drawn = [value for line in y for value in line] or [0.0]
         room = 0.05 * (max(drawn) - min(drawn)) or 0.05
         at = 0 if self.step.value is None else self.step.value
@@ -102,10 +86,7 @@ class Curves(Panel):
                 "title.text": f"{label}, {n} training examples",
                 "yaxis.title.text": f"{label} on validation",
                 "yaxis.range": [min(drawn) - room, max(drawn) + room],
-                "xaxis.range": [
-                    0,
-                    1.03 * max([step for found in means for step in found], default=1),
-                ],
+                "xaxis.range": [0, 1.03 * max([step for found in means for step in found], default=1)],
                 "shapes[0].x0": at,
                 "shapes[0].x1": at,
                 "meta": {"alt": self.alt},
@@ -130,15 +111,10 @@ class Curves(Panel):
     def _offer(self, steps: list[int]) -> None:
         """Let these steps be chosen, and keep the chosen one or the nearest to it; at first, the last."""
         if [value for _, value in self.step.options] != steps:
-            chosen, self._offering = (
-                self.step.value,
-                True,
-            )  # what changes here is drawn once, by who called
+            chosen, self._offering = (self.step.value, True)  # what changes here is drawn once, by who called
             self.step.options = [(str(step), step) for step in steps]
             if steps:
-                self.step.value = (
-                    steps[-1] if chosen is None else min(steps, key=lambda s: abs(s - chosen))
-                )
+                self.step.value = steps[-1] if chosen is None else min(steps, key=lambda s: abs(s - chosen))
             self._offering = False
 
     def _compared(self, means: list[dict]) -> str:
@@ -148,32 +124,20 @@ class Curves(Panel):
             return EMPTY.format(arms=f"{baseline}, {arm}", n=self.size.value)
         rows = pd.concat([self._picked(one) for one in self.arms])
         d = paired(rows[rows.step == step], column, arm, baseline)
-        scores = "; ".join(
-            _said(one, found[step], d.seeds) for one, found in zip(self.arms, means)
-        )
+        scores = "; ".join(_said(one, found[step], d.seeds) for one, found in zip(self.arms, means))
         apart = reading(d) == UNCLEAR and not d.low <= 0 <= d.high
-        reads = (
-            f", {reading(d)}{plots.too_few(d.seeds) if apart else ''}" if d.seeds > 1 else ""
-        )
-        over = (
-            f"mean and 95 % interval over {d.seeds} seeds"
-            if d.seeds > 1
-            else "of the only seed"
-        )
+        reads = f", {reading(d)}{plots.too_few(d.seeds) if apart else ''}" if d.seeds > 1 else ""
+        over = f"mean and 95 % interval over {d.seeds} seeds" if d.seeds > 1 else "of the only seed"
         low = column.rpartition(".")[2] in LOWER
         ends = [(min if low else max)(found, key=lambda s, f=found: f[s][0]) for found in means]
-        best = "; ".join(
-            f"{one} {f[s][0]:.3f} at step {s}" for one, f, s in zip(self.arms, means, ends)
-        )
+        best = "; ".join(f"{one} {f[s][0]:.3f} at step {s}" for one, f, s in zip(self.arms, means, ends))
         return (
             f"At step {step}, {over}: {scores}. Paired by seed, {arm} minus {baseline}: {d.mean:+.3f} "
             f"{plots.spread(d.low, d.high, '+')}{reads}. {'Lowest' if low else 'Highest'} mean: {best}."
         )
 
 
-def curves(
-    rows: pd.DataFrame, measures: dict[str, str], compared: tuple[str, str] = ("none", "policy")
-) -> Curves:
+def curves(rows: pd.DataFrame, measures: dict[str, str], compared: tuple[str, str] = ("none", "policy")) -> Curves:
     """Recorded curves of two arms, with what differs at a chosen step.
 
     rows: one a validation during a run (see runs.curves), with the columns arm, n, seed, step and the measures; a
@@ -183,9 +147,7 @@ def curves(
     return Curves(rows, measures, compared)
 
 
-def _checked(
-    rows: pd.DataFrame, measures: dict[str, str], compared: tuple[str, str]
-) -> pd.DataFrame:
+def _checked(rows: pd.DataFrame, measures: dict[str, str], compared: tuple[str, str]) -> pd.DataFrame:
     """Rows of measured runs; ValueError where they cannot be compared by pairs."""
     missing = [name for name in (*NEEDED, *measures.values()) if name not in rows]
     if missing or not measures or rows.empty:
@@ -197,9 +159,7 @@ def _checked(
     rows = rows.assign(n=[("all" if pd.isna(n) else int(n)) for n in rows.n])
     arms = list(rows.arm.unique())
     if len(set(compared)) != 2 or not set(compared) <= set(arms):
-        raise ValueError(
-            f"compared must name two of the arms {', '.join(arms)}, but it is {tuple(compared)}"
-        )
+        raise ValueError(f"compared must name two of the arms {', '.join(arms)}, but it is {tuple(compared)}")
     if rows.duplicated(list(NEEDED)).any():
         raise ValueError(
             "each arm must have one row a size, seed and step, but some have more: filter the rows, for example by "
@@ -235,11 +195,5 @@ def _empty() -> plots.Figure:
             marker={"symbol": plots.MARKERS[i], "size": 8},
         )  # fmt: skip
     return fig.add_shape(
-        type="line",
-        x0=0,
-        x1=0,
-        y0=0,
-        y1=1,
-        yref="paper",
-        line={"color": "#555555", "dash": "dot", "width": 2},
+        type="line", x0=0, x1=0, y0=0, y1=1, yref="paper", line={"color": "#555555", "dash": "dot", "width": 2}
     )

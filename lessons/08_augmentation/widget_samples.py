@@ -25,10 +25,7 @@ from ftlib import plots
 from ftlib.classroom.widgets.panel import Panel, said, say
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
-UNTOUCHED = (
-    "",
-    0.0,
-)  # under which the score of the pictures as they are is kept, for all kinds
+UNTOUCHED = ("", 0.0)  # under which the score of the pictures as they are is kept, for all kinds
 SHOWN = 6
 
 
@@ -39,27 +36,12 @@ class Samples(Panel):
     probabilities of class 1 (empty without a judge), `rows` which of all pictures they are.
     """
 
-    def __init__(
-        self,
-        pictures: Tensor,
-        labels: Tensor,
-        classes: list[str],
-        kinds: dict,
-        judge=None,
-        seed: int = 0,
-    ):
-        self.classes, self.kinds, self.judge, self.seed = (
-            list(classes),
-            dict(kinds),
-            judge,
-            seed,
-        )
+    def __init__(self, pictures: Tensor, labels: Tensor, classes: list[str], kinds: dict, judge=None, seed: int = 0):
+        self.classes, self.kinds, self.judge, self.seed = (list(classes), dict(kinds), judge, seed)
         self.pictures, self.labels = _checked(pictures, labels, self.classes, judge)
         self.roles = {name: _role(name, make) for name, make in self.kinds.items()}
         if not self.roles:
-            raise ValueError(
-                "the samples need at least one kind, {name: function of a strength that gives a strategy}"
-            )
+            raise ValueError("the samples need at least one kind, {name: function of a strength that gives a strategy}")
         self.rows, self.draw, self._leads = _in_turns(self.labels), 1, {}
         self.kind = ipywidgets.Dropdown(
             options=list(self.kinds), description="What", style={"description_width": "initial"},
@@ -83,10 +65,7 @@ class Samples(Panel):
     def leads(self) -> dict[str, dict[float, float]]:
         """The judge's balanced accuracy on all pictures minus ½, by kind and strength; kinds that mix have none."""
         kinds = [name for name, role in self.roles.items() if role == "augment" and self.judge]
-        return {
-            name: {strength: self._lead(name, strength) for strength in STRENGTHS}
-            for name in kinds
-        }
+        return {name: {strength: self._lead(name, strength) for strength in STRENGTHS} for name in kinds}
 
     @property
     def title(self) -> str:
@@ -101,9 +80,7 @@ class Samples(Panel):
 
         canvas = Canvas(figsize=(9.6, 2.6), dpi=80, layout="constrained")
         canvas.suptitle(self.title)
-        for axes, pixels, above, below in zip(
-            canvas.subplots(1, SHOWN), _bytes(self.drawn), *self._captions("\n")
-        ):
+        for axes, pixels, above, below in zip(canvas.subplots(1, SHOWN), _bytes(self.drawn), *self._captions("\n")):
             axes.imshow(pixels, cmap="gray", vmin=0, vmax=255)
             axes.set_title(above, fontsize=9)
             axes.set_xlabel(below, fontsize=9)
@@ -120,12 +97,7 @@ class Samples(Panel):
         self.became = [_named(label, self.classes) for label in labels]
         self.opinions = self._asked(self.drawn).tolist() if self.judge else []
         each = [
-            name
-            + (
-                f" (network: {100 * self.opinions[i]:.0f} % {self.classes[1]})"
-                if self.judge
-                else ""
-            )
+            name + (f" (network: {100 * self.opinions[i]:.0f} % {self.classes[1]})" if self.judge else "")
             for i, name in enumerate(self.became)
         ]
         self.alt = f"{SHOWN} pictures, {self.title}. From left to right: {'; '.join(each)}.{self._score()}"
@@ -150,16 +122,12 @@ class Samples(Panel):
         below = [f"network:{newline}{100 * p:.0f} % {self.classes[1]}" for p in self.opinions]
         return above, below or [""] * SHOWN
 
-    def _changed(
-        self, rows: list[int], kind: str, strength: float, seed: int
-    ) -> tuple[Tensor, Tensor]:
+    def _changed(self, rows: list[int], kind: str, strength: float, seed: int) -> tuple[Tensor, Tensor]:
         """Pictures (B, C, H, W) and labels, (B,) or mixed (B, K), as they come out of the chosen kind."""
         batch = {"pixels": self.pictures[rows], "labels": self.labels[rows]}
         if strength:
             with torch.random.fork_rng(devices=[]), torch.no_grad():
-                torch.default_generator.manual_seed(
-                    seed
-                )  # the CPU's alone, from which augmentations draw
+                torch.default_generator.manual_seed(seed)  # the CPU's alone, from which augmentations draw
                 batch = self.kinds[kind](strength).transform(batch)
         return batch["pixels"], batch["labels"]
 
@@ -179,9 +147,7 @@ class Samples(Panel):
         if key not in self._leads:
             pixels, _ = self._changed(list(range(len(self.labels))), kind, strength, self.seed)
             chosen = self._asked(pixels) > 0.5
-            recalls = [
-                (chosen == bool(label))[self.labels == label].float().mean() for label in (0, 1)
-            ]
+            recalls = [(chosen == bool(label))[self.labels == label].float().mean() for label in (0, 1)]
             self._leads[key] = float(sum(recalls) / 2 - 0.5)
         return self._leads[key]
 
@@ -191,11 +157,7 @@ class Samples(Panel):
         if not self.judge or self.roles[kind] != "augment":
             return ""
         here, untouched = 0.5 + self._lead(kind, strength), 0.5 + self._lead(*UNTOUCHED)
-        score = (
-            f"{here:.2f} at this strength, {untouched:.2f} untouched"
-            if strength
-            else f"{untouched:.2f} untouched"
-        )
+        score = f"{here:.2f} at this strength, {untouched:.2f} untouched" if strength else f"{untouched:.2f} untouched"
         return f" The network's balanced accuracy on all {len(self.labels)} cells is {score}."
 
 
@@ -218,15 +180,9 @@ def samples(
     return Samples(pictures, labels, classes, kinds, judge, seed)
 
 
-def _checked(
-    pictures: Tensor, labels: Tensor, classes: list[str], judge
-) -> tuple[Tensor, Tensor]:
+def _checked(pictures: Tensor, labels: Tensor, classes: list[str], judge) -> tuple[Tensor, Tensor]:
     pictures, labels = torch.as_tensor(pictures), torch.as_tensor(labels)
-    if (
-        pictures.ndim != 4
-        or pictures.shape[1] not in (1, 3)
-        or not pictures.is_floating_point()
-    ):
+    if pictures.ndim != 4 or pictures.shape[1] not in (1, 3) or not pictures.is_floating_point():
         raise ValueError(
             f"pictures must be floats in 0..1 of shape (N, 1 or 3, H, W), but these are {str(pictures.dtype)[6:]} of "
             f"shape {tuple(pictures.shape)}: take a loader's batch, or convert them first"
@@ -277,15 +233,9 @@ def _named(label: Tensor, classes: list[str]) -> str:
     """A class's name; or, of a mixed label, the share of each in hundredths, the largest first."""
     if not label.ndim:
         return classes[int(label)]
-    shares = sorted(
-        ((round(100 * float(share)), -k) for k, share in enumerate(label)), reverse=True
-    )
+    shares = sorted(((round(100 * float(share)), -k) for k, share in enumerate(label)), reverse=True)
     parts = [(share, classes[-k]) for share, k in shares if share]
-    return (
-        parts[0][1]
-        if len(parts) == 1
-        else " + ".join(f"{share / 100:g} {name}" for share, name in parts)
-    )
+    return parts[0][1] if len(parts) == 1 else " + ".join(f"{share / 100:g} {name}" for share, name in parts)
 
 
 def _bytes(pixels: Tensor) -> list[np.ndarray]:
@@ -301,16 +251,10 @@ def _source(pixels: np.ndarray) -> str:
 def _empty() -> plots.Figure:
     fig = plots.figure("", "", "", "").set_subplots(1, SHOWN, horizontal_spacing=0.02)
     for i in range(1, SHOWN + 1):
-        fig.add_trace(
-            go.Image(source=_source(np.zeros((8, 8), np.uint8)), hoverinfo="skip"), 1, i
-        )
+        fig.add_trace(go.Image(source=_source(np.zeros((8, 8), np.uint8)), hoverinfo="skip"), 1, i)
         fig.update_xaxes(showticklabels=False, constrain="domain", col=i)
         fig.update_yaxes(
-            showticklabels=False,
-            constrain="domain",
-            autorange="reversed",
-            scaleanchor=f"x{i if i > 1 else ''}",
-            col=i,
+            showticklabels=False, constrain="domain", autorange="reversed", scaleanchor=f"x{i if i > 1 else ''}", col=i
         )
     for side, anchor in ((1, "bottom"), (0, "top")):
         for i in range(1, SHOWN + 1):

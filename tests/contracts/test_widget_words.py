@@ -1,6 +1,6 @@
 """What a widget says, in its figure, its title, its words and its status, is what its data say, computed anew.
 
-CHECKS has one check a public function of ftlib.classroom.widgets, with data whose answers are known: one without a row turns
+CHECKS has one check a public function of classroom.widgets, with data whose answers are known: one without a row turns
 the first test red. `says` compares all the numbers of a text in their order, each to the digits that it shows.
 """
 
@@ -20,7 +20,7 @@ from ftlib import classroom as teach
 from ftlib import metrics
 from ftlib.classroom import widgets
 from ftlib.classroom.lessons import part
-from ftlib.classroom.questions import QUESTIONS
+from ftlib.io import places
 from ftlib.strategy import Strategy
 
 GENERATION = part("04_peft", "widget_generation")
@@ -517,11 +517,13 @@ def check_comparer(case):
 
 # ---- questions
 
-LESSONS = sorted({file.name.split(".")[0] for file in QUESTIONS.glob("*.en.json")})
+LESSONS = sorted(file.parent.name for file in places.ROOT.glob("lessons/*/questions.en.json"))
 
 
 def asked(lesson: str, kind: str) -> list[dict]:
-    return [q for q in json.loads((QUESTIONS / f"{lesson}.en.json").read_text("utf-8")) if q["kind"] == kind]
+    return [
+        q for q in json.loads((places.lesson(lesson) / "questions.en.json").read_text("utf-8")) if q["kind"] == kind
+    ]
 
 
 def check_quiz(lesson):

@@ -1,8 +1,9 @@
-"""Every bug of bugs_*.py and of lessons/*/bugs.py, planted into a copy of the library, turns the tests red that are meant to find it.
+"""Every planted bug turns the tests red that are meant to find it.
 
-A test that has never failed has shown nothing. So each row is applied to a copy of ftlib/, the tests that it names run
-on that copy, and each must fail because of what it asserts; the same tests pass on a copy without the bug. The heavy
-packages are imported once, in multiprocessing's fork server, and every run is a fork of that process.
+A test that has never failed has shown nothing. So each row of bugs_*.py and of lessons/*/bugs.py is applied to a copy
+of the library, the tests that it names run on that copy, and each must fail because of what it asserts. The same tests
+pass on a copy without the bug. The heavy packages are imported once, in multiprocessing's fork server, and every run
+is a fork of that process.
 """
 
 import contextlib
