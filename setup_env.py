@@ -188,10 +188,11 @@ def run_tests(python: Path, extra: list[str]) -> int:
     results = []
     with tempfile.TemporaryDirectory(prefix="ftlib-run-") as folder:  # new each time, so no old copy is judged
         os.environ |= {"FTLIB_EXECUTED": str(Path(folder, "executed")), "FTLIB_SECONDS": str(Path(folder, "seconds"))}
-        for name, own in (("tests", []), ("notebooks", cells)):
+        second = [o.replace(".xml", "-notebooks.xml") if o.startswith("--junit") else o for o in options]
+        for name, own in (("tests", options), ("notebooks", cells + second)):
             what = [place for place in places if below(place, name)] if places else [name]
             if what and go_on(results, options):
-                results.append(run(python, "-m", "pytest", *what, *own, *side_by_side(), *options))
+                results.append(run(python, "-m", "pytest", *what, *side_by_side(), *own))
     if extra and any(result != NO_TESTS for result in results):  # -k selects none of the notebooks, say
         results = [result for result in results if result != NO_TESTS]
     return next((result for result in results if result), 0)

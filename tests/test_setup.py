@@ -346,9 +346,9 @@ def called(monkeypatch: pytest.MonkeyPatch):
 def test_the_tests_come_first_then_the_notebooks_with_the_same_guard(called) -> None:
     calls, status = called("test", 0, 0)
     assert status == 0 and calls[:2] == STYLE and len(calls) == 4
-    assert calls[2].startswith(f"{TESTS} -n ") and calls[3].startswith(f"{CELLS} --nbval-lax ")
-    assert "-p tests.conftest -p tests.replay" in calls[3]
-    assert "--dist loadfile" in calls[2] and "--dist loadfile" in calls[3]
+    spread = r"-n \d --dist loadfile --no-loadscope-reorder"
+    assert re.fullmatch(f"{TESTS} {spread}", calls[2])
+    assert re.fullmatch(f"{CELLS} {spread} --nbval-lax .* -p tests.conftest -p tests.replay", calls[3])
 
 
 @pytest.mark.parametrize(
@@ -377,6 +377,7 @@ def test_the_first_failure_is_the_status(called, command: str, statuses: list[in
     [
         ("-k metrics", [f"{TESTS} | -k metrics", f"{CELLS} | -k metrics"]),
         ("-n0 -x", [f"{TESTS} | -n0 -x", f"{CELLS} | -n0 -x"]),
+        ("--junitxml=a.xml", [f"{TESTS} | --junitxml=a.xml", f"{CELLS} | --junitxml=a-notebooks.xml"]),
         ("tests/test_metrics.py -v", ["pytest tests/test_metrics.py | -v"]),
         ("notebooks/00_start_here.ipynb", ["pytest notebooks/00_start_here.ipynb |"]),
         ("tests/test_setup.py::test_one notebooks", ["pytest tests/test_setup.py::test_one |", f"{CELLS} |"]),
@@ -387,8 +388,8 @@ def test_the_first_failure_is_the_status(called, command: str, statuses: list[in
 )
 def test_what_follows_test_goes_to_the_calls_that_it_is_for(called, extra: str, pytest_calls: list[str]) -> None:
     calls, _ = called(f"test {extra}", *[0] * len(pytest_calls))
-    kit_own = re.compile(r"(--nbval-lax.*?)?-n \d --dist loadfile --no-loadscope-reorder")
-    assert [kit_own.sub("|", call) for call in calls[2:]] == pytest_calls
+    ours = re.compile(r"-n \d --dist loadfile --no-loadscope-reorder( --nbval-lax .*-p tests.replay)?")
+    assert [ours.sub("|", call) for call in calls[2:]] == pytest_calls
 
 
 def test_bad_style_ends_both_commands(called) -> None:
