@@ -114,9 +114,9 @@ def _in_time(call: Callable[[], str]) -> str:
         _raise_in(me, None)  # what was raised and has not arrived yet must not hit what runs next
 
     watchdog = threading.Thread(target=watch, daemon=True)
-    watchdog.start()
     try:
         try:
+            watchdog.start()  # on a busy computer the limit may be over before this returns
             return call()
         finally:
             stop()
