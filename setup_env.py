@@ -184,13 +184,13 @@ def run_tests(python: Path, extra: list[str]) -> int:
         return status
     options, places = split(extra)
     cells = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=3600", "--nbval-kernel-startup-timeout=600"]
-    cells += ["-p", "tests.conftest", "-p", "tests.replay"]  # notebooks/ has no conftest.py: it belongs to learners
+    cells += ["-p", "tests.replay"]
     results = []
     with tempfile.TemporaryDirectory(prefix="ftlib-run-") as folder:  # new each time, so no old copy is judged
         os.environ |= {"FTLIB_EXECUTED": str(Path(folder, "executed")), "FTLIB_SECONDS": str(Path(folder, "seconds"))}
         second = [o.replace(".xml", "-notebooks.xml") if o.startswith("--junit") else o for o in options]
-        for name, own in (("tests", options), ("notebooks", cells + second)):
-            what = [place for place in places if below(place, name)] if places else [name]
+        for names, own in ((("tests", "lessons"), options), (("notebooks",), cells + second)):
+            what = [p for p in places if any(below(p, name) for name in names)] if places else names
             if what and go_on(results, options):
                 results.append(run(python, "-m", "pytest", *what, *side_by_side(), *own))
     if extra and any(result != NO_TESTS for result in results):  # -k selects none of the notebooks, say
@@ -208,7 +208,7 @@ def split(extra: list[str]) -> tuple[list[str], list[str]]:
     """pytest's options, and the files, folders and tests that were named: "tests/test_metrics.py::test_one"."""
     options, places = [], []
     for before, argument in zip(["", *extra], extra):
-        ours = below(argument, "tests") or below(argument, "notebooks")
+        ours = any(below(argument, name) for name in ("tests", "lessons", "notebooks"))
         exists = ours and (ROOT / argument.split("::")[0]).exists()
         (places if exists and before not in ("-k", "--ignore", "--deselect") else options).append(argument)
     return options, places
@@ -225,8 +225,11 @@ def run_check(python: Path, extra: list[str]) -> int:
 
 
 def run_style(python: Path) -> int:
-    """Whether ruff finds the code clean and well formatted."""
-    return run(python, "-m", "ruff", "check") or run(python, "-m", "ruff", "format", "--check")
+    """Whether ruff finds the code clean and well formatted; the texts of lessons have narrower lines."""
+    texts = sorted(file for name in ("lesson", "depth") for file in ROOT.glob(f"lessons/*/{name}.py"))
+    narrow = ["--config", "lessons/cells.toml", *(file.relative_to(ROOT) for file in texts)]
+    form = ["-m", "ruff", "format", "--check"]
+    return run(python, "-m", "ruff", "check") or run(python, *form) or run(python, *form, *narrow)
 
 
 def side_by_side() -> list[str]:

@@ -19,7 +19,7 @@ def kit(tmp_path: Path) -> Path:
     """A folder with two notebooks (empty, for their names), and two files of tests with the kit's conftest.py."""
     for name in ("tests", "notebooks"):
         (tmp_path / name).mkdir()
-    shutil.copy(TESTS / "conftest.py", tmp_path / "tests")
+    shutil.copy(TESTS.parent / "conftest.py", tmp_path)
     shutil.copytree(TESTS / "offline", tmp_path / "tests" / "offline")
     for name in ("01_one", "02_two"):
         (tmp_path / "notebooks" / f"{name}.ipynb").touch()

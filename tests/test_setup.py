@@ -317,8 +317,10 @@ def test_where_packages_come_from_stays_the_users_choice(monkeypatch) -> None:
 
 
 # -- what `make test` and `make check` call -------------------------------------------------------------------
-STYLE = ["ruff check", "ruff format --check"]
-TESTS, CELLS = "pytest tests", "pytest notebooks"
+TEXTS = sorted(str(p.relative_to(ROOT)) for n in ("lesson", "depth") for p in ROOT.glob(f"lessons/*/{n}.py"))
+NARROW = f"ruff format --check --config lessons/cells.toml {' '.join(TEXTS)}"
+STYLE = ["ruff check", "ruff format --check", NARROW]
+TESTS, CELLS = "pytest tests lessons", "pytest notebooks"
 
 
 @pytest.fixture
@@ -345,10 +347,10 @@ def called(monkeypatch: pytest.MonkeyPatch):
 
 def test_the_tests_come_first_then_the_notebooks_with_the_same_guard(called) -> None:
     calls, status = called("test", 0, 0)
-    assert status == 0 and calls[:2] == STYLE and len(calls) == 4
+    assert status == 0 and calls[:3] == STYLE and len(calls) == 5
     spread = r"-n \d --dist loadfile --no-loadscope-reorder"
-    assert re.fullmatch(f"{TESTS} {spread}", calls[2])
-    assert re.fullmatch(f"{CELLS} {spread} --nbval-lax .* -p tests.conftest -p tests.replay", calls[3])
+    assert re.fullmatch(f"{TESTS} {spread}", calls[3])
+    assert re.fullmatch(f"{CELLS} {spread} --nbval-lax .* -p tests.replay", calls[4])
 
 
 @pytest.mark.parametrize(
@@ -369,7 +371,7 @@ def test_the_tests_come_first_then_the_notebooks_with_the_same_guard(called) -> 
 )
 def test_the_first_failure_is_the_status(called, command: str, statuses: list[int], status: int) -> None:
     calls, end = called(command, *statuses)
-    assert end == status and [" ".join(c.split()[:2]) for c in calls[2:]] == [TESTS, CELLS][: len(statuses)]
+    assert end == status and [c.partition(" -n")[0] for c in calls[3:]] == [TESTS, CELLS][: len(statuses)]
 
 
 @pytest.mark.parametrize(
@@ -389,7 +391,7 @@ def test_the_first_failure_is_the_status(called, command: str, statuses: list[in
 def test_what_follows_test_goes_to_the_calls_that_it_is_for(called, extra: str, pytest_calls: list[str]) -> None:
     calls, _ = called(f"test {extra}", *[0] * len(pytest_calls))
     ours = re.compile(r"-n \d --dist loadfile --no-loadscope-reorder( --nbval-lax .*-p tests.replay)?")
-    assert [ours.sub("|", call) for call in calls[2:]] == pytest_calls
+    assert [ours.sub("|", call) for call in calls[3:]] == pytest_calls
 
 
 def test_bad_style_ends_both_commands(called) -> None:
@@ -398,12 +400,12 @@ def test_bad_style_ends_both_commands(called) -> None:
 
 def test_check_runs_the_fast_files(called) -> None:
     calls, status = called("check -x", 1)
-    assert status == 1 and calls[:2] == STYLE and len(calls) == 3
-    assert calls[2].startswith("pytest @tests/fast.txt -n ") and calls[2].endswith(" -x")
+    assert status == 1 and calls[:3] == STYLE and len(calls) == 4
+    assert calls[3].startswith("pytest @tests/fast.txt -n ") and calls[3].endswith(" -x")
 
 
 def test_the_fast_files_exist() -> None:
     fast = (ROOT / "tests" / "fast.txt").read_text().splitlines()
     assert fast == sorted(set(fast)) and len(fast) > 10
-    assert [name for name in fast if not re.fullmatch(r"tests/(\w+/)*test_\w+\.py", name)] == []
+    assert [name for name in fast if not re.fullmatch(r"(tests|lessons)/(\w+/)*test_\w+\.py", name)] == []
     assert [name for name in fast if not (ROOT / name).is_file()] == []

@@ -2,6 +2,7 @@
 
 from bug import Bug
 
+FEATURE_SPACE_WORDS = "lessons/07_domain/test_feature_space_words.py"
 CONTRACT = "test_contract.py"
 DOMAIN = "strategies/test_domain.py"
 SHIFT = "strategies/test_domain_shift.py"
@@ -12,11 +13,9 @@ UNREAD = f"{DOMAIN}::test_no_label_of_the_target_is_read"
 KNOWN_WEIGHTS = f"{SHIFT}::test_known_weights_are_found"
 SPLITS_READ = "contracts/test_splits_read.py"
 TARGETS = "contracts/test_targets.py"
-WORDS = "contracts/test_widget_words.py"
 PATH = f"{SPLITS_READ}::test_each_path_reads_these_splits_so_often_and_then"
 ALIGNED = f"{TARGETS}::test_source_and_target_are_divided_by_their_own_numbers"
 FEW = f"{TARGETS}::test_a_few_labels_are_divided_by_their_own_number"
-WIDGET = f"{WORDS}::test_a_widget_says_what_its_data_say"
 ARGUMENTS = "test_arguments.py"
 PAIRS = "test_pairs.py"
 MEASURED = f"{ARGUMENTS}::test_what_is_measured_is_what_is_returned"
@@ -330,7 +329,7 @@ BUGS = [
         "is right for {100 * right[step]:.0f} %",
         "is right for {right[step]:.0f} %",
         "1 % for all of them.",
-        (f"{WIDGET}[feature_space-apart]",),
+        (f"{FEATURE_SPACE_WORDS}::test_it_says_what_its_data_say[apart]",),
     ),
     Bug(
         "parts finish in the alphabet's order",

@@ -79,7 +79,15 @@ def in_a_fork(copy: str, names: tuple[str, ...], connection) -> None:
     torch.set_num_threads(1)
     outcomes, said = Outcomes(), io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        status = pytest.main(["-q", "-p", "no:cacheprovider", *(str(TESTS / name) for name in names)], [outcomes])
+        status = pytest.main(
+            [
+                "-q",
+                "-p",
+                "no:cacheprovider",
+                *(str((ROOT if name.startswith("lessons/") else TESTS) / name) for name in names),
+            ],
+            [outcomes],
+        )
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         outcomes.errors.append(said.getvalue())
     connection.send((outcomes.tests, outcomes.errors))
