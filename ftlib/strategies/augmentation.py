@@ -37,7 +37,7 @@ from ftlib.strategy import Strategy, column, parts_of
 
 
 @dataclass
-class OnPictures(Strategy):
+class ImageAugmentation(Strategy):
     """What all that change pictures share: batch["pixels"], floats in 0..1, (B, 1 or 3, H, W), in and out."""
 
     role = "augment"
@@ -58,7 +58,7 @@ class OnPictures(Strategy):
 
 
 @dataclass
-class Flip(OnPictures):
+class Flip(ImageAugmentation):
     """Each picture is mirrored with probability ½, in each way that is switched on, independently."""
 
     horizontal: bool = True  # left and right
@@ -72,7 +72,7 @@ class Flip(OnPictures):
 
 
 @dataclass
-class Crop(OnPictures):
+class Crop(ImageAugmentation):
     """A random part of each picture, stretched to the whole: nearer, shifted, and a little out of shape."""
 
     area: list = field(default_factory=lambda: [0.6, 1.0])  # share that is seen; ImageNet's 0.08 loses small defects
@@ -91,7 +91,7 @@ class Crop(OnPictures):
 
 
 @dataclass
-class Rotation(OnPictures):
+class Rotation(ImageAugmentation):
     """Each picture is turned about its centre, to the left or right; corners that come in are black."""
 
     degrees: float = 10.0  # at most, either way; a hand or a camera is rarely further off
@@ -104,7 +104,7 @@ class Rotation(OnPictures):
 
 
 @dataclass
-class ColorJitter(OnPictures):
+class ColorJitter(ImageAugmentation):
     """Brightness, then contrast, then saturation of each picture times factors from 1 − knob to 1 + knob."""
 
     brightness: float = 0.2  # cameras and exposure times differ by about that
@@ -122,7 +122,7 @@ class ColorJitter(OnPictures):
 
 
 @dataclass
-class RandomErasing(OnPictures):
+class RandomErasing(ImageAugmentation):
     """A rectangle of each picture is hidden, with probability p."""
 
     p: float = 0.5
@@ -144,7 +144,7 @@ class RandomErasing(OnPictures):
 
 
 @dataclass
-class RandAugment(OnPictures):
+class RandAugment(ImageAugmentation):
     """n times in a row, one of 14 operations, drawn for each picture, all of the same strength."""
 
     n: int = 2  # both defaults are torchvision's
@@ -163,7 +163,7 @@ class RandAugment(OnPictures):
 
 
 @dataclass
-class TrivialAugment(OnPictures):
+class TrivialAugment(ImageAugmentation):
     """One of 14 operations and its strength are drawn for each picture: no knob to tune, and much is strong.
 
     It turns by up to 135° and shifts by up to 32 pixels, whatever the size: made for pictures of things, not of digits.
