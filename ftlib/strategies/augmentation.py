@@ -309,7 +309,7 @@ class RandAugment(ImageAugmentation):
     Its rotations are 9° each at this strength, so two of them turn an image by up to 18°. Digits allow only 15°.
 
     >>> strategies.augmentation.unsafe(strategies.RandAugment(n=2, magnitude=9), "digits")
-    ['RandAugment(n=2, magnitude=9) turns by up to 18°, and digits bears 15°: choose less, or another one']
+    ['RandAugment(n=2, magnitude=9) turns by up to 18°, but digits allows 15° at most: choose less, or another one']
     """
 
     n: int = 2
@@ -639,7 +639,8 @@ def unsafe(strategy: Strategy, task: str) -> list[str]:
         if wrong:
             out.append(f"{part} may change the labels of {task} ({', '.join(sorted(wrong))}): switch that off")
         if turn > degrees:
-            out.append(f"{part} turns by up to {turn:g}°, and {task} bears {degrees:g}°: choose less, or another one")
+            limit = f"{task} allows {degrees:g}° at most"
+            out.append(f"{part} turns by up to {turn:g}°, but {limit}: choose less, or another one")
     return out
 
 
@@ -654,7 +655,7 @@ def family_of(task: str) -> str:
     """The family of a task, "elpv" for "elpv/mono+noise3"; ValueError if nothing is known about it."""
     family = task.partition("+")[0].partition("/")[0]
     if family not in {*SAFE, "sentiment"}:
-        raise ValueError(f"nothing is known of what {task!r} bears: choose a task of {', '.join(SAFE)} or sentiment")
+        raise ValueError(f"it isn't known what is safe for {task!r}: choose a task of {', '.join(SAFE)} or sentiment")
     return family
 
 
