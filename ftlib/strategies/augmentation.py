@@ -244,7 +244,7 @@ class RandomErasing(ImageAugmentation):
         Smallest and largest hidden share of the image, in (0, 1]. The default is torchvision's.
     fill : {"noise", "black"}, default "noise"
         Values of the hidden pixels. Black is torchvision's default. A black rectangle looks like a broken area of a
-        solar cell, so noise is ours.
+        solar cell, so the default here is noise.
 
     Raises
     ------

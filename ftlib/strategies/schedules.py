@@ -304,7 +304,7 @@ class Restarts(Warmed):
 class WarmupStableDecay(Warmed):
     """Warm up, keep the rate constant, and cool down to 0 at the end (WSD).
 
-    Weights from before the cooldown can be the start of cooldowns at several lengths of training.
+    Such a run can be made longer later. Take the weights from before the cooldown, and train on from there.
 
     Parameters
     ----------
@@ -502,9 +502,10 @@ class Waypoints(Strategy):
 
     References
     ----------
-    Frankle, Dziugaite, Roy and Carbin, "Linear Mode Connectivity and the Lottery Ticket Hypothesis", ICML 2020,
-    arXiv:1912.05671. In this form: Entezari, Sedghi, Saukh and Neyshabur, "The Role of Permutation Invariance in Linear
-    Mode Connectivity of Neural Networks", ICLR 2022, arXiv:2110.06296.
+    - Frankle, Dziugaite, Roy and Carbin, "Linear Mode Connectivity and the Lottery Ticket Hypothesis", ICML 2020,
+      arXiv:1912.05671.
+    - The barrier in this form: Entezari, Sedghi, Saukh and Neyshabur, "The Role of Permutation Invariance in Linear
+      Mode Connectivity of Neural Networks", ICLR 2022, arXiv:2110.06296.
 
     Examples
     --------
