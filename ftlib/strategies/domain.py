@@ -37,6 +37,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ftlib.networks import batchnorms, repeated, require_linear_head
 from ftlib.strategy import COMPARES, STATISTICS, Strategy, Withheld, count_targets, target_loss
 
 NORMS = ("target", "source", "shared")
@@ -118,13 +119,9 @@ def pairs(loaders: dict) -> Iterator[tuple[dict, Withheld]]:
     """
     if getattr(loaders["target"], "generator", None):  # equal seeds would put row k of both into one batch, every pass
         loaders["target"].generator.manual_seed(loaders["target"].generator.initial_seed() + 1)
-    target = iter(loaders["target"])
+    target = repeated(loaders, "target")
     for batch in loaders["train"]:
-        if (other := next(target, None)) is None:
-            target = iter(loaders["target"])
-            if (other := next(target, None)) is None:
-                raise ValueError("the target loader gave no batch: is its split empty?")
-        yield batch, Withheld(other)
+        yield batch, Withheld(next(target))
 
 
 def joined(source: dict, target: dict) -> dict:
@@ -153,7 +150,7 @@ def joined(source: dict, target: dict) -> dict:
 @contextmanager
 def _statistics_stand_still(model: nn.Module, yes: bool) -> Iterator[None]:
     """BatchNorm normalises by the batch and remembers nothing of it."""
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
+    norms = [m for m in batchnorms(model).values() if m.track_running_stats]
     for m in norms if yes else ():
         m.track_running_stats = False
     try:
@@ -191,12 +188,7 @@ class Aligned(Strategy):
         return (STATISTICS, COMPARES) if self.norm != "source" else ()
 
     def prepare(self, model: nn.Module) -> nn.Module:
-        if getattr(model, "kind", None) == "lm" or not isinstance(model.head, nn.Linear):
-            raise ValueError(
-                f"{type(self).__name__} aligns what one linear head reads, but the head of this model is "
-                f"{type(model.head).__name__}: use a classifier of images, or an encoder with a task"
-            )
-        return model
+        return require_linear_head(model, self, "aligns what one linear head reads")
 
     def batches(self, loaders: dict) -> Iterator[dict]:
         if not self.weight:

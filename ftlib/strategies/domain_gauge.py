@@ -18,10 +18,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from accelerate.utils import send_to_device
 from torch import Tensor, nn
 
-from ftlib.strategy import Strategy, Withheld
+from ftlib.networks import collect
+from ftlib.strategy import Strategy
 
 TAU = 0.05  # temperature of the similarities in SND, the paper's
 PENALTIES = [1e-4, 1e-2, 1.0]  # inverse regularisation of the linear classifier, chosen by cross-validation
@@ -147,23 +147,13 @@ class DomainGauge(Strategy):
 
     @torch.no_grad()
     def finish(self, model: nn.Module, loaders: dict) -> None:
-        (source, _, _), (target, logits, _) = (_seen(model, loaders[name]) for name in ("train", "target"))
+        (source,), (target, logits) = (
+            collect(model, loaders["train"], "features"), collect(model, loaders["target"], "features", "logits"),
+        )  # fmt: skip
+        source, target, logits = source.float(), target.float(), logits.float()
         self.distance = proxy_a_distance(source, target)
         self.im, self.snd = information_maximisation(logits), soft_neighbourhood_density(logits)
         if "held_out" in loaders:
-            held_out, answers, labels = _seen(model, loaders["held_out"], labelled=True)
-            losses = torch.nn.functional.cross_entropy(answers, labels, reduction="none")
-            self.dev = deep_embedded_validation(losses, held_out, source, target)
-
-
-def _seen(model: nn.Module, loader, labelled: bool = False) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Features (N, D), logits (N, K) and, where they may be read, labels (N,); on the CPU."""
-    device, rows = next(model.parameters()).device, []
-    for batch in loader:
-        h = model.features(send_to_device(Withheld(batch), device))
-        labels = batch["labels"] if labelled else torch.zeros(len(h))
-        rows.append((h.float().cpu(), model.head(h).float().cpu(), labels.cpu()))
-    if not rows:
-        raise ValueError("there is nothing to measure: a loader gave no batch, so its split is empty")
-    features, logits, labels = (torch.cat(column) for column in zip(*rows, strict=True))
-    return features, logits, labels if labelled else None
+            held_out, answers, labels = collect(model, loaders["held_out"], "features", "logits", "labels")
+            losses = torch.nn.functional.cross_entropy(answers.float(), labels, reduction="none")
+            self.dev = deep_embedded_validation(losses, held_out.float(), source, target)

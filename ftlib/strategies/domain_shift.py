@@ -24,6 +24,7 @@ import torch
 from accelerate.utils import send_to_device
 from torch import Tensor, nn
 
+from ftlib.networks import batchnorms, collect, repeated, require_linear_head, statistics_follow
 from ftlib.strategy import COMPARES, CORRECTS, STATISTICS, Strategy, Withheld, count_targets
 
 
@@ -65,27 +66,17 @@ def label_shift(answers: Tensor, labels: Tensor, target_answers: Tensor, classes
     return (1 + torch.linalg.pinv(joint, rtol=1e-3) @ (now - joint.sum(1))).clamp(min=0)
 
 
-@torch.no_grad()
 def features_of(model: nn.Module, loader, labels: bool = False) -> tuple[Tensor, ...]:
     """Features (N, D) over a loader, in float64 on the CPU; with labels, (features, labels (N,)).
 
     Without labels the batches are Withheld, so that none can be read. Raises ValueError for an empty loader.
     """
-    device, rows = next(model.parameters()).device, []
-    for batch in loader:
-        seen = model.features(send_to_device(Withheld(batch), device)).double().cpu()
-        rows.append((seen, batch["labels"].cpu()) if labels else (seen,))
-    if not rows:
-        raise ValueError("there is nothing to compare: the loader gave no batch, so its split is empty")
-    return tuple(torch.cat(column) for column in zip(*rows, strict=True))
+    features, *more = collect(model, loader, "features", *(["labels"] if labels else []))
+    return features.double(), *more
 
 
 def _linear_head(model: nn.Module, who: Strategy) -> nn.Module:
-    if getattr(model, "kind", None) == "lm" or not isinstance(model.head, nn.Linear):
-        raise ValueError(
-            f"{type(who).__name__} changes a linear head, but the head of this model is {type(model.head).__name__}: "
-            f"use a classifier of images, or an encoder with a task"
-        )
+    require_linear_head(model, who, "changes a linear head")
     if who.applied:
         raise ValueError(
             f"{who} has corrected the head of this model already, and would correct it twice: train the model from "
@@ -117,28 +108,22 @@ class AdaBN(Strategy):
     @torch.no_grad()
     def finish(self, model: nn.Module, loaders: dict) -> None:
         norms, device, seen = _norms(model), next(model.parameters()).device, 0
-        momenta = [m.momentum for m in norms]
-        for m in norms:
-            m.train()
-        for batch in loaders["target"]:
-            batch = send_to_device(Withheld(batch), device)
-            rows = len(next(iter(batch.values())))
-            if rows > 1:  # one example alone has no variance
-                seen += rows
-                for m in norms:
-                    m.momentum = rows / seen  # so that the first batch replaces what was, and every example counts once
-                model.features(batch)
-        for m, momentum in zip(norms, momenta, strict=True):
-            m.momentum = momentum
-            m.eval()
+        with statistics_follow(norms):
+            for batch in loaders["target"]:
+                batch = send_to_device(Withheld(batch), device)
+                rows = len(next(iter(batch.values())))
+                if rows > 1:  # one example alone has no variance
+                    seen += rows
+                    for m in norms:
+                        m.momentum = rows / seen  # the first batch replaces what was, and every example counts once
+                    model.features(batch)
         if not seen:
             raise ValueError("AdaBN counts batches of two examples or more, but the target loader gave none")
 
 
 def _norms(model: nn.Module) -> list[nn.Module]:
     """The normalisations that keep statistics."""
-    kept = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    return [m for m in kept if m.running_mean is not None]
+    return [m for m in batchnorms(model).values() if m.running_mean is not None]
 
 
 @dataclass
@@ -233,13 +218,9 @@ class FewLabels(Strategy):
         if not self.weight:
             yield from loaders["train"]
             return
-        few = iter(loaders["labelled"])
+        few = repeated(loaders, "labelled")
         for source in loaders["train"]:
-            if (target := next(few, None)) is None:
-                few = iter(loaders["labelled"])
-                if (target := next(few, None)) is None:
-                    raise ValueError("the loader labelled gave no batch: is its split empty?")
-            both = {"loss": source, "few": target}
+            both = {"loss": source, "few": next(few)}
             yield [{**batch, "n": {term: count_targets(batch["labels"])}} for term, batch in both.items()]
 
     def loss(self, model: nn.Module, batch: dict) -> dict[str, Tensor]:

@@ -28,10 +28,10 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from accelerate.utils import send_to_device
 from torch import Tensor, nn
 from torchvision.ops import stochastic_depth
 
+from ftlib.networks import batchnorms, count_statistics, heads
 from ftlib.strategy import HEAD_ALONE, STATISTICS, Strategy
 
 # ---- dropout and stochastic depth
@@ -80,7 +80,7 @@ class Dropout(Strategy):
         self.own = {} if self.inside is None else {name: m.p for name, m in model.stages.named_modules() if _drops(m)}
         if self.inside is not None and not self.own:
             raise ValueError(f"{self} sets the network's own dropout layers, but it has none: leave inside at None")
-        for head in _heads(model):
+        for head in heads(model).values():
             put_before(head, Drop(self.head, rows=False))
         return model
 
@@ -127,10 +127,6 @@ class StochasticDepth(Strategy):
 
 def _drops(module: nn.Module) -> bool:
     return isinstance(module, nn.Dropout)
-
-
-def _heads(model: nn.Module) -> list[nn.Module]:
-    return list(model.head.values()) if isinstance(model.head, nn.ModuleDict) else [model.head]
 
 
 # ---- weight decay
@@ -183,8 +179,7 @@ class Average(Strategy):
         if self.begun:
             self.see(model, progress)
         self.begun = True
-        norms = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        self.moving = {name: m.training for name, m in norms}
+        self.moving = {name: m.training for name, m in batchnorms(model).items()}
 
     @torch.no_grad()
     def see(self, model: nn.Module, progress: float) -> None:
@@ -239,25 +234,8 @@ class SWA(Average):
 
     def finish(self, model: nn.Module, loaders: dict) -> None:
         super().finish(model, loaders)
-        if moving := [name for name, moves in self.moving.items() if moves]:
+        if moving := [model.get_submodule(name) for name, moves in self.moving.items() if moves]:
             count_statistics(model, moving, loaders["train"] if "train" in loaders else _all(loaders))
-
-
-@torch.no_grad()
-def count_statistics(model: nn.Module, names: list[str], batches: Iterable[dict]) -> None:
-    """Mean and variance of these BatchNorms over the batches, from nothing; the model is left in evaluation mode."""
-    norms, device = [model.get_submodule(name) for name in names], next(model.parameters()).device
-    momenta = [m.momentum for m in norms]
-    model.eval()
-    for m in norms:
-        m.reset_running_stats()
-        m.momentum = None  # the plain mean over the batches
-        m.train()
-    for batch in batches:
-        model(send_to_device(batch, device))
-    for m, momentum in zip(norms, momenta, strict=True):
-        m.momentum = momentum
-        m.eval()
 
 
 def _all(loaders: dict) -> Iterable[dict]:

@@ -382,7 +382,10 @@ def test_it_combines_with_what_freezes_and_injects():
             lambda: train(DANN(), data()),
             "reads the loaders train, target, but target is missing: there are train; give fit",
         ),
-        (lambda: train(DANN(), {"train": data(), "target": []}), "the target loader gave no batch: is its split empty"),
+        (
+            lambda: train(DANN(), {"train": data(), "target": []}),
+            "the loader 'target' gave no batch: is its split empty",
+        ),
         (
             lambda: coral(torch.ones(1, 3), torch.ones(4, 3)),
             "a covariance needs two examples, but there are 1 of the so",
