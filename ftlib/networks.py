@@ -12,7 +12,7 @@ import torch
 from accelerate.utils import send_to_device
 from torch import Tensor, nn
 
-from ftlib.strategy import Strategy, Withheld
+from ftlib.strategy import Strategy, UnlabelledBatch
 
 
 def heads(model: nn.Module) -> dict[str, nn.Module]:
@@ -86,7 +86,7 @@ def collect(model: nn.Module, loader: Iterable[dict], *columns: str) -> tuple[Te
     """
     device, rows = next(model.parameters()).device, []
     for batch in loader:
-        h = model.features(send_to_device(Withheld(batch), device))
+        h = model.features(send_to_device(UnlabelledBatch(batch), device))
         read = {"features": lambda h=h: h, "logits": lambda h=h: model.head(h), "labels": lambda b=batch: b["labels"]}
         rows.append([read[name]().cpu() for name in columns])
     if not rows:

@@ -38,7 +38,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ftlib.networks import batchnorms, repeated, require_linear_head
-from ftlib.strategy import COMPARES, STATISTICS, Strategy, Withheld, count_targets, target_loss
+from ftlib.strategy import COMPARES, STATISTICS, Strategy, UnlabelledBatch, count_targets, target_loss
 
 NORMS = ("target", "source", "shared")
 
@@ -112,7 +112,7 @@ def class_confusion(logits: Tensor, temperature: float) -> Tensor:
     return (together.sum() - together.trace()) / len(together)
 
 
-def pairs(loaders: dict) -> Iterator[tuple[dict, Withheld]]:
+def pairs(loaders: dict) -> Iterator[tuple[dict, UnlabelledBatch]]:
     """One pass over the source, each batch beside one of the target, which begins anew as often as it must.
 
     Raises ValueError where the target is empty.
@@ -121,7 +121,7 @@ def pairs(loaders: dict) -> Iterator[tuple[dict, Withheld]]:
         loaders["target"].generator.manual_seed(loaders["target"].generator.initial_seed() + 1)
     target = repeated(loaders, "target")
     for batch in loaders["train"]:
-        yield batch, Withheld(next(target))
+        yield batch, UnlabelledBatch(next(target))
 
 
 def joined(source: dict, target: dict) -> dict:

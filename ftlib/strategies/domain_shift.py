@@ -25,7 +25,7 @@ from accelerate.utils import send_to_device
 from torch import Tensor, nn
 
 from ftlib.networks import batchnorms, collect, repeated, require_linear_head, statistics_follow
-from ftlib.strategy import COMPARES, CORRECTS, STATISTICS, Strategy, Withheld, count_targets
+from ftlib.strategy import COMPARES, CORRECTS, STATISTICS, Strategy, UnlabelledBatch, count_targets
 
 
 def power(matrix: Tensor, exponent: float) -> Tensor:
@@ -69,7 +69,7 @@ def label_shift(answers: Tensor, labels: Tensor, target_answers: Tensor, classes
 def features_of(model: nn.Module, loader, labels: bool = False) -> tuple[Tensor, ...]:
     """Features (N, D) over a loader, in float64 on the CPU; with labels, (features, labels (N,)).
 
-    Without labels the batches are Withheld, so that none can be read. Raises ValueError for an empty loader.
+    Without labels the batches are UnlabelledBatch, so that none can be read. Raises ValueError for an empty loader.
     """
     features, *more = collect(model, loader, "features", *(["labels"] if labels else []))
     return features.double(), *more
@@ -110,7 +110,7 @@ class AdaBN(Strategy):
         norms, device, seen = _norms(model), next(model.parameters()).device, 0
         with statistics_follow(norms):
             for batch in loaders["target"]:
-                batch = send_to_device(Withheld(batch), device)
+                batch = send_to_device(UnlabelledBatch(batch), device)
                 rows = len(next(iter(batch.values())))
                 if rows > 1:  # one example alone has no variance
                     seen += rows

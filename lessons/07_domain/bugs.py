@@ -81,7 +81,7 @@ BUGS = [
         "target labels read during adaptation",
         "PseudoLabels",
         "ftlib/strategies/domain.py",
-        "yield batch, Withheld(next(target))",
+        "yield batch, UnlabelledBatch(next(target))",
         "yield batch, next(target)",
         "Nothing stops a method from reading the labels that it must do without.",
         (UNREAD,),
