@@ -161,7 +161,7 @@ def _statistics_stand_still(model: nn.Module, yes: bool) -> Iterator[None]:
 
 
 @dataclass
-class Aligned(Strategy):
+class FeatureAlignment(Strategy):
     """What all that follow share: batches in pairs, the two passes, and the weight of the second term.
 
     The target's examples are augmented as the source's are. With norm "source" the network keeps the source's BatchNorm
@@ -229,7 +229,7 @@ class Aligned(Strategy):
 
 
 @dataclass
-class DeepCORAL(Aligned):
+class DeepCORAL(FeatureAlignment):
     """The covariances of source and target features are pulled together."""
 
     weight: float = 1.0  # the value is divided by 4 D²: with features of hundreds it takes 10 to 1000 to be felt
@@ -239,7 +239,7 @@ class DeepCORAL(Aligned):
 
 
 @dataclass
-class MMD(Aligned):
+class MMD(FeatureAlignment):
     """The distributions of source and target features are pulled together, as five kernels see them."""
 
     def align(self, model: nn.Module, source: Tensor, target: Tensor) -> Tensor:
@@ -247,7 +247,7 @@ class MMD(Aligned):
 
 
 @dataclass
-class DANN(Aligned):
+class DANN(FeatureAlignment):
     """A discriminator learns to tell the domains apart, the features learn to make that impossible."""
 
     gamma: float = 10.0  # how fast λ rises, see `ramp`; the paper's. 0: λ is 1 from the first step
@@ -298,7 +298,7 @@ class CDAN(DANN):
 
 
 @dataclass
-class MCD(Aligned):
+class MCD(FeatureAlignment):
     """Two heads learn the source and to disagree on the target, the features learn that they agree: in one step.
 
     The paper takes three optimizer steps in turn. Reversing the gradient of the disagreement between features and heads
@@ -323,7 +323,7 @@ class MCD(Aligned):
 
 
 @dataclass
-class EntropyMin(Aligned):
+class EntropyMin(FeatureAlignment):
     """Answers on the target become sure. Alone it can end in one class for all: watch the worst class."""
 
     weight: float = 0.1  # as is usual: at 1 the first answers, right or wrong, are hardened
@@ -333,7 +333,7 @@ class EntropyMin(Aligned):
 
 
 @dataclass
-class MCC(Aligned):
+class MCC(FeatureAlignment):
     """Minimum class confusion: no two classes share the probability of the same target examples."""
 
     temperature: float = 2.5  # softens answers that are too sure; the paper's
@@ -348,7 +348,7 @@ class MCC(Aligned):
 
 
 @dataclass
-class PseudoLabels(Aligned):
+class PseudoLabels(FeatureAlignment):
     """The network's own answers on the target are its labels there, where it is sure enough. `share`: how often."""
 
     threshold: float = 0.9  # probability of the likeliest class from which an answer is believed

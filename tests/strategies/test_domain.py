@@ -18,9 +18,9 @@ from ftlib.strategies.domain import (
     MCC,
     MCD,
     MMD,
-    Aligned,
     DeepCORAL,
     EntropyMin,
+    FeatureAlignment,
     PseudoLabels,
     class_confusion,
     coral,
@@ -401,4 +401,4 @@ def test_bad_input_is_one_sentence(make, words):
 
 def test_a_method_must_say_how_it_aligns():
     with pytest.raises(NotImplementedError, match="write align"):
-        train(Aligned())
+        train(FeatureAlignment())
