@@ -27,6 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ftlib.networks import heads
 from ftlib.strategy import Strategy, column, target_loss
 
 
@@ -38,8 +39,7 @@ class OnLabels(Strategy):
         self.classes: dict[str, int] = {}  # per head; the key of a single head is ""
 
     def prepare(self, model: nn.Module) -> nn.Module:
-        heads = model.head if isinstance(model.head, nn.ModuleDict) else {"": model.head}
-        self.classes = {name: [*head.parameters()][-1].shape[0] for name, head in heads.items()}
+        self.classes = {name: [*head.parameters()][-1].shape[0] for name, head in heads(model).items()}
         return model
 
     def labels(self, batch: dict) -> Tensor:

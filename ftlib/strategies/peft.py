@@ -30,6 +30,7 @@ from peft import IA3Config, LoraConfig, PeftConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
+from ftlib.networks import batchnorms, train_only_new
 from ftlib.strategy import Strategy
 
 VARIANTS = ("plain", "rslora", "dora", "pissa")
@@ -41,9 +42,8 @@ FEED_FORWARD = ("output.dense", "down_proj", "lin2", "fc2", "conv_pwl")  # the m
 
 def _statistics_stand_still(self, model: nn.Module, progress: float) -> None:
     """The slot `before_step` of the classes below: BatchNorm in train mode would update its statistics."""
-    for module in model.stages.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.eval()
+    for module in batchnorms(model.stages).values():
+        module.eval()
 
 
 @dataclass
@@ -260,7 +260,7 @@ class Adapter(Strategy):
             for parent, name, d in self._sites(model):
                 kind = AdaptedNorm if name == "LayerNorm" else Adapted
                 setattr(parent, name, kind(getattr(parent, name), d, self.width, [self.width, self.placement]))
-        return _train_only(model, [p for m in model.modules() if isinstance(m, Adapted) for p in m.new()])
+        return train_only_new(model, [p for m in model.modules() if isinstance(m, Adapted) for p in m.new()])
 
     before_step = _statistics_stand_still
 
@@ -319,15 +319,6 @@ class AdaptedNorm(Adapted):
         return self.base(z + self.bottleneck(self.base(z)))
 
 
-def _train_only(model: nn.Module, new: list[nn.Parameter]) -> nn.Module:
-    """Freeze the stages and a language model's own head, and train the new parameters."""
-    model.stages.requires_grad_(False)
-    model.head.requires_grad_(getattr(model, "kind", None) != "lm")
-    for p in new:
-        p.requires_grad_(True)
-    return model
-
-
 def linear_layers(model: nn.Module) -> dict[str, nn.Module]:
     """All layers that LoRA and IA3 can change, {name: layer}: linear layers and plain 1 x 1 convolutions."""
     out, inside = {}, ()
@@ -384,7 +375,7 @@ def _inject(model: nn.Module, strategy: Strategy, make: Callable[[nn.Module], Pe
             raise ValueError(
                 f"the model holds an adapter already, and another one than that of {strategy}: load it anew"
             )
-    return _train_only(model, [p for layer in adapter_layers(model).values() for p in _active(layer)])
+    return train_only_new(model, [p for layer in adapter_layers(model).values() for p in _active(layer)])
 
 
 def adapter_layers(model: nn.Module) -> dict[str, BaseTunerLayer]:

@@ -25,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ftlib.networks import train_only_new
 from ftlib.strategy import Strategy
 
 KEYS = (".key", ".k_proj", ".k_lin")  # the matrices that make the keys
@@ -190,7 +191,4 @@ def _put_before(model: nn.Module, strategy: Strategy, kind: type) -> nn.Module:
         model.train(mode)
     elif type(model.front) is not kind or strategy.tokens not in [p.shape[-2] for p in model.front.parameters()]:
         raise ValueError(f"the model holds another prompt or prefix than that of {strategy}: load it anew")
-    model.stages.requires_grad_(False)
-    model.head.requires_grad_(model.kind != "lm")
-    model.front.requires_grad_(True)
-    return model
+    return train_only_new(model, model.front.parameters())

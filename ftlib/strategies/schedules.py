@@ -35,6 +35,7 @@ import torch
 from accelerate.utils import send_to_device
 from torch import Tensor, nn
 
+from ftlib.networks import batchnorms, count_statistics
 from ftlib.strategy import Strategy, count_targets, target_loss
 
 
@@ -551,18 +552,8 @@ class Waypoints(Strategy):
         device = next(model.parameters()).device
         for name, p in model.named_parameters():
             p.copy_(torch.lerp(self.kept[name].to(device), end[name], share))
-        norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        momenta = [m.momentum for m in norms]
-        for m in norms:
-            m.reset_running_stats()
-            m.momentum = None  # the plain mean over batches
-            m.train()
         batches = [send_to_device(batch, device) for batch in loader]
-        for batch in batches:
-            model(batch)
-        for m, momentum in zip(norms, momenta, strict=True):
-            m.momentum = momentum
-        model.eval()
+        count_statistics(model, batchnorms(model).values(), batches)
         total = sum(target_loss(model(b), b["labels"]).item() for b in batches)
         return total / sum(count_targets(b["labels"]) for b in batches)
 

@@ -74,7 +74,7 @@ BUGS = [
     Bug(
         "the base is trained too",
         "Adapter",
-        "ftlib/strategies/peft.py",
+        "ftlib/networks.py",
         "    model.stages.requires_grad_(False)\n",
         "",
         "Full fine-tuning with a few parameters more.",
@@ -83,7 +83,7 @@ BUGS = [
     Bug(
         "the fresh head is not trained",
         "LoRA",
-        "ftlib/strategies/peft.py",
+        "ftlib/networks.py",
         'model.head.requires_grad_(getattr(model, "kind", None) != "lm")',
         "model.head.requires_grad_(False)",
         "The task is learned through a random head.",
@@ -93,8 +93,8 @@ BUGS = [
         "statistics of the frozen base move",
         "IA3",
         "ftlib/strategies/peft.py",
-        "            module.eval()\n",
-        "            pass\n",
+        "        module.eval()\n",
+        "        pass\n",
         "BatchNorm adapts to the task's batches: without the adapter the base is another network.",
         (STILL,),
     ),
