@@ -12,7 +12,7 @@ import pytest
 
 from ftlib import classroom as teach
 from ftlib.classroom import widgets
-from ftlib.classroom.widgets.panel import say
+from ftlib.classroom.widgets.panel import set_status
 from ftlib.evidence.compare import interval
 from test_compare import runs
 
@@ -93,7 +93,7 @@ def test_every_control_has_a_name_and_is_used_from_the_keyboard(board):
 
 def test_text_is_shown_as_it_stands():
     line = ipywidgets.HTML()
-    say(line, "**a < b** & `x`")
+    set_status(line, "**a < b** & `x`")
     assert line.value.endswith("<b>a &lt; b</b> &amp; <code>x</code></p>") and 'role="status"' in line.value
 
 

@@ -84,12 +84,16 @@ def test_markup_in_a_prompt_is_shown_as_it_stands(comparer):
 
 
 def test_who_agrees_is_said_in_words():
-    def say(text):
+    def set_status(text):
         return lambda prompt: text
 
-    assert shown(GENERATION.comparer({"a": say("x"), "b": say("x")}, EXAMPLES)).endswith("All say the same.")
-    assert shown(GENERATION.comparer({"a": say("x"), "b": say("y")}, EXAMPLES)).endswith("No two say the same.")
-    one = GENERATION.comparer({"a": say("x")}, EXAMPLES, title="Greedy")
+    assert shown(GENERATION.comparer({"a": set_status("x"), "b": set_status("x")}, EXAMPLES)).endswith(
+        "All say the same."
+    )
+    assert shown(GENERATION.comparer({"a": set_status("x"), "b": set_status("y")}, EXAMPLES)).endswith(
+        "No two say the same."
+    )
+    one = GENERATION.comparer({"a": set_status("x")}, EXAMPLES, title="Greedy")
     assert shown(one).startswith("Greedy: to “I love it.”: a “x”")
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ftlib import plots
-from ftlib.classroom.widgets.panel import Panel, said, say
+from ftlib.classroom.widgets.panel import Panel, set_status, status_line
 from ftlib.evidence.compare import interval
 
 NEEDED = ("rank", "seed")
@@ -44,7 +44,7 @@ class RankExplorer(Panel):
             style={"description_width": "initial", "button_width": "auto"},
         )  # fmt: skip
         self.figure = go.FigureWidget(_empty(ranks))
-        self.words = said()
+        self.words = status_line()
         self.show()
         for control in (self.matrix, self.rank):
             control.observe(self.show, names="value")
@@ -87,7 +87,7 @@ class RankExplorer(Panel):
                 "meta": {"alt": self.alt},
             },
         )
-        say(self.words, self.alt)
+        set_status(self.words, self.alt)
 
     def _scores(self) -> str:
         """What was recorded of LoRA with the nearest rank, and of full fine-tuning."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import ipywidgets
 
-from ftlib.classroom.widgets.panel import Panel, said, say
+from ftlib.classroom.widgets.panel import Panel, set_status, status_line
 
 EMPTY = "Write something into the prompt first, then press Enter."
 
@@ -25,7 +25,7 @@ class Comparer(Panel):
         self.example = ipywidgets.Dropdown(options=list(examples), description="Example", **wide)
         self.prompt = ipywidgets.Text(value=examples[0], description="Prompt", continuous_update=False, **wide)
         self.ask = ipywidgets.Button(description="Ask again")
-        self.words = said()
+        self.words = status_line()
         self.show()
         self.example.observe(self._take, names="value")
         self.prompt.observe(self.show, names="value")
@@ -51,7 +51,7 @@ class Comparer(Panel):
                     known[name] = (text, time.perf_counter() - began)
             said_by = "; ".join(f"**{name}** “{_plain(text)}” ({s:.1f} s)" for name, (text, s) in known.items())
             self.alt = f"{self.title + ': ' if self.title else ''}to “{_plain(prompt)}”: {said_by}. {self._agreeing()}"
-        say(self.words, self.alt)
+        set_status(self.words, self.alt)
 
     def forget(self) -> None:
         """Drop what was answered so far: a model has changed."""

@@ -12,7 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ftlib import plots
-from ftlib.classroom.widgets.panel import Panel, said, say
+from ftlib.classroom.widgets.panel import Panel, set_status, status_line
 from ftlib.evidence.compare import interval
 
 WARMUPS = {"none": 0.0, "5 %": 0.05, "10 %": 0.1, "20 %": 0.2}  # share of the steps
@@ -43,7 +43,7 @@ class Playground(Panel):
         self.warmup = buttons("Warmup", list(WARMUPS.items()))
         self.steps = buttons("Steps", [(str(n), n) for n in steps])
         self.figure = go.FigureWidget(_empty())
-        self.words = said()
+        self.words = status_line()
         self.show()
         controls = [self.task, self.shape, self.peak, self.warmup, self.steps]
         for control in controls:
@@ -79,7 +79,7 @@ class Playground(Panel):
                 "meta": {"alt": self.alt},
             },
         )
-        say(self.words, self.alt)
+        set_status(self.words, self.alt)
 
     @property
     def own_warmup(self) -> bool:

@@ -26,7 +26,7 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from ftlib import plots
-from ftlib.classroom.widgets.panel import Panel, said, say
+from ftlib.classroom.widgets.panel import Panel, set_status, status_line
 
 SHAPES = (plots.MARKERS[0], plots.MARKERS[5])  # circle and x: of two, the ones that are told apart best
 GREY = "#555555"  # in the legend, for what a shape says
@@ -69,7 +69,7 @@ class FeatureSpace(Panel):
             style={"description_width": "initial"}, layout=ipywidgets.Layout(width="auto"),
         )  # fmt: skip
         self.figure = go.FigureWidget(self._empty())
-        self.picture, self.words, self.about = ipywidgets.HTML(), said(), said()
+        self.picture, self.words, self.about = ipywidgets.HTML(), status_line(), status_line()
         for trace in self.figure.data[: len(self.groups)]:
             trace.on_hover(self._point)
             trace.on_click(self._point)
@@ -110,7 +110,7 @@ class FeatureSpace(Panel):
             },
             relayout_data={"title.text": _plain(f"{method}, step {step}"), "meta": {"alt": self.alt}},
         )
-        say(self.words, self._of_figure)
+        set_status(self.words, self._of_figure)
         self._tell()
 
     def _choose(self, _) -> None:
@@ -128,7 +128,7 @@ class FeatureSpace(Panel):
             self.example.value = int(self.groups[points.trace_index][2][points.point_inds[0]])
 
     def _tell(self) -> None:
-        say(self.about, self._example())
+        set_status(self.about, self._example())
         if not self.texts:
             out = io.BytesIO()
             Image.fromarray(self.shown[self.example.value]).save(out, format="png")

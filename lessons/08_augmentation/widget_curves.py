@@ -12,7 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ftlib import plots
-from ftlib.classroom.widgets.panel import Panel, said, say
+from ftlib.classroom.widgets.panel import Panel, set_status, status_line
 from ftlib.evidence.compare import UNCLEAR, interval, paired, reading
 
 NEEDED = ("arm", "n", "seed", "step")
@@ -45,7 +45,7 @@ class Curves(Panel):
         self.beside = ipywidgets.Dropdown(options=others, value=compared[1], description="Beside", **wide)
         self.step = ipywidgets.Dropdown(options=[], description="Steps", **wide)
         self.figure = go.FigureWidget(_empty())
-        self.words = said()
+        self.words = status_line()
         self.show()
         controls = [self.size, self.measure, *([self.beside] if len(others) > 1 else []), self.step]
         for control in (self.size, self.measure, self.beside, self.step):
@@ -92,7 +92,7 @@ class Curves(Panel):
                 "meta": {"alt": self.alt},
             },
         )
-        say(self.words, self.alt)
+        set_status(self.words, self.alt)
 
     def _picked(self, arm: str) -> pd.DataFrame:
         """An arm's rows of this size that have the measure, at the steps that all of its seeds reached."""

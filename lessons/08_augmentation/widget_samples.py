@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ftlib import plots
-from ftlib.classroom.widgets.panel import Panel, said, say
+from ftlib.classroom.widgets.panel import Panel, set_status, status_line
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 UNTOUCHED = ("", 0.0)  # under which the score of the pictures as they are is kept, for all kinds
@@ -53,7 +53,7 @@ class Samples(Panel):
         )  # fmt: skip
         self.again = ipywidgets.Button(description="Draw again")
         self.figure = go.FigureWidget(_empty())
-        self.words = said()
+        self.words = status_line()
         self.show()
         for control in (self.kind, self.strength):
             control.observe(self.show, names="value")
@@ -110,7 +110,7 @@ class Samples(Panel):
                 **{f"annotations[{i}].text": text for i, text in enumerate(above + below)},
             },
         )
-        say(self.words, self.alt)
+        set_status(self.words, self.alt)
 
     def _redraw(self, _) -> None:
         self.draw += 1

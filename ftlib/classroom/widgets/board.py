@@ -5,7 +5,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ftlib import plots
-from ftlib.classroom.widgets.panel import Panel, said, say
+from ftlib.classroom.widgets.panel import Panel, set_status, status_line
 from ftlib.evidence.compare import table
 
 MEASURES = {
@@ -62,7 +62,7 @@ class Board(Panel):
         self.measure = ipywidgets.Dropdown(options=list(measures.items()), description="Measure", **wide)
         self.figure = go.FigureWidget(plots.scores(self.runs, self.measure.value))  # two traces an arm
         self.figure.update_yaxes(categoryorder="array", categoryarray=self.arms)
-        self.words = said()
+        self.words = status_line()
         self.show()
         controls = [self.task, self.size, self.measure]
         for control in controls:
@@ -108,7 +108,7 @@ class Board(Panel):
                 "meta": {"alt": self.alt},
             },
         )
-        say(self.words, self.alt)
+        set_status(self.words, self.alt)
 
     def _differences(self, runs: pd.DataFrame) -> str:
         arms = [arm for arm in self.arms if arm != self.baseline and arm in set(runs.arm)]

@@ -69,14 +69,14 @@ class Panel(ipywidgets.VBox):
         return {**data, **still, "text/plain": self._words()}, metadata
 
 
-def said(text: str = "") -> ipywidgets.HTML:
-    """A line of text that a screen reader speaks when it changes (see `say`)."""
+def status_line(text: str = "") -> ipywidgets.HTML:
+    """A line of text that a screen reader speaks when it changes (see `set_status`)."""
     line = ipywidgets.HTML()
-    say(line, text)
+    set_status(line, text)
     return line
 
 
-def say(line: ipywidgets.HTML, text: str) -> None:
+def set_status(line: ipywidgets.HTML, text: str) -> None:
     """Set the text of a line. It may have Markdown's `**bold**` and backticks, and the rest is shown as it is."""
     words = re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", html.escape(text))
     words = re.sub(r"`(.+?)`", r"<code>\1</code>", words)

@@ -3,7 +3,7 @@
 import ipywidgets
 
 from ftlib import classroom as teach
-from ftlib.classroom.widgets.panel import Panel, said, say
+from ftlib.classroom.widgets.panel import Panel, set_status, status_line
 
 WIDE = ipywidgets.Layout(width="auto")
 
@@ -16,14 +16,16 @@ class Asked(Panel):
         options = [(option["text"], key) for key, option in question.options.items()]
         self.choice = ipywidgets.RadioButtons(options=options, value=question.answer, description="Answer", layout=WIDE)
         self.button = ipywidgets.Button(description=button, layout=WIDE)
-        self.reply = said(again if question.answer else "Not answered yet.")
+        self.reply = status_line(again if question.answer else "Not answered yet.")
         self.button.on_click(self.commit)
-        super().__init__([said(f"**{question.text}**"), self.choice, self.button, self.reply], lambda: str(question))
+        super().__init__(
+            [status_line(f"**{question.text}**"), self.choice, self.button, self.reply], lambda: str(question)
+        )
 
     def commit(self, _=None) -> None:
         """Commit the chosen option. The button calls this."""
         key = self.choice.value
-        say(self.reply, "Choose an answer first." if key is None else self._answered(key).markdown)
+        set_status(self.reply, "Choose an answer first." if key is None else self._answered(key).markdown)
 
 
 def predict(lesson: str, name: str) -> Asked:
