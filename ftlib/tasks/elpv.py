@@ -27,7 +27,7 @@ from ftlib import assets
 from ftlib.io.refusals import whole_number
 from ftlib.io.writing import in_one_piece, write_text
 from ftlib.tasks.checks import choose
-from ftlib.tasks.splits import assign, make_splits
+from ftlib.tasks.splits import group_stratified_split, make_splits
 from ftlib.tasks.task import Split, Task
 
 DOMAINS = ("mono", "poly")
@@ -55,9 +55,9 @@ def load(
     defective = (p > 0.5).astype(int)
     module = np.repeat(np.arange(len(MODULES)), MODULES)
     if protocol == "random":
-        rows = assign(np.arange(len(p)), 4 * kind + np.round(3 * p).astype(int), seed=seed)
+        rows = group_stratified_split(np.arange(len(p)), 4 * kind + np.round(3 * p).astype(int), seed=seed)
     else:
-        rows = assign(module, defective, kind, seed=seed, draws=DRAWS, validation=VALIDATION)
+        rows = group_stratified_split(module, defective, kind, seed=seed, draws=DRAWS, validation=VALIDATION)
     columns = {"domain": torch.tensor(kind), "probability": torch.tensor(p, dtype=torch.float32)}
     whole = Split(images(size), kind if target == "type" else defective, 2, columns, groups=module)
     keep = kind == DOMAINS.index(domain) if domain else None

@@ -23,7 +23,7 @@ def even_order(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return place.argsort(kind="stable")
 
 
-def assign(
+def group_stratified_split(
     groups: np.ndarray,
     classes: np.ndarray,
     domains: np.ndarray | None = None,
