@@ -2,7 +2,7 @@
 
 What makes a test honest is not the share of examples but what is kept together: the cells of one solar
 module, the sentences of one review. So whole *groups* are drawn, and none has members on two sides. And
-within that, shares should not depend on luck: `even_order` spreads the classes evenly, and every cut
+within that, shares should not depend on luck: `stratified_order` spreads the classes evenly, and every cut
 through it is stratified.
 """
 
@@ -14,7 +14,7 @@ TEST, VALIDATION = 0.25, 0.15  # a quarter is tested, as in Deitsch et al. 2019;
 SUBSET = 1_000_000  # beside the seed, so that subset and split are drawn from different random numbers
 
 
-def even_order(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def stratified_order(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A drawn order of N rows; any first part of it holds each stratum in its share, to one row."""
     place = np.empty(len(strata))
     for stratum in np.unique(strata):
@@ -54,7 +54,7 @@ def _cut(
 ) -> np.ndarray:
     """One draw: the number of each row's split. Groups of similar classes form a stratum."""
     _, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    order = even_order(np.round(4 * np.bincount(number, classes) / sizes), rng)
+    order = stratified_order(np.round(4 * np.bincount(number, classes) / sizes), rng)
     share = sizes[order] / len(groups)
     middle = share.cumsum() - share / 2  # of each group, on a line from 0 to 1
     tested = share[middle < test].sum()
@@ -95,7 +95,7 @@ def counted(part: Split, counts: list[int], seed: int) -> Split:
 
 def _evenly(strata: np.ndarray, n: int, seed: int) -> np.ndarray:
     """n of the rows, in their order; for one seed a smaller n is part of a larger one."""
-    return np.sort(even_order(strata, np.random.default_rng([seed, SUBSET]))[:n])
+    return np.sort(stratified_order(strata, np.random.default_rng([seed, SUBSET]))[:n])
 
 
 def make_splits(
