@@ -12,7 +12,7 @@ from ftlib.io.refusals import nearest, whole_number
 from ftlib.tasks import digits, elpv, fashion, instructions, sentiment
 from ftlib.tasks.checks import SEEDS, flag
 from ftlib.tasks.corruptions import corrupt, known
-from ftlib.tasks.splits import counted, some_of
+from ftlib.tasks.splits import counted, subsample
 from ftlib.tasks.task import IGNORED, SPLITS, Split, Task
 
 CATALOG = {  # family -> its module, which has DOMAINS and load(domain, seed, n, **options)
@@ -83,7 +83,7 @@ def load(
         task.name = name
     if held_out is not None:
         for name_of in ("validation", "test"):
-            task.splits[name_of] = some_of(task.splits[name_of], held_out, seed)
+            task.splits[name_of] = subsample(task.splits[name_of], held_out, seed)
         task.options["held_out"] = held_out
         task.say_lacking()
     if max_length is not None:

@@ -69,7 +69,7 @@ def _unevenness(cut: np.ndarray, classes: np.ndarray) -> float:
     return max(abs(row[cut == k].mean() - row.mean()) for k in np.unique(cut) for row in here)
 
 
-def some_of(part: Split, n: int, seed: int) -> Split:
+def subsample(part: Split, n: int, seed: int) -> Split:
     """At most n of the rows of a split, with the classes in their shares; the others do not exist any more."""
     if n >= len(part):
         return part
