@@ -12,7 +12,7 @@ from ftlib.io.refusals import nearest, whole_number
 from ftlib.tasks import digits, elpv, fashion, instructions, sentiment
 from ftlib.tasks.checks import SEEDS, flag
 from ftlib.tasks.corruptions import corrupt, known
-from ftlib.tasks.splits import counted, subsample
+from ftlib.tasks.splits import subset_by_class_counts, subsample
 from ftlib.tasks.task import IGNORED, SPLITS, Split, Task
 
 CATALOG = {  # family -> its module, which has DOMAINS and load(domain, seed, n, **options)
@@ -74,7 +74,7 @@ def load(
         known(corruption)
     task = CATALOG[family].load(domain or None, seed=seed, n=None if each else n, **options)
     if each:
-        task.splits["train"] = counted(task.splits["train"], n, seed)
+        task.splits["train"] = subset_by_class_counts(task.splits["train"], n, seed)
     if plus:
         if task.kind != "image":
             raise ValueError(f"{plain} has no pictures to corrupt: leave out the part from + on")

@@ -77,7 +77,7 @@ def subsample(part: Split, n: int, seed: int) -> Split:
     return part.take(_evenly(classes, n, seed))
 
 
-def counted(part: Split, counts: list[int], seed: int) -> Split:
+def subset_by_class_counts(part: Split, counts: list[int], seed: int) -> Split:
     """counts[k] rows of class k, drawn, in their order: the shares of the classes are set, all else stays as it was.
 
     For one seed a smaller count is part of a larger one. Raises ValueError where labels are no class numbers, or a
