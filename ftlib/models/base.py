@@ -58,7 +58,7 @@ class Model(nn.Module):
         """From the last stage's output to what the head reads."""
         return h
 
-    def run(self, h: Tensor, batch: dict, start: int, stop: int) -> Tensor:
+    def run_stages(self, h: Tensor, batch: dict, start: int, stop: int) -> Tensor:
         """h through stages[start:stop]."""
         extra = self.extra(batch)
         for k in range(start, stop):
@@ -67,11 +67,11 @@ class Model(nn.Module):
 
     def forward_to(self, k: int, batch: dict) -> Tensor:
         """The output of the first k stages; k = 0 gives the input itself, images normalised."""
-        return self.run(self.inputs(batch), batch, 0, self._cut(k))
+        return self.run_stages(self.inputs(batch), batch, 0, self._cut(k))
 
     def forward_from(self, k: int, h: Tensor, batch: dict) -> Tensor:
         """The logits, from h = forward_to(k, batch)."""
-        return self.answer(self.pool(self.run(h, batch, self._cut(k), len(self.stages)), batch), batch)
+        return self.answer(self.pool(self.run_stages(h, batch, self._cut(k), len(self.stages)), batch), batch)
 
     def features(self, batch: dict) -> Tensor:
         """What the head reads: (B, D), or (B, T, D) for a language model.
@@ -83,7 +83,7 @@ class Model(nn.Module):
         same = all(batch.get(name) is t and t._version == v and not t.requires_grad for name, t, v in made_of)
         if owner is not self.stages or not same:
             k, h = 0, self.inputs(batch)
-        return self.pool(self.run(h, batch, k, len(self.stages)), batch)
+        return self.pool(self.run_stages(h, batch, k, len(self.stages)), batch)
 
     def answer(self, features: Tensor, batch: dict) -> Tensor:
         """The head's logits; where a strategy put several heads (nn.ModuleDict), batch["task"] names one."""

@@ -69,9 +69,9 @@ class ImageModel(Model):
             )
         return (x - self.mean) / self.std  # (B, C, H, W); grey is broadcast to every channel
 
-    def run(self, h, batch, start, stop):
+    def run_stages(self, h, batch, start, stop):
         if not self.whole:
-            return super().run(h, batch, start, stop)
+            return super().run_stages(h, batch, start, stop)
         if start not in (0, len(self.stages)) or stop not in (0, len(self.stages)):
             raise ValueError(
                 f"{self.name} is no chain of its stages and cannot be entered between them: use k = 0 or "

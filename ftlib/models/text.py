@@ -63,14 +63,14 @@ class TextModel(Model):
             return f"it is built in another way and has no {', '.join(missing)}"
         return ""
 
-    def run(self, h, batch, start, stop):
+    def run_stages(self, h, batch, start, stop):
         if self.front is None:
             return self.through(h, batch, start, stop)
         return self.front(self, self.through, h, batch, start, stop)
 
     def through(self, h: Tensor, batch: dict, start: int, stop: int) -> Tensor:
-        """`run` without the learned tokens that stand in front."""
-        return super().run(h, batch, start, stop)
+        """`run_stages` without the learned tokens that stand in front."""
+        return super().run_stages(h, batch, start, stop)
 
     def inputs(self, batch):
         if (length := self.past(batch) + batch["input_ids"].shape[1]) > self.context:
@@ -98,7 +98,7 @@ class TextModel(Model):
         ids[1, :4] = ids[0, :4]  # these a decoder shares
         mask = torch.tensor([[1] * 8, [1] * 5 + [0] * 3])
         batch, real = {"input_ids": ids, "attention_mask": mask}, mask.bool()
-        h = self.run(ids, batch, 0, len(self.stages))  # (B, T, D)
+        h = self.run_stages(ids, batch, 0, len(self.stages))  # (B, T, D)
         got = self.head(h) if self.kind == "lm" else h
         return same(got[real], net(**batch)[0][real])
 

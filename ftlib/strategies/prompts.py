@@ -78,7 +78,7 @@ class VirtualTokens(nn.Module):
         self.vectors = nn.Parameter(model.stages[0](ids)[0].clone())  # (P, D)
 
     def forward(self, model: nn.Module, run: Callable, h: Tensor, batch: dict, start: int, stop: int) -> Tensor:
-        """run: the model's `run` without the prompt; h and what comes back as there, P tokens longer in between."""
+        """run: the model's `run_stages` without the prompt; h and what comes back as there, P tokens longer in between."""
         if _is_going_on(batch) or start == stop:
             return run(h, batch, start, stop)
         count = len(self.vectors)
@@ -97,7 +97,9 @@ class VirtualKeys(nn.Module):
     def __init__(self, model: nn.Module, ids: Tensor):
         super().__init__()
         cache = _cache()
-        model.run(ids, {"input_ids": ids, "attention_mask": torch.ones_like(ids), "cache": cache}, 0, len(model.stages))
+        model.run_stages(
+            ids, {"input_ids": ids, "attention_mask": torch.ones_like(ids), "cache": cache}, 0, len(model.stages)
+        )
         if not cache.get_seq_length():
             raise ValueError(f"Prefix needs layers that take a cache, and those of {model.name} do not: use Prompt()")
         self.keys = nn.Parameter(torch.stack([layer.keys[0] for layer in cache.layers]))  # (L, heads, P, D / heads)
