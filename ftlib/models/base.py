@@ -71,7 +71,7 @@ class Model(nn.Module):
 
     def forward_from(self, k: int, h: Tensor, batch: dict) -> Tensor:
         """The logits, from h = forward_to(k, batch)."""
-        return self.answer(self.pool(self.run_stages(h, batch, self._cut(k), len(self.stages)), batch), batch)
+        return self.logits_from(self.pool(self.run_stages(h, batch, self._cut(k), len(self.stages)), batch), batch)
 
     def features(self, batch: dict) -> Tensor:
         """What the head reads: (B, D), or (B, T, D) for a language model.
@@ -85,7 +85,7 @@ class Model(nn.Module):
             k, h = 0, self.inputs(batch)
         return self.pool(self.run_stages(h, batch, k, len(self.stages)), batch)
 
-    def answer(self, features: Tensor, batch: dict) -> Tensor:
+    def logits_from(self, features: Tensor, batch: dict) -> Tensor:
         """The head's logits; where a strategy put several heads (nn.ModuleDict), batch["task"] names one."""
         head = self.head[batch["task"]] if isinstance(self.head, nn.ModuleDict) else self.head
         return head(features)
@@ -127,7 +127,7 @@ class Model(nn.Module):
         """
         if isinstance(batch.get("labels"), Tensor):
             self.check(batch["labels"])  # before the work
-        return self.answer(self.features(batch), batch)
+        return self.logits_from(self.features(batch), batch)
 
     def stage(self, which: str | int) -> nn.Module:
         """A stage by name or number; ValueError for one that is not there."""

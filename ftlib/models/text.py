@@ -213,10 +213,10 @@ class Decoder(TextModel):
             p = int(((ids == ids[:1]) & near).all(0).cumprod(0).sum().clamp(max=T - 1))
         return p if p * (B - 1) > WORTH * B * T else 0
 
-    def answer(self, features, batch):
+    def logits_from(self, features, batch):
         if "labels" in batch:
             features = features[batch["labels"] >= 0]  # (M, D): a label that is not counted is negative
-        return super().answer(features, batch)
+        return super().logits_from(features, batch)
 
     @torch.no_grad()
     def generate(self, prompts: list[str], max_new_tokens: int = 32) -> list[str]:
@@ -231,7 +231,7 @@ class Decoder(TextModel):
             room = max(self.context - new.shape[1], 0) + 1  # the last token that fits is written, but not read
             while len(answer) < min(max_new_tokens, room):
                 batch = {"input_ids": new, "cache": cache}  # keys and values of the tokens so far
-                new = self.answer(self.features(batch)[:, -1:], batch).argmax(-1)  # (1, 1)
+                new = self.logits_from(self.features(batch)[:, -1:], batch).argmax(-1)  # (1, 1)
                 if new.item() in ends:
                     break
                 answer.append(new.item())
