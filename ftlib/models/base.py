@@ -29,7 +29,7 @@ class Model(nn.Module):
         """Cut `net`. make() draws such a net anew. outputs: K of a fresh head; None keeps its own."""
         super().__init__()
         self.name, self.make, self.outputs, self.tokenizer = name, make, outputs, tokenizer
-        self.front = None  # learned tokens that a strategy puts before a text (strategies.peft)
+        self.soft_prompt = None  # learned tokens that a strategy puts before a text (strategies.peft)
         own = {module: path for path, module in net.named_modules()}  # before it is cut
         stages, head, self.width = self.split(net.eval())  # width: D, what the head reads
         self.stage_names = list(stages)

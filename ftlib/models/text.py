@@ -64,9 +64,9 @@ class TextModel(Model):
         return ""
 
     def run_stages(self, h, batch, start, stop):
-        if self.front is None:
+        if self.soft_prompt is None:
             return self.through(h, batch, start, stop)
-        return self.front(self, self.through, h, batch, start, stop)
+        return self.soft_prompt(self, self.through, h, batch, start, stop)
 
     def through(self, h: Tensor, batch: dict, start: int, stop: int) -> Tensor:
         """`run_stages` without the learned tokens that stand in front."""

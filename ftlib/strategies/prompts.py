@@ -70,7 +70,7 @@ class Prefix(Strategy):
 
 
 class VirtualTokens(nn.Module):
-    """The model's `front` under Prompt: runs the stages on P + T tokens and gives back the last T."""
+    """The model's `soft_prompt` under Prompt: runs the stages on P + T tokens and gives back the last T."""
 
     @torch.no_grad()
     def __init__(self, model: nn.Module, ids: Tensor):
@@ -91,7 +91,7 @@ class VirtualTokens(nn.Module):
 
 
 class VirtualKeys(nn.Module):
-    """The model's `front` under Prefix: a cache of keys and values that looks as if P tokens had been read."""
+    """The model's `soft_prompt` under Prefix: a cache of keys and values that looks as if P tokens had been read."""
 
     @torch.no_grad()
     def __init__(self, model: nn.Module, ids: Tensor):
@@ -126,7 +126,7 @@ def _is_going_on(batch: dict) -> bool:
 
 
 def _put_before(model: nn.Module, strategy: Strategy, kind: type) -> nn.Module:
-    """Give the model its `front`, once, and let only that and a fresh head learn."""
+    """Give the model its `soft_prompt`, once, and let only that and a fresh head learn."""
     if getattr(model, "kind", None) not in ("text", "lm"):
         raise ValueError(
             f"{strategy} puts learned tokens before a text, and this model reads none: use LoRA or Adapter"
@@ -136,15 +136,17 @@ def _put_before(model: nn.Module, strategy: Strategy, kind: type) -> nn.Module:
             f"tokens must be 1 to {model.context - 1}, so that the {model.context} tokens that {model.name} can read "
             f"have room for a text, but it is {strategy.tokens}"
         )
-    if model.front is None:
+    if model.soft_prompt is None:
         words = next(m for m in model.stages[0].modules() if isinstance(m, nn.Embedding))  # positions come after
         ids = torch.randint(words.num_embeddings, (1, strategy.tokens)).to(words.weight.device)
         mode, _ = model.training, model.eval()
-        model.front = kind(model, ids)
+        model.soft_prompt = kind(model, ids)
         model.train(mode)
-    elif type(model.front) is not kind or strategy.tokens not in [p.shape[-2] for p in model.front.parameters()]:
+    elif type(model.soft_prompt) is not kind or strategy.tokens not in [
+        p.shape[-2] for p in model.soft_prompt.parameters()
+    ]:
         raise ValueError(f"the model holds another prompt or prefix than that of {strategy}: load it anew")
     model.stages.requires_grad_(False)
     model.head.requires_grad_(model.kind != "lm")
-    model.front.requires_grad_(True)
+    model.soft_prompt.requires_grad_(True)
     return model
