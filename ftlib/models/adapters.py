@@ -56,16 +56,16 @@ def save_adapter(model: nn.Module, folder: str | Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     learned = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
     layers = [layer for layer in adapter_layers(model) if any(key.startswith(f"{layer}.") for key in learned)]
-    tensors = {PREFIX + _rename(key, model.own_names): t for key, t in learned.items()}
+    tensors = {PREFIX + _rename(key, model.original_names): t for key, t in learned.items()}
     config = model.peft_config[name].to_dict()
-    config |= {"target_modules": sorted(model.own_names[layer] for layer in layers), "inference_mode": True}
+    config |= {"target_modules": sorted(model.original_names[layer] for layer in layers), "inference_mode": True}
     if config.get("feedforward_modules"):
-        config["feedforward_modules"] = sorted(model.own_names[layer] for layer in config["feedforward_modules"])
+        config["feedforward_modules"] = sorted(model.original_names[layer] for layer in config["feedforward_modules"])
     for option in ("rank_pattern", "alpha_pattern"):
         if config.get(option):
-            config[option] = _patterns(config[option], {layer: model.own_names[layer] for layer in layers})
+            config[option] = _patterns(config[option], {layer: model.original_names[layer] for layer in layers})
     if model.kind != "lm":
-        place = model.own_names["head"]
+        place = model.original_names["head"]
         tensors |= {f"{PREFIX}{place or 'head'}.{key}": t for key, t in model.head.state_dict().items()}
         config["modules_to_save"] = [place] if place else None
     plain = {k: sorted(v) if isinstance(v, set) else v for k, v in config.items()}
@@ -89,8 +89,8 @@ def load_adapter(model: nn.Module, folder: str | Path, name: str) -> nn.Module:
     if not isinstance(name, str) or name in held or not name.isidentifier():
         raise ValueError(f"an adapter's name must be a new word, but it is {name!r}; the model holds {list(held)}")
     config, tensors, numbers = _read(folder)
-    own = {v: k for k, v in model.own_names.items() if v}
-    place = model.own_names["head"] or "head"
+    own = {v: k for k, v in model.original_names.items() if v}
+    place = model.original_names["head"] or "head"
     head = {k: tensors.pop(f"{place}.{k}") for k in ("weight", "bias") if f"{place}.{k}" in tensors}
     if others := [key for key in tensors if ".lora_" not in key and ".ia3_" not in key]:
         made = "a part of the network was trained whole (modules_to_save)"
@@ -114,12 +114,12 @@ def load_adapter(model: nn.Module, folder: str | Path, name: str) -> nn.Module:
     config.target_modules, config.inference_mode, config.modules_to_save = set(layers), False, None
     if config.peft_type == "LORA":
         for option in ("rank_pattern", "alpha_pattern"):
-            setattr(config, option, _patterns(getattr(config, option), {model.own_names[k]: k for k in layers}))
+            setattr(config, option, _patterns(getattr(config, option), {model.original_names[k]: k for k in layers}))
         config.layers_to_transform = config.layers_pattern = None  # the tensors say which
         config.init_lora_weights = config.init_lora_weights if _changes_the_base(config) else True
     config.exclude_modules = None
     if getattr(config, "feedforward_modules", None):
-        config.feedforward_modules = {layer for layer in layers if _inside(config, model.own_names[layer])}
+        config.feedforward_modules = {layer for layer in layers if _inside(config, model.original_names[layer])}
     if held:
         vars(model).setdefault("heads", {})[active_adapter(model)] = model.head
     with warnings.catch_warnings():
@@ -270,9 +270,9 @@ def _check(model, config, tensors: dict, layers: dict, folder: Path) -> None:
     there, want = linear_layers(model), {}
     for name in layers:
         if name in there:
-            (d_out, d_in, *rest), r = there[name].weight.shape, _rank(config, model.own_names[name])
+            (d_out, d_in, *rest), r = there[name].weight.shape, _rank(config, model.original_names[name])
             if config.peft_type == "IA3":
-                inside = _inside(config, model.own_names[name])
+                inside = _inside(config, model.original_names[name])
                 want[f"{name}.ia3_l"] = (1, d_in, *rest) if inside else (1, d_out, *rest) if rest else (d_out, 1)
                 continue
             want |= {f"{name}.lora_A.weight": (r, d_in, *rest), f"{name}.lora_B.weight": (d_out, r, *rest)}
@@ -281,10 +281,10 @@ def _check(model, config, tensors: dict, layers: dict, folder: Path) -> None:
     got = {key: tuple(t.shape) for key, t in tensors.items()}
     wrong = [f"{key} is {got.get(key, 'missing')}, not {want.get(key, 'known')}" for key in {**got, **want}
              if got.get(key) != want.get(key)]  # fmt: skip
-    strange, known = [name for name in layers if name not in there], set(filter(None, model.own_names.values()))
+    strange, known = [name for name in layers if name not in there], set(filter(None, model.original_names.values()))
     if 0 < len(strange) < len(layers):
         raise ValueError(
-            f"{folder} also changes {model.own_names.get(strange[0], strange[0])!r}, which is no linear layer of the "
+            f"{folder} also changes {model.original_names.get(strange[0], strange[0])!r}, which is no linear layer of the "
             f"stages of {model.name}: it was made on another base, or changes a part that has no place here: {ELSE}; "
             f"nothing was loaded"
         )

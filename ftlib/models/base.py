@@ -35,8 +35,8 @@ class Model(nn.Module):
         self.stage_names = list(stages)
         self.stages = nn.ModuleList(stages.values())
         self.head = nn.Linear(self.width, outputs) if outputs else head
-        self.own_names = {name: own[module] for name, module in self.named_modules() if module in own}
-        self.own_names["head"] = own.get(head)  # what the uncut network calls each part; None: it has none
+        self.original_names = {name: own[module] for name, module in self.named_modules() if module in own}
+        self.original_names["head"] = own.get(head)  # what the uncut network calls each part; None: it has none
 
     def split(self, net: nn.Module) -> tuple[dict[str, nn.Module], nn.Module, int]:
         """({name: stage}, head, D)."""
