@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ftlib import assets
 from ftlib.models.base import Model, fill, read_tensors, same
-from ftlib.models.depthwise import quicken
+from ftlib.models.depthwise import use_fast_depthwise
 
 BODIES = ("blocks", "stages", "layers", "features")  # what timm calls the container of the blocks
 
@@ -188,7 +188,7 @@ def read_folder(folder: Path, pretrained: bool) -> tuple[nn.Module, Callable]:
 
 
 def _create(architecture: str, arguments: dict, cfg: dict) -> nn.Module:
-    net = quicken(timm.create_model(architecture, pretrained=False, **arguments))
+    net = use_fast_depthwise(timm.create_model(architecture, pretrained=False, **arguments))
     net.pretrained_cfg = {**net.pretrained_cfg, **cfg}
     return net
 
