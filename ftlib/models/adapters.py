@@ -284,9 +284,9 @@ def _check(model, config, tensors: dict, layers: dict, folder: Path) -> None:
     strange, known = [name for name in layers if name not in there], set(filter(None, model.original_names.values()))
     if 0 < len(strange) < len(layers):
         raise ValueError(
-            f"{folder} also changes {model.original_names.get(strange[0], strange[0])!r}, which is no linear layer of the "
-            f"stages of {model.name}: it was made on another base, or changes a part that has no place here: {ELSE}; "
-            f"nothing was loaded"
+            f"{folder} also changes {model.original_names.get(strange[0], strange[0])!r}, which is no linear layer of "
+            f"the stages of {model.name}: it was made on another base, or changes a part that has no place here: "
+            f"{ELSE}; nothing was loaded"
         )
     if strange and all(name.partition(".")[2] in known or f"model.{name}" in known for name in strange):
         raise ValueError(

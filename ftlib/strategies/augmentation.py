@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as tv
 
-from ftlib.strategy import Strategy, require_column, parts_of
+from ftlib.strategy import Strategy, parts_of, require_column
 
 # ---- pictures
 

@@ -78,7 +78,7 @@ class VirtualTokens(nn.Module):
         self.vectors = nn.Parameter(model.stages[0](ids)[0].clone())  # (P, D)
 
     def forward(self, model: nn.Module, run: Callable, h: Tensor, batch: dict, start: int, stop: int) -> Tensor:
-        """run: the model's `run_stages` without the prompt; h and what comes back as there, P tokens longer in between."""
+        """run: the model's `run_stages` without the prompt; h and the result as there, P tokens longer in between."""
         if _is_going_on(batch) or start == stop:
             return run(h, batch, start, stop)
         count = len(self.vectors)
@@ -97,9 +97,8 @@ class VirtualKeys(nn.Module):
     def __init__(self, model: nn.Module, ids: Tensor):
         super().__init__()
         cache = _cache()
-        model.run_stages(
-            ids, {"input_ids": ids, "attention_mask": torch.ones_like(ids), "cache": cache}, 0, len(model.stages)
-        )
+        batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "cache": cache}
+        model.run_stages(ids, batch, 0, len(model.stages))
         if not cache.get_seq_length():
             raise ValueError(f"Prefix needs layers that take a cache, and those of {model.name} do not: use Prompt()")
         self.keys = nn.Parameter(torch.stack([layer.keys[0] for layer in cache.layers]))  # (L, heads, P, D / heads)
@@ -136,15 +135,14 @@ def _put_before(model: nn.Module, strategy: Strategy, kind: type) -> nn.Module:
             f"tokens must be 1 to {model.context - 1}, so that the {model.context} tokens that {model.name} can read "
             f"have room for a text, but it is {strategy.tokens}"
         )
-    if model.soft_prompt is None:
+    held = model.soft_prompt
+    if held is None:
         words = next(m for m in model.stages[0].modules() if isinstance(m, nn.Embedding))  # positions come after
         ids = torch.randint(words.num_embeddings, (1, strategy.tokens)).to(words.weight.device)
         mode, _ = model.training, model.eval()
         model.soft_prompt = kind(model, ids)
         model.train(mode)
-    elif type(model.soft_prompt) is not kind or strategy.tokens not in [
-        p.shape[-2] for p in model.soft_prompt.parameters()
-    ]:
+    elif type(held) is not kind or strategy.tokens not in [p.shape[-2] for p in held.parameters()]:
         raise ValueError(f"the model holds another prompt or prefix than that of {strategy}: load it anew")
     model.stages.requires_grad_(False)
     model.head.requires_grad_(model.kind != "lm")

@@ -12,7 +12,7 @@ from ftlib.io.refusals import nearest, whole_number
 from ftlib.tasks import digits, elpv, fashion, instructions, sentiment
 from ftlib.tasks.checks import SEEDS, flag
 from ftlib.tasks.corruptions import corrupt, known
-from ftlib.tasks.splits import subset_by_class_counts, subsample
+from ftlib.tasks.splits import subsample, subset_by_class_counts
 from ftlib.tasks.task import IGNORED, SPLITS, Split, Task
 
 CATALOG = {  # family -> its module, which has DOMAINS and load(domain, seed, n, **options)
