@@ -1,6 +1,6 @@
 # The kit's commands; `make` alone lists them. Where there is no make, setup_env.py says what to call instead.
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test notebooks record replicate release bench clean
+.PHONY: help setup lab test check notebooks record replicate release bench clean
 
 # The first of these that runs and is 3.11, 3.12 or 3.13. `make lab PYTHON=/path/to/python` takes another.
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
@@ -22,6 +22,9 @@ lab: ## set up, then open JupyterLab at the first notebook (LAB_ARGS=--no-browse
 
 test: ## set up, then run the style checks, the tests and every notebook (TEST_ARGS go to pytest)
 	@$(SETUP) test $(TEST_ARGS)
+
+check: ## set up, then run the style checks and the fast tests: two minutes, before each commit
+	@$(SETUP) check $(TEST_ARGS)
 
 notebooks: ## execute the lessons that changed into notebooks/, and draw the picture in the README (LESSON_ARGS=--force: all)
 	@$(SETUP) setup && $(VENV_PYTHON) lessons/build.py $(LESSON_ARGS) && $(VENV_PYTHON) lessons/picture.py

@@ -1,4 +1,4 @@
-"""Set up the kit and use it: `lab` opens JupyterLab, `test` runs every check, `setup` only prepares.
+"""Set up the kit and use it: `lab` opens JupyterLab, `test` runs every test, `check` the fast ones, `setup` prepares.
 
 Any Python 3.11, 3.12 or 3.13 runs this file; no package is needed. `make` calls it; where there is no make:
 
@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 if not (3, 11) <= sys.version_info < (3, 14):
@@ -31,6 +32,7 @@ DISK = 10e9  # bytes: 6.4 GB of packages on Linux, where torch brings its CUDA l
 PIP_KEPT = "INDEX_URL PYPI_URL EXTRA_INDEX_URL NO_INDEX FIND_LINKS TRUSTED_HOST CERT CLIENT_CERT PROXY TIMEOUT "
 PIP_KEPT += "DEFAULT_TIMEOUT RETRIES RESUME_RETRIES KEYRING_PROVIDER CACHE_DIR NO_CACHE_DIR CONFIG_FILE USE_FEATURE "
 PIP_KEPT += "USE_DEPRECATED LOG QUIET VERBOSE PROGRESS_BAR NO_COLOR"
+TESTS_FAILED, NO_TESTS = 1, 5  # two of pytest's exit statuses
 FIRST_PAGE = "notebooks/00_start_here.ipynb"
 TEACHERS_PAGES = ["@jupyter/nbgrader", "@jupyter-notebook/lab-extension"]  # nbgrader's and its `notebook` package's
 TEACHERS_HANDLERS = ["notebook"] + [
@@ -40,13 +42,15 @@ TEACHERS_HANDLERS = ["notebook"] + [
 
 
 def main(arguments: list[str]) -> int:
-    """Run one of the three commands and return its exit status."""
+    """Run one of the four commands and return its exit status."""
     command, *extra = arguments or ["help"]
-    if command not in ("setup", "lab", "test"):
-        sys.exit(f"{__doc__}\nExpected setup, lab or test, got {command!r}.")
+    if command not in ("setup", "lab", "test", "check"):
+        sys.exit(f"{__doc__}\nExpected setup, lab, test or check, got {command!r}.")
     python = prepare()
     if command == "lab":
         return start_lab(python, extra)
+    if command == "check":
+        return run_check(python, extra)
     return run_tests(python, extra) if command == "test" else 0
 
 
@@ -172,20 +176,69 @@ def lab_environment(settings: Path) -> dict[str, str]:
 def run_tests(python: Path, extra: list[str]) -> int:
     """Style, the library's tests, then every cell of every notebook; the first failure's status, or 0.
 
-    Files run side by side, one a core: two processes of one thread do more than one of two. `-n0` among the extra
-    arguments runs them one after the other, which a debugger needs.
+    The browser tests execute the notebooks and save them, and nbval judges what was saved. Where a notebook wasn't
+    saved, since its test failed or there is no browser, nbval executes it. `-n0` among the extra arguments runs the
+    files one after the other, which a debugger needs. Files and folders among them replace all that is tested.
     """
+    if status := run_style(python):
+        return status
+    options, places = split(extra)
+    cells = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=3600", "--nbval-kernel-startup-timeout=600"]
+    cells += ["-p", "tests.replay"]
+    results = []
+    with tempfile.TemporaryDirectory(prefix="ftlib-run-") as folder:  # new each time, so no old copy is judged
+        os.environ |= {"FTLIB_EXECUTED": str(Path(folder, "executed")), "FTLIB_SECONDS": str(Path(folder, "seconds"))}
+        second = [o.replace(".xml", "-notebooks.xml") if o.startswith("--junit") else o for o in options]
+        for names, own in ((("tests", "lessons"), options), (("notebooks",), cells + second)):
+            what = [p for p in places if any(below(p, name) for name in names)] if places else names
+            if what and go_on(results, options):
+                results.append(run(python, "-m", "pytest", *what, *side_by_side(), *own))
+    if extra and any(result != NO_TESTS for result in results):  # -k selects none of the notebooks, say
+        results = [result for result in results if result != NO_TESTS]
+    return next((result for result in results if result), 0)
+
+
+def go_on(results: list[int], options: list[str]) -> bool:
+    """Whether another call of pytest is due: not after one that crashed or was interrupted, nor where -x says so."""
+    first_failure = {"-x", "--exitfirst", "--maxfail=1"} & set(options)
+    return set(results) <= {0, NO_TESTS} | (set() if first_failure else {TESTS_FAILED})
+
+
+def split(extra: list[str]) -> tuple[list[str], list[str]]:
+    """pytest's options, and the files, folders and tests that were named: "tests/test_metrics.py::test_one"."""
+    options, places = [], []
+    for before, argument in zip(["", *extra], extra):
+        ours = any(below(argument, name) for name in ("tests", "lessons", "notebooks"))
+        exists = ours and (ROOT / argument.split("::")[0]).exists()
+        (places if exists and before not in ("-k", "--ignore", "--deselect") else options).append(argument)
+    return options, places
+
+
+def below(place: str, folder: str) -> bool:
+    """Whether it is the folder, or lies in it."""
+    return Path(place.split("::")[0]).parts[:1] == (folder,)
+
+
+def run_check(python: Path, extra: list[str]) -> int:
+    """Style, then the fast tests, which tests/fast.txt lists: in all less than two minutes on two cores."""
+    return run_style(python) or run(python, "-m", "pytest", "@tests/fast.txt", *side_by_side(), *extra)
+
+
+def run_style(python: Path) -> int:
+    """Whether ruff finds the code clean and well formatted; the texts of lessons have narrower lines."""
+    texts = sorted(file for name in ("lesson", "depth") for file in ROOT.glob(f"lessons/*/{name}.py"))
+    narrow = ["--config", "lessons/cells.toml", *(file.relative_to(ROOT) for file in texts)]
+    form = ["-m", "ruff", "format", "--check"]
+    return run(python, "-m", "ruff", "check") or run(python, *form) or run(python, *form, *narrow)
+
+
+def side_by_side() -> list[str]:
+    """pytest's options for as many processes as there are cores: two of one thread do more than one of two."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(cores, 4)  # each holds a network or two, so memory sets a limit as well
     # OpenMP's threads wait for each other in loops: with more of them than cores all of them wait.
     os.environ |= {"OMP_NUM_THREADS": str(cores // workers), "OMP_WAIT_POLICY": "PASSIVE"}
-    cells = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=3600", "--nbval-kernel-startup-timeout=600"]
-    spread = ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]  # the browser first: it takes longest
-    return (
-        run(python, "-m", "ruff", "check")
-        or run(python, "-m", "ruff", "format", "--check")
-        or run(python, "-m", "pytest", "tests", "notebooks", *cells, *spread, *extra)
-    )
+    return ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]  # the browser first: it takes longest
 
 
 def run(*command: object) -> int:

@@ -48,7 +48,7 @@ COMPARES = "compare the source with the target, while the network keeps the Batc
 INPUTS = ("pixels", "input_ids", "attention_mask", "x")  # what networks read of a batch; x: any other one's input
 
 
-class Withheld(dict):
+class UnlabelledBatch(dict):
     """A batch without its labels: only what a network reads, and `index`, are left; to ask for more is a KeyError.
 
     Columns that give a label away (a rating, a probability) are gone too. So a method that adapts to unlabelled
@@ -235,7 +235,7 @@ class Combined(Strategy):
         with torch.random.fork_rng([device] if device.type == "cuda" else []):  # draws that leave the source's alone
             for part in augment:
                 target = part.transform(target)
-        return {**out, "target": Withheld(target)}
+        return {**out, "target": UnlabelledBatch(target)}
 
     def loss(self, model, batch):
         return self._one("loss")(model, batch)

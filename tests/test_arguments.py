@@ -256,15 +256,15 @@ def test_statistics_of_the_target_are_counted_for_the_weights_that_stay(other):
 
 def test_what_is_measured_is_what_is_returned():
     """DomainGauge measures last: also after averages and a moved threshold."""
-    from ftlib.strategies.domain_gauge import DomainGauge, _seen, information_maximisation
+    from ftlib.networks import collect
+    from ftlib.strategies.domain_gauge import DomainGauge, information_maximisation
 
     target = DataLoader([row for b in data(n=192, seed=1) for row in _rows(b) if row["labels"] != 2], batch_size=16)
     for other in (EMA(decay=0.9), strategies.get("SWA")(), LabelShift(), AdaBN(), strategies.get("CORAL")()):
         gauge = DomainGauge()
         loaders = {"train": data(n=192), "target": target}
         model, _ = train(loaders=loaders, strategy=combine(gauge, other), steps=20, lr=3e-2)
-        with torch.no_grad():
-            _, logits, _ = _seen(model, target)
+        (logits,) = collect(model, target, "logits")
         assert gauge.im == information_maximisation(logits), other
 
 

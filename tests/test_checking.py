@@ -166,6 +166,15 @@ def test_the_limit_reaches_nobody_who_was_in_time(checker, monkeypatch):
     assert checks.SECONDS < 1 and threading.active_count() < 20
 
 
+def test_a_limit_that_is_over_at_once_strikes_once(checker, monkeypatch):
+    """It may be over while the second thread starts; that thread must end all the same."""
+    monkeypatch.setattr(checks, "SECONDS", 0)
+    monkeypatch.setattr(checks, "AGAIN", 5)
+    threads = threading.active_count()
+    assert "was not done after" in str(teach.check("one", forever))
+    assert threading.active_count() == threads
+
+
 def test_the_usual_limit_is_well_above_what_a_checker_takes():
     assert 20 <= checks.SECONDS <= 60
 

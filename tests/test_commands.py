@@ -76,7 +76,7 @@ def make(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(["make", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("asked", ["setup", "lab LAB_ARGS=--no-browser", "test TEST_ARGS=-x"])
+@pytest.mark.parametrize("asked", ["setup", "lab LAB_ARGS=--no-browser", "test TEST_ARGS=-x", "check TEST_ARGS=-x"])
 def test_make_passes_everything_on(asked: str) -> None:
     target, _, arguments = asked.replace("=", " ").partition(" ")
     said = make("-n", *asked.split()).stdout.split()

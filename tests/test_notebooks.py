@@ -1,4 +1,4 @@
-"""Every lesson and its notebook agree, hold what they should, and stay small. nbval runs them beside this file."""
+"""Every lesson and its notebook agree, hold what they should, and stay small. nbval compares their outputs."""
 
 import json
 import re

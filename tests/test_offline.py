@@ -107,8 +107,8 @@ def test_another_sitecustomize_still_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_session_that_tried_to_leave_fails_though_each_test_passed(tmp_path: Path, workers: int) -> None:
     """However many processes share the tests: all of them, and what they start, write into one log."""
-    shutil.copy(TESTS / "conftest.py", tmp_path)
-    shutil.copytree(TESTS / "offline", tmp_path / "offline")
+    shutil.copy(TESTS.parent / "conftest.py", tmp_path)
+    shutil.copytree(TESTS / "offline", tmp_path / "tests" / "offline")
     hidden = f"    try:\n        {ATTEMPTS['connect']}\n    except OSError:\n        pass\n"
     for name in ("one", "two"):
         (tmp_path / f"test_{name}.py").write_text(f"import socket\n\n\ndef test_{name}():\n{hidden}")
@@ -118,3 +118,18 @@ def test_a_session_that_tried_to_leave_fails_though_each_test_passed(tmp_path: P
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1 and "2 passed" in done.stdout, done.stdout
     assert done.stdout.count(NOWHERE) == 2 and "tried to leave this computer" in done.stdout
+
+
+def test_notebooks_alone_are_guarded_too(tmp_path: Path) -> None:
+    """As `make test` calls them; conftest.py is above them."""
+    hidden = f"{IMPORTS}\ntry:\n    {ATTEMPTS['connect']}\nexcept OSError:\n    pass"
+    shutil.copy(TESTS.parent / "conftest.py", tmp_path)
+    shutil.copytree(TESTS / "offline", tmp_path / "tests" / "offline")
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(hidden)]), tmp_path / "one.ipynb")
+    left_out = ("PYTEST_XDIST", "FTLIB_SOCKET_LOG", "PYTHONPATH")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    options = ["--nbval-lax", "--nbval-current-env", "--nbval-kernel-startup-timeout=600"]
+    command = [sys.executable, "-m", "pytest", tmp_path, *options, "-p", "no:cacheprovider", "-n", "2"]
+    done = subprocess.run(command, env=environment, cwd=TESTS.parent, capture_output=True, text=True)
+    assert done.returncode == 1 and "1 passed" in done.stdout, done.stdout
+    assert done.stdout.count(NOWHERE) == 1 and "tried to leave this computer" in done.stdout

@@ -314,3 +314,98 @@ def test_where_packages_come_from_stays_the_users_choice(monkeypatch) -> None:
     environment = setup_env.own_environment()
     assert kept.items() <= environment.items() and environment["OMP_NUM_THREADS"] == "3"
     assert "PIP_TARGET" not in environment and os.environ["PIP_TARGET"] == "x"
+
+
+# -- what `make test` and `make check` call -------------------------------------------------------------------
+TEXTS = sorted(str(p.relative_to(ROOT)) for n in ("lesson", "depth") for p in ROOT.glob(f"lessons/*/{n}.py"))
+NARROW = f"ruff format --check --config lessons/cells.toml {' '.join(TEXTS)}"
+STYLE = ["ruff check", "ruff format --check", NARROW]
+TESTS, CELLS = "pytest tests lessons", "pytest notebooks"
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch):
+    """A function: what a command of setup_env calls, where pytest's calls end with the given statuses."""
+    for name in ("FTLIB_EXECUTED", "FTLIB_SECONDS", "OMP_NUM_THREADS", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")  # what the command sets is taken back in the end
+    monkeypatch.setattr(setup_env, "prepare", lambda: Path("python"))
+
+    def call(command: str, *statuses: int, ruff: int = 0) -> tuple[list[str], int]:
+        calls, ends = [], list(statuses)
+
+        def run(*parts: object) -> int:
+            calls.append([str(part) for part in parts][2:])  # without python -m
+            return ruff if parts[2] == "ruff" else ends.pop(0)
+
+        monkeypatch.setattr(setup_env, "run", run)
+        status = setup_env.main(command.split())
+        assert not ends
+        return [" ".join(call) for call in calls], status
+
+    return call
+
+
+def test_the_tests_come_first_then_the_notebooks_with_the_same_guard(called) -> None:
+    calls, status = called("test", 0, 0)
+    assert status == 0 and calls[:3] == STYLE and len(calls) == 5
+    spread = r"-n \d --dist loadfile --no-loadscope-reorder"
+    assert re.fullmatch(f"{TESTS} {spread}", calls[3])
+    assert re.fullmatch(f"{CELLS} {spread} --nbval-lax .* -p tests.replay", calls[4])
+
+
+@pytest.mark.parametrize(
+    ("command", "statuses", "status"),
+    [
+        ("test", [1, 0], 1),
+        ("test", [0, 1], 1),
+        ("test", [1, 5], 1),
+        ("test", [2], 2),  # interrupted
+        ("test", [3], 3),  # an error of pytest itself
+        ("test", [5, 0], 5),  # nothing was left out on purpose: something is wrong
+        ("test -k metrics", [0, 5], 0),
+        ("test -k Cell", [5, 1], 1),
+        ("test -k nothing", [5, 5], 5),
+        ("test -x", [0, 1], 1),
+        ("test -x", [1], 1),
+    ],
+)
+def test_the_first_failure_is_the_status(called, command: str, statuses: list[int], status: int) -> None:
+    calls, end = called(command, *statuses)
+    assert end == status and [c.partition(" -n")[0] for c in calls[3:]] == [TESTS, CELLS][: len(statuses)]
+
+
+@pytest.mark.parametrize(
+    ("extra", "pytest_calls"),
+    [
+        ("-k metrics", [f"{TESTS} | -k metrics", f"{CELLS} | -k metrics"]),
+        ("-n0 -x", [f"{TESTS} | -n0 -x", f"{CELLS} | -n0 -x"]),
+        ("--junitxml=a.xml", [f"{TESTS} | --junitxml=a.xml", f"{CELLS} | --junitxml=a-notebooks.xml"]),
+        ("tests/test_metrics.py -v", ["pytest tests/test_metrics.py | -v"]),
+        ("notebooks/00_start_here.ipynb", ["pytest notebooks/00_start_here.ipynb |"]),
+        ("tests/test_setup.py::test_one notebooks", ["pytest tests/test_setup.py::test_one |", f"{CELLS} |"]),
+        ("--ignore tests/browser", [f"{TESTS} | --ignore tests/browser", f"{CELLS} | --ignore tests/browser"]),
+        ("-k notebooks", [f"{TESTS} | -k notebooks", f"{CELLS} | -k notebooks"]),
+        ("tests/test_nothing.py", [f"{TESTS} | tests/test_nothing.py", f"{CELLS} | tests/test_nothing.py"]),
+    ],
+)
+def test_what_follows_test_goes_to_the_calls_that_it_is_for(called, extra: str, pytest_calls: list[str]) -> None:
+    calls, _ = called(f"test {extra}", *[0] * len(pytest_calls))
+    ours = re.compile(r"-n \d --dist loadfile --no-loadscope-reorder( --nbval-lax .*-p tests.replay)?")
+    assert [ours.sub("|", call) for call in calls[3:]] == pytest_calls
+
+
+def test_bad_style_ends_both_commands(called) -> None:
+    assert called("test", ruff=1) == (STYLE[:1], 1) == called("check", ruff=1)
+
+
+def test_check_runs_the_fast_files(called) -> None:
+    calls, status = called("check -x", 1)
+    assert status == 1 and calls[:3] == STYLE and len(calls) == 4
+    assert calls[3].startswith("pytest @tests/fast.txt -n ") and calls[3].endswith(" -x")
+
+
+def test_the_fast_files_exist() -> None:
+    fast = (ROOT / "tests" / "fast.txt").read_text().splitlines()
+    assert fast == sorted(set(fast)) and len(fast) > 10
+    assert [name for name in fast if not re.fullmatch(r"(tests|lessons)/(\w+/)*test_\w+\.py", name)] == []
+    assert [name for name in fast if not (ROOT / name).is_file()] == []

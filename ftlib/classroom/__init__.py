@@ -1,12 +1,12 @@
-"""The devices of a lesson, without their faces (those are in ftlib.classroom.widgets).
+"""Questions, checks and claims of the lessons. Their notebook widgets are in ftlib.classroom.widgets.
 
-    predict   the learner commits an answer before the cell; afterwards it is compared with what happened
-    quiz      a question with one right option, each wrong one explained
-    check     an exercise's local checker: passed, or what is wrong and a hint that fits
-    claim     a sentence, the rule written before its results were seen, and what the recorded runs say of it
+    predict   a question that the learner answers before running an experiment
+    quiz      a question with one right option and an explanation per option
+    check     the checker of an exercise, which answers with "passed" or with a hint
+    claim     a sentence, the rule written before its results were seen, and the verdict of the recorded runs
 
-An answer given before seeing is what makes seeing stick (Crouch et al., Am. J. Phys. 72, 2004, "Classroom
-demonstrations: learning tools or entertainment?").
+Learners understand an experiment better if they predict its result first (Crouch et al., Am. J. Phys. 72, 2004,
+"Classroom demonstrations: learning tools or entertainment?").
 """
 
 from ftlib.classroom.checks import Check, check

@@ -1,7 +1,8 @@
-"""A learner's answers: one small JSON file per lesson, {question: key}, so that a notebook that is run again remembers.
+"""A learner's answers, saved in one JSON file per lesson, {question: key}, for the next run of the notebook.
 
-FTLIB_ANSWERS names another folder for them. Where no file can be written (a read-only home, none at all, a full disk)
-answers are remembered as long as this kernel runs. A file that cannot be read is put aside, and answers begin anew.
+The environment variable FTLIB_ANSWERS names another folder. If the file can't be written, for example without a home
+folder or on a full disk, answers are remembered until the kernel stops. A file that can't be read is renamed, and a new
+one is started.
 """
 
 import json
@@ -13,12 +14,12 @@ from platformdirs import user_data_path
 
 from ftlib.io.writing import write_text
 
-_unsaved: dict[Path, dict] = {}  # answers that no file could take
-_said: set[str] = set()  # kinds of trouble that have been told, since once is enough
+_unsaved: dict[Path, dict] = {}  # answers that could not be written
+_said: set[str] = set()  # kinds of trouble that the learner was told about, since once is enough
 
 
 def answers_file(lesson: str) -> Path:
-    """Where the answers of a lesson are kept; below "~" for a user without a home."""
+    """The file of a lesson's answers; it is below "~" for a user without a home folder."""
     try:
         folder = os.environ.get("FTLIB_ANSWERS") or user_data_path("ftlib") / "answers"
     except RuntimeError:
@@ -27,7 +28,7 @@ def answers_file(lesson: str) -> Path:
 
 
 def read(lesson: str) -> dict:
-    """All answers of a lesson, {question: key}; without a file, none."""
+    """All answers of a lesson, {question: key}; empty if there is no file."""
     file = answers_file(lesson)
     try:
         kept = _load(file)
@@ -37,7 +38,7 @@ def read(lesson: str) -> dict:
 
 
 def keep(lesson: str, question: str, key: str) -> str:
-    """Keep one answer; returns what is to be said of it, which is "" but for the first that could not be written."""
+    """Save one answer. Returns "", or a sentence for the learner the first time that an answer can't be written."""
     file = answers_file(lesson)
     answers = _unsaved.get(file, {}) | {question: key}
     try:
@@ -57,7 +58,7 @@ def keep(lesson: str, question: str, key: str) -> str:
 
 
 def _load(file: Path) -> dict:
-    """What a file holds; OSError where it is there and can neither be read nor put aside."""
+    """The content of a file, {} if there is none; OSError if it can neither be read nor renamed."""
     try:
         kept = json.loads(file.read_bytes())
         if isinstance(kept, dict):
@@ -74,7 +75,7 @@ def _load(file: Path) -> dict:
 
 
 def _once(trouble: str, sentence: str) -> str:
-    """The sentence, if this trouble is new."""
+    """The sentence the first time that this trouble occurs, then ""."""
     new = trouble not in _said
     _said.add(trouble)
     return sentence if new else ""

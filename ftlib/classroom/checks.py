@@ -1,11 +1,12 @@
-"""check(): an exercise's checker, run here and now, without an account.
+"""check(): runs the checker of an exercise in the notebook.
 
-The checkers of a lesson are functions in lessons/<lesson>/checks.py, EXERCISES = {name: checker}. Each takes what the
-learner made and returns "" if it is right, or else the hint that fits what is wrong. It knows the likely wrong answers
-by what they compute, takes under five seconds, and leaves the random numbers alone. No solution is in it.
+The checkers of a lesson are functions in lessons/<lesson>/checks.py, EXERCISES = {name: checker}. A checker takes the
+learner's answer, such as a number or a function. It returns "" if the answer is right, or else a hint that fits the
+mistake. It recognises likely mistakes by the numbers that they give. It takes less than five seconds, uses no global
+random numbers and contains no solution.
 
-Whatever the learner's code raises is an answer, too, and so is a loop without an end. What it changes for everybody,
-such as torch's default dtype or a seed, is set back.
+An exception in the learner's code and an endless loop also get a hint. After a check, global settings such as torch's
+default dtype and the random seeds are as before.
 """
 
 import ctypes
@@ -27,14 +28,29 @@ from ftlib.io import places
 
 STUB = "it still raises NotImplementedError: write your answer in its place, run that cell, then this one again."
 ENDLESS = "Your code was not done after {:g} seconds: look for a `while` that never ends, or for far too much work."
-SECONDS = 30.0  # of the clock; a right answer takes under 5, and the computer may be busy
-AGAIN = 1.0  # seconds until code that caught this is stopped once more
+SECONDS = 30.0  # of real time; a right answer takes less than 5, but the computer may be busy
+AGAIN = 1.0  # seconds until code that caught the exception is stopped again
 LIBRARIES = [Path(__file__).parents[1], places.ROOT / "lessons"]
 LIBRARIES += [*map(Path, {sysconfig.get_path(p) for p in ("stdlib", "purelib", "platlib")})]
 
 
 class Check(Text):
-    """What a checker said; `passed` is True or False."""
+    """The result of a check. The attribute `passed` is True or False.
+
+    Parameters
+    ----------
+    exercise : str
+        Name of the exercise, such as "01_full/accumulate".
+    hint : str
+        The checker's hint, or "" if the answer is right.
+
+    Examples
+    --------
+    >>> ftlib.teach.Check("01_full/accumulate", hint="Divide by the number of batches.")
+    01_full/accumulate: not yet. Divide by the number of batches.
+    >>> ftlib.teach.Check("01_full/accumulate", hint="").passed
+    True
+    """
 
     def __init__(self, exercise: str, hint: str):
         super().__init__(f"**{exercise}: not yet.** {hint}" if hint else f"**{exercise}: passed.**")
@@ -42,9 +58,38 @@ class Check(Text):
 
 
 def check(exercise: str, answer, *, strict: bool = False) -> Check:
-    """Check what a learner made for an exercise, such as "01_full/accumulate".
+    """Check the answer to an exercise.
 
-    The result shows itself as a sentence. With strict, as in a graded notebook, a wrong answer is an AssertionError.
+    Parameters
+    ----------
+    exercise : str
+        Name of the exercise, such as "01_full/accumulate".
+    answer : object
+        The learner's answer, such as a number or a function.
+    strict : bool, default False
+        Raise an error if the answer is wrong. Graded notebooks use this.
+
+    Returns
+    -------
+    Check
+        "passed", or a hint. An exception in the learner's code and an endless loop also get a hint.
+
+    Raises
+    ------
+    AssertionError
+        If the answer is wrong and `strict` is True.
+    FileNotFoundError
+        If there is no such lesson.
+    KeyError
+        If the lesson has no such exercise.
+
+    Examples
+    --------
+    >>> result = ftlib.teach.check("06_schedules/peak", 0.003)
+    >>> print(result)
+    06_schedules/peak: not yet. With a peak of 0.003 the mean rate is 0.0015, ...
+    >>> result.passed
+    False
     """
     result = Check(exercise, _hint(_checker(exercise), answer))
     if strict and not result.passed:
@@ -72,16 +117,16 @@ def _hint(checker, answer) -> str:
         return "Your answer is not there yet: " + STUB
     except _TooLong:
         return ENDLESS.format(SECONDS)
-    except (AssetError, KeyboardInterrupt):  # what the kit lacks, and Ctrl-C: no fault of the answer
+    except (AssetError, KeyboardInterrupt):  # a missing file of the kit and Ctrl-C aren't the learner's mistakes
         raise
     except BaseException as error:  # sys.exit too
         if isinstance(error, OSError) and not _through_the_learner(error.__traceback__):
-            raise  # a file that the checker itself needs
+            raise  # the checker itself lacks a file
         return f"Your code stopped with {type(error).__name__}: `{error}`"
 
 
 def _through_the_learner(trace: TracebackType | None) -> bool:
-    """Whether code that belongs neither to the kit nor to an installed library was running."""
+    """Whether the error passed through code that belongs neither to the kit nor to an installed library."""
     while trace is not None:
         code, file = trace.tb_frame.f_code.co_filename, trace.tb_frame.f_globals.get("__file__")
         if not code.startswith("<frozen") and not (file and any(Path(file).is_relative_to(at) for at in LIBRARIES)):
@@ -91,14 +136,14 @@ def _through_the_learner(trace: TracebackType | None) -> bool:
 
 
 class _TooLong(BaseException):
-    """Raised in the middle of a learner's code."""
+    """Raised inside the learner's code to stop it."""
 
 
 def _in_time(call: Callable[[], str]) -> str:
-    """What the call returns; _TooLong if it takes more than SECONDS.
+    """Return the result of the call. Raises _TooLong if it takes more than SECONDS.
 
-    A second thread has Python raise _TooLong in this one, at its next instruction. That needs no signal, so it works
-    in any thread and on Windows; a single long step of C code ends first.
+    A second thread makes Python raise _TooLong in this thread at its next instruction. That needs no signal, so it
+    works in any thread and on Windows. A long step of C code is finished first.
     """
     done, me = threading.Event(), threading.get_ident()
 
@@ -111,16 +156,16 @@ def _in_time(call: Callable[[], str]) -> str:
     def stop() -> None:
         done.set()
         watchdog.join()
-        _raise_in(me, None)  # what was raised and has not arrived yet must not hit what runs next
+        _raise_in(me, None)  # an exception that has not arrived yet must not hit the code that runs next
 
     watchdog = threading.Thread(target=watch, daemon=True)
-    watchdog.start()
     try:
         try:
+            watchdog.start()  # on a busy computer the limit may be over before this returns
             return call()
         finally:
             stop()
-    except _TooLong:  # which may have arrived amid stop()
+    except _TooLong:  # it may arrive during stop()
         stop()
         raise
 
@@ -131,7 +176,7 @@ def _raise_in(thread: int, error) -> None:
 
 @contextmanager
 def _set_back() -> Iterator[None]:
-    """Set back what code can change for all that runs after it: torch's settings, and every random generator."""
+    """Restore the global state after the block: torch's settings and every random generator."""
     dtype, grad, threads, device = (
         torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads(), torch.get_default_device(),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a file of questions may hold: lessons/<lesson>/questions.<language>.json. `questions` says what it means."""
+"""The format of lessons/<lesson>/questions.<language>.json. The module `questions` explains the fields."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,7 +13,7 @@ ADVICE = "correct it there, or take the file back from git"
 
 @entry
 class Option:
-    """One of the answers that a question offers."""
+    """One option of a question."""
 
     key: Text
     text: Text
@@ -23,7 +23,7 @@ class Option:
 
 @entry
 class Question:
-    """A question with its options; of a quiz, exactly one is right."""
+    """A question with its options. Exactly one option of a quiz is right."""
 
     id: Text
     kind: Literal["predict", "quiz"]
@@ -41,7 +41,7 @@ class Question:
 
 
 def read_questions(file: Path) -> list[dict]:
-    """The questions of one file. ValueError, one sentence, if a key or a value in it is not known."""
+    """Read the questions of one file. Raises ValueError for an unknown key or value."""
     said = typed.parse(typed.read_text(file), str(file), ADVICE)
     names = [one.id for one in typed.check(list[Question], said, str(file))]
     if twice := [name for name in names if names.count(name) > 1]:

@@ -1,10 +1,10 @@
-"""Questions are data: lessons/<lesson>/questions.<language>.json, a list of
+"""Questions with options. They are data in lessons/<lesson>/questions.<language>.json, a list of
 
     {"id", "kind": "predict" or "quiz", "text", "options": [{"key", "text", "why", "right" (quiz only)}]}
 
-`why` is the explanation that a learner who chose this option reads. Ids and keys are the contract between languages;
-FTLIB_LANG chooses one, English stands in for what is not translated. Answers are kept (answers.py), so that a notebook
-that is run again remembers.
+A learner who chooses an option reads its `why`, an explanation. The ids and keys are the same in all languages. The
+environment variable FTLIB_LANG chooses a language, and a question without a translation is shown in English. Answers
+are saved (answers.py) for the next run of the notebook.
 """
 
 import os
@@ -16,7 +16,7 @@ from ftlib.io import places
 
 
 class Question(Text):
-    """One question of a lesson, which shows itself with its options."""
+    """A question with its options, {key: option}."""
 
     def __init__(self, lesson: str, said: dict):
         self.lesson, self.id, self.text = lesson, said["id"], said["text"]
@@ -26,7 +26,7 @@ class Question(Text):
 
     @property
     def answer(self) -> str | None:
-        """The key that the learner chose, now or in an earlier run."""
+        """The key of the learner's answer, from this or an earlier run, or None."""
         kept = answers.read(self.lesson).get(self.id)
         return kept if isinstance(kept, str) and kept in self.options else None
 
@@ -36,20 +36,30 @@ class Question(Text):
         return self.options[key]
 
     def _keep(self, key: str) -> tuple[dict, str]:
-        """The chosen option, and what is to be said if it could not be written."""
+        """Save an answer. Returns the chosen option and a sentence, which is "" if the answer was written."""
         return self._option(key), answers.keep(self.lesson, self.id, key)
 
 
 class Prediction(Question):
-    """A question whose right option is decided by what happens."""
+    """A question about the result of an experiment, to be answered before the experiment.
+
+    `commit(key)` saves the answer, and `compare(key)` compares it with the option that came true. `ftlib.teach.predict`
+    finds a prediction by its id.
+
+    Examples
+    --------
+    >>> question = ftlib.teach.predict("01_full", "worst-arm")
+    >>> isinstance(question, ftlib.teach.Prediction), list(question.options)
+    (True, ['scratch', 'probe', 'full', 'lp-ft'])
+    """
 
     def commit(self, key: str) -> Text:
-        """Keep an answer; a later one replaces it."""
+        """Save an answer. A later answer replaces it."""
         chosen, trouble = self._keep(key)
         return Text(f"Your prediction is kept: **{chosen['text']}** Now run the cells below.{trouble}")
 
     def compare(self, actual: str) -> Text:
-        """Set the kept answer beside the option that came true, and explain a wrong one."""
+        """Compare the saved answer with the option that came true, and explain a wrong one."""
         happened, answer = self._option(actual)["text"], self.answer
         if answer is None:
             return Text(f"Not answered yet: the answer was **{happened}**")
@@ -60,17 +70,26 @@ class Prediction(Question):
 
 
 class Quiz(Question):
-    """A question with one right option."""
+    """A question with one right option.
+
+    `choose(key)` saves the answer and explains why it is right or wrong. `ftlib.teach.quiz` finds a question by its id.
+
+    Examples
+    --------
+    >>> question = ftlib.teach.quiz("01_full", "balanced-accuracy")
+    >>> [option["text"] for option in question.options.values() if option["right"]]
+    ['50 %']
+    """
 
     def choose(self, key: str) -> "Marked":
-        """Keep an answer and say whether it is right, and why."""
+        """Save an answer and explain why it is right or wrong."""
         chosen, trouble = self._keep(key)
         mark = "Right." if chosen["right"] else "Not quite."
         return Marked(chosen["right"], f"**{mark}** {chosen['why']}{trouble}")
 
 
 class Marked(Text):
-    """An answer that was marked."""
+    """An answer with its mark. The attribute `right` is True or False."""
 
     def __init__(self, right: bool, markdown: str):
         super().__init__(markdown)
@@ -78,17 +97,67 @@ class Marked(Text):
 
 
 def predict(lesson: str, name: str) -> Prediction:
-    """A prediction of a lesson, by its id."""
+    """Find a prediction of a lesson by its id.
+
+    Parameters
+    ----------
+    lesson : str
+        The lesson's folder, such as "01_full".
+    name : str
+        Id of the question.
+
+    Returns
+    -------
+    Prediction
+
+    Raises
+    ------
+    FileNotFoundError
+        If the lesson has no questions.
+    KeyError
+        If there is no prediction with this id.
+
+    Examples
+    --------
+    >>> question = ftlib.teach.predict("01_full", "worst-arm")
+    >>> list(question.options)
+    ['scratch', 'probe', 'full', 'lp-ft']
+    """
     return Prediction(lesson, _find(lesson, name, "predict"))
 
 
 def quiz(lesson: str, name: str) -> Quiz:
-    """A quiz question of a lesson, by its id."""
+    """Find a quiz question of a lesson by its id.
+
+    Parameters
+    ----------
+    lesson : str
+        The lesson's folder, such as "01_full".
+    name : str
+        Id of the question.
+
+    Returns
+    -------
+    Quiz
+
+    Raises
+    ------
+    FileNotFoundError
+        If the lesson has no questions.
+    KeyError
+        If there is no quiz question with this id.
+
+    Examples
+    --------
+    >>> question = ftlib.teach.quiz("01_full", "balanced-accuracy")
+    >>> {key: option["text"] for key, option in question.options.items()}
+    {'a': '69 %', 'b': '50 %', 'c': '31 %', 'd': '0 %, since it finds no defect'}
+    """
     return Quiz(lesson, _find(lesson, name, "quiz"))
 
 
 def load(lesson: str, kind: str) -> list[dict]:
-    """The questions of one kind, in the order of the file, in the learner's language."""
+    """All questions of one kind in the learner's language, in the order of the file."""
     language = os.environ.get("FTLIB_LANG") or "en"
     files = [places.lesson(lesson) / f"questions.{name}.json" for name in ("en", language)]
     if not files[0].exists():

@@ -1,17 +1,18 @@
-"""What checkers share: answers that are read from a board or a figure, and tensors that show what went wrong."""
+"""Helpers for the checkers: numbers that learners read from a board or a figure, and tensors that reveal a mistake."""
 
 from numbers import Real
 
 import torch
 from torch import Tensor
 
-NEAR = 0.06  # points: the board shows three decimals of a score
+NEAR = 0.06  # percentage points, since the board shows three decimals of a score
 
 
 def points_read(answer, right: float, others: dict[str, float], names: tuple[str, str], otherwise: str) -> str:
-    """ "" if `answer` is the difference `right` in points, or else the hint that fits.
+    """Return "" if `answer` is the difference `right` in percentage points, or else a hint that fits the mistake.
 
-    others: {hint: another number that stands on the board}. names: the arm that is asked about, and the baseline.
+    others: {hint: another number on the board}. names: the arm in the question, and the baseline. otherwise: the hint
+    for any other number.
     """
     points, (arm, baseline) = answer() if callable(answer) else answer, names
     if isinstance(points, tuple):
@@ -33,7 +34,7 @@ def points_read(answer, right: float, others: dict[str, float], names: tuple[str
 
 
 def point_read(answer, name: str) -> tuple[str, float | None, dict]:
-    """(hint, point, {point: value}) of an answer (point, values) in which the point must be one of those offered."""
+    """Return (hint, point, {point: value}) for an answer (point, values). The point must be one of those offered."""
     pair = answer() if callable(answer) else answer
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         return "Hand over the pair, your number and what the figure shows, as the cell does.", None, {}
@@ -47,7 +48,7 @@ def point_read(answer, name: str) -> tuple[str, float | None, dict]:
 
 
 def known_way(got: Tensor, ways: dict, rtol: float = 1e-5) -> str:
-    """The hint of the first wrong way, {hint: a tensor or several}, that gives the same numbers; "" if none does."""
+    """The hint of the first mistake in `ways`, {hint: tensor or tensors}, that gives the same numbers, or ""."""
     for hint, values in ways.items():
         for value in values if isinstance(values, tuple) else (values,):
             if torch.allclose(got.float().reshape(value.shape), value, rtol=rtol, atol=1e-6):
@@ -56,5 +57,5 @@ def known_way(got: Tensor, ways: dict, rtol: float = 1e-5) -> str:
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
-    """Normal numbers from a generator of their own."""
+    """Normal random numbers from their own generator."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))

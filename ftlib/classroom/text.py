@@ -1,10 +1,21 @@
-"""Words that a notebook shows as Markdown and print() shows plainly."""
+"""Text that a notebook shows as Markdown and print() shows without markup."""
 
 import re
 
 
 class Text:
-    """Markdown with **bold**, *italics*, `code`, tables, and what <details> fold up; printed, all of it is there."""
+    """Text that a notebook renders as Markdown. Printed, it has no markup.
+
+    Parameters
+    ----------
+    markdown : str
+        Markdown with bold, italics, code and tables. A notebook folds the parts in <details>, and print() shows them.
+
+    Examples
+    --------
+    >>> ftlib.teach.Text("The **verdict** of `Z1`")
+    The verdict of Z1
+    """
 
     def __init__(self, markdown: str):
         self.markdown = markdown

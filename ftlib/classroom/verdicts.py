@@ -1,4 +1,4 @@
-"""claim(): what a lesson shows of a judged claim: its sentence, its rule, a table, the verdict and what that means."""
+"""claim(): shows a judged claim with its sentence, its rule, a table, the verdict and the meaning of the verdict."""
 
 import pandas as pd
 
@@ -7,7 +7,7 @@ from ftlib.evidence import claims
 from ftlib.evidence.claims import Judged
 from ftlib.evidence.compare import SEEDS_FOR_A_VERDICT
 
-BESIDE = 12  # so many rows beside a claim are shown unfolded
+BESIDE = 12  # more rows than this that decide nothing are folded up
 MEANING = {
     "supported": "the whole interval lies beyond the margin, on the side that the sentence names.",
     "contradicted": "the whole interval lies beyond the margin, on the other side.",
@@ -18,7 +18,24 @@ MEANING = {
 
 
 class Claim(Text):
-    """A judged claim. `verdict` is one word; `rows` holds one row per task and contrast, those that decide first."""
+    """A judged claim, shown with its sentence, its rule, a table and the verdict.
+
+    The attribute `verdict` is "supported", "contradicted", "equivalent" or "undecided". The attribute `rows` has one
+    row per task and contrast. The deciding rows come first.
+
+    Parameters
+    ----------
+    judged : ftlib.evidence.claims.Judged
+        The claim with its result.
+
+    Examples
+    --------
+    >>> claim = ftlib.teach.claim("Z1")
+    >>> claim.verdict
+    'supported'
+    >>> claim.rows.decides.value_counts().to_dict()
+    {False: 6, True: 2}
+    """
 
     def __init__(self, judged: Judged):
         said, self.rows, self.verdict = judged.said, judged.rows, judged.verdict
@@ -32,9 +49,33 @@ class Claim(Text):
 
 
 def claim(name: str, verdict: str | None = None) -> Claim:
-    """Judge a claim from its recorded runs; with `verdict`, assert that the lesson's text says the same.
+    """Judge a claim from its recorded runs.
 
-    Raises NotRecorded as long as the runs are not all there.
+    Parameters
+    ----------
+    name : str
+        Id of the claim, such as "Z1".
+    verdict : str, optional
+        The verdict that the lesson's text states. It is compared with the verdict of the runs.
+
+    Returns
+    -------
+    Claim
+
+    Raises
+    ------
+    KeyError
+        If there is no such claim.
+    NotRecorded
+        If some of its runs are missing.
+    AssertionError
+        If the runs give another verdict than the lesson's text.
+
+    Examples
+    --------
+    >>> claim = ftlib.teach.claim("Z1", verdict="supported")
+    >>> str(claim).splitlines()[0]
+    'Claim Z1. Freezing layers saves training time and computation.'
     """
     found = Claim(claims.judge(name))
     if verdict not in (None, found.verdict):
@@ -45,7 +86,7 @@ def claim(name: str, verdict: str | None = None) -> Claim:
 
 
 def _tables(rows: pd.DataFrame) -> str:
-    """All rows in Markdown; what decides nothing is folded up where it would bury what decides."""
+    """All rows in Markdown. Many rows that decide nothing are folded up, so that the deciding ones can be seen."""
     beside = rows[~rows.decides]
     if len(beside) <= BESIDE:
         return _table(rows)

@@ -26,7 +26,15 @@ from ftlib.io import places
 
 
 class NotRecorded(FileNotFoundError):
-    """A claim whose runs do not exist, or not all of them."""
+    """Raised for a claim if some of its runs are missing. The message says how to record them.
+
+    Examples
+    --------
+    >>> ftlib.evidence.claims.recorded("00_missing", "Z9")
+    Traceback (most recent call last):
+        ...
+    ftlib.evidence.claims.NotRecorded: claim Z9 needs the runs of the grid 00_missing, ...
+    """
 
 
 @dataclass
@@ -53,7 +61,34 @@ def judge(name: str) -> Judged:
 
 
 def claims(lesson: str) -> pd.DataFrame:
-    """The deciding rows of all claims of a lesson. p_lesson allows for all of them together (Holm)."""
+    """Judge all claims of a lesson.
+
+    Parameters
+    ----------
+    lesson : str
+        The lesson's folder, such as "02_freezing".
+
+    Returns
+    -------
+    pandas.DataFrame
+        The deciding rows of all claims, with the claims' ids as index. The column "p_lesson" is the p-value, corrected
+        by Holm for all rows of the lesson.
+
+    Raises
+    ------
+    NotRecorded
+        If some runs of a claim are missing.
+
+    References
+    ----------
+    Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of Statistics 6, 1979.
+
+    Examples
+    --------
+    >>> rows = ftlib.teach.claims("02_freezing").loc["Z1"]
+    >>> dict(zip(rows.task, rows.verdict))
+    {'elpv': 'supported', 'sentiment/amazon': 'supported'}
+    """
     names = sorted(places.claims())
     rows = [judge(name).rows.assign(claim=name) for name in names if load_claim(name).lesson == lesson]
     out = pd.concat(rows).query("decides").set_index("claim").drop(columns="decides")

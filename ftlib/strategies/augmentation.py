@@ -1,24 +1,27 @@
-"""Augmentation: other pictures and texts than those in the file, but with the same meaning.
+"""Augmentation: random changes of the training examples that keep their labels true.
 
-    flip, crop, rotation   the same thing, seen from elsewhere                    Simard et al., ICDAR 2003
-    colour jitter          the same thing in another light                        Howard, 2013, 1312.5402
-    random erasing         a rectangle is hidden                                  Zhong et al., AAAI 2020, 1708.04896
+    flip, crop, rotation   the same object from another viewpoint                 Simard et al., ICDAR 2003
+    colour jitter          the same object in another light                       Howard, 2013, 1312.5402
+    random erasing         hides a rectangle                                      Zhong et al., AAAI 2020, 1708.04896
     RandAugment            n of 14 operations, all of one strength                Cubuk et al., NeurIPS 2020, 1909.13719
-    TrivialAugment         one of the 14, of any strength: nothing to tune        Müller & Hutter, ICCV 2021, 2103.10158
-    token dropout          some words are hidden                                  Wei & Zou (EDA), 2019, 1901.11196
-    span cut               a run of words is hidden                               Shen et al., 2020, 2009.13818
+    TrivialAugment         one of the 14 operations, of random strength           Müller & Hutter, ICCV 2021, 2103.10158
+    token dropout          hides some words                                       Wei & Zou (EDA), 2019, 1901.11196
+    span cut               hides a run of words                                   Shen et al., 2020, 2009.13818
 
-All are the slot `transform`, which `fit` calls on training batches alone: validation and test see what is in the file.
-A label must stay true: a solar cell may be flipped and turned by 180°, but a 6 that is turned is a 9. `policy` says
-what is safe for a task, `unsafe` what is not. Black rectangles make an intact cell look defective, so RandomErasing
-fills with noise. What changes labels, too, is in strategies.mixing.
+All of them are the slot `transform`. `fit` calls it on training batches only, so validation and test data stay as they
+are. A label must stay true. A solar cell may be flipped and turned by 180°, but a 6 turned by 180° is a 9. `policy`
+returns the safe augmentation of a task, and `unsafe` finds the parts of a strategy that may change its labels. Black
+rectangles make an intact solar cell look defective, so RandomErasing fills with noise. Methods that also change labels
+are in strategies.mixing.
 
-torchvision's transforms draw once a call, so once a batch. Here each picture has its own draw and the whole batch is
-still changed at once, on its device; each operation equals torchvision's on one picture (bilinear, where it would take
-the nearest pixel). Draws come from torch's generators, which `fit` seeds and saves: the same seed, the same pictures.
+torchvision's transforms draw once per call, so once per batch. Here each image gets its own draw, and the whole batch
+is still changed at once on its device. Each operation equals torchvision's operation on a single image, except that
+interpolation is always bilinear. The random numbers come from torch's generators, which `fit` seeds and saves, so the
+same seed gives the same images.
 
-Costs: some passes over the pixels, little beside the network's. But frozen stages are no longer computed once
-(ftlib.training.frozen_features), since an example is another one each time. Lesson: notebooks/08_augmentation.
+Costs: a few passes over the pixels, which is little compared with the network. But the outputs of frozen stages can't
+be reused (ftlib.training.frozen_features), since each example changes from epoch to epoch. Lesson:
+notebooks/08_augmentation.
 
 Letters: B examples, C channels, H x W pixels, T tokens.
 """
@@ -33,12 +36,12 @@ from torchvision.transforms.v2 import functional as tv
 
 from ftlib.strategy import Strategy, parts_of, require_column
 
-# ---- pictures
+# ---- images
 
 
 @dataclass
-class OnPictures(Strategy):
-    """What all that change pictures share: batch["pixels"], floats in 0..1, (B, 1 or 3, H, W), in and out."""
+class ImageAugmentation(Strategy):
+    """Base class of image augmentation: changes batch["pixels"], floats in 0..1 of shape (B, 1 or 3, H, W)."""
 
     role = "augment"
     reads = "pictures"
@@ -53,17 +56,39 @@ class OnPictures(Strategy):
         return {**batch, "pixels": self.change(x)}
 
     def change(self, x: Tensor) -> Tensor:
-        """The pictures, each changed by its own draw."""
+        """The images, each changed by its own draw."""
         raise NotImplementedError
 
 
 @dataclass
-class Flip(OnPictures):
-    """Each picture is mirrored with probability ½, in each way that is switched on, independently."""
+class Flip(ImageAugmentation):
+    """Flip each image at random, with probability 1/2 for each kind of flip that is switched on.
 
-    horizontal: bool = True  # left and right
-    vertical: bool = False  # top and bottom
-    turn: bool = False  # by 180°, which is both at once; with both on it changes nothing more
+    Parameters
+    ----------
+    horizontal : bool, default True
+        Swap left and right. Most photographs stay plausible, so this is the only default.
+    vertical : bool, default False
+        Swap top and bottom.
+    turn : bool, default False
+        Turn by 180°, which is both flips at once. It adds nothing if both are on.
+
+    References
+    ----------
+    Simard, Steinkraus and Platt, "Best Practices for Convolutional Neural Networks Applied to Visual Document
+    Analysis", ICDAR 2003.
+
+    Examples
+    --------
+    >>> image = torch.tensor([[0.0, 0.25], [0.5, 0.75]]).repeat(3, 1, 1, 1)  # three copies
+    >>> _ = torch.manual_seed(0)
+    >>> strategies.Flip().transform({"pixels": image})["pixels"][:, 0].tolist()
+    [[[0.25, 0.0], [0.75, 0.5]], [[0.0, 0.25], [0.5, 0.75]], [[0.25, 0.0], [0.75, 0.5]]]
+    """
+
+    horizontal: bool = True
+    vertical: bool = False
+    turn: bool = False
 
     def change(self, x: Tensor) -> Tensor:
         for on, dims in ((self.horizontal, [-1]), (self.vertical, [-2]), (self.turn, [-2, -1])):
@@ -72,11 +97,40 @@ class Flip(OnPictures):
 
 
 @dataclass
-class Crop(OnPictures):
-    """A random part of each picture, stretched to the whole: nearer, shifted, and a little out of shape."""
+class Crop(ImageAugmentation):
+    """Cut out a random part of each image and resize it to the full size.
 
-    area: list = field(default_factory=lambda: [0.6, 1.0])  # share that is seen; ImageNet's 0.08 loses small defects
-    ratio: list = field(default_factory=lambda: [3 / 4, 4 / 3])  # height over width, as in torchvision
+    If ten random shapes don't fit into the image, it stays as it is.
+
+    Parameters
+    ----------
+    area : list of float, default [0.6, 1.0]
+        Smallest and largest share of the image that is kept, in (0, 1]. ImageNet's 0.08 would lose small defects.
+    ratio : list of float, default [3/4, 4/3]
+        Smallest and largest height over width of the part, above 0. The default is torchvision's.
+
+    Raises
+    ------
+    ValueError
+        If `area` or `ratio` isn't a pair of rising numbers in its range.
+
+    References
+    ----------
+    Simard, Steinkraus and Platt, "Best Practices for Convolutional Neural Networks Applied to Visual Document
+    Analysis", ICDAR 2003.
+
+    Examples
+    --------
+    A quarter of the area is half of the width, so it holds half of the grey values of this ramp.
+
+    >>> ramp = torch.linspace(0, 1, 64).expand(1, 1, 64, 64)
+    >>> seen = strategies.Crop(area=[0.25, 0.25], ratio=[1, 1]).transform({"pixels": ramp})["pixels"]
+    >>> round(float(seen.max() - seen.min()), 1)
+    0.5
+    """
+
+    area: list = field(default_factory=lambda: [0.6, 1.0])
+    ratio: list = field(default_factory=lambda: [3 / 4, 4 / 3])
 
     def __post_init__(self):
         check_range(self, "area", 0, 1)
@@ -86,15 +140,43 @@ class Crop(OnPictures):
         H, W = x.shape[-2:]
         top, left, h, w, found = boxes(x, self.area, self.ratio)
         h, w = torch.where(found, h, H), torch.where(found, w, W)
-        top, left = top * found, left * found  # where nothing fits, the whole picture
+        top, left = top * found, left * found  # where nothing fits, the whole image
         return warp(x, {(0, 0): w / W, (0, 2): left + w / 2 - W / 2, (1, 1): h / H, (1, 2): top + h / 2 - H / 2})
 
 
 @dataclass
-class Rotation(OnPictures):
-    """Each picture is turned about its centre, to the left or right; corners that come in are black."""
+class Rotation(ImageAugmentation):
+    """Rotate each image about its centre by a random angle.
 
-    degrees: float = 10.0  # at most, either way; a hand or a camera is rarely further off
+    Corners outside of the image are black.
+
+    Parameters
+    ----------
+    degrees : float, default 10.0
+        Largest angle to the left and to the right, in 0 to 180 degrees. A camera is rarely tilted by more than 10°.
+
+    Raises
+    ------
+    ValueError
+        If `degrees` is out of its range.
+
+    References
+    ----------
+    Simard, Steinkraus and Platt, "Best Practices for Convolutional Neural Networks Applied to Visual Document
+    Analysis", ICDAR 2003.
+
+    Examples
+    --------
+    The centre of a white image stays white, and the corners turn black.
+
+    >>> white = {"pixels": torch.ones(1, 1, 33, 33)}
+    >>> _ = torch.manual_seed(1)
+    >>> pixels = strategies.Rotation(degrees=45).transform(white)["pixels"][0, 0]
+    >>> round(float(pixels[16, 16]), 2), round(float(pixels[0, 0]), 2)
+    (1.0, 0.0)
+    """
+
+    degrees: float = 10.0
 
     def __post_init__(self):
         check_share(self, "degrees", 180)
@@ -104,12 +186,41 @@ class Rotation(OnPictures):
 
 
 @dataclass
-class ColorJitter(OnPictures):
-    """Brightness, then contrast, then saturation of each picture times factors from 1 − knob to 1 + knob."""
+class ColorJitter(ImageAugmentation):
+    """Change the brightness, then the contrast, then the saturation of each image at random.
 
-    brightness: float = 0.2  # cameras and exposure times differ by about that
+    Each is multiplied by its own factor, drawn evenly from 1 − a to 1 + a, where a is the parameter of that name.
+
+    Parameters
+    ----------
+    brightness : float, default 0.2
+        Largest relative change, in 0 to 1. Cameras and exposure times differ by about 20 %.
+    contrast : float, default 0.2
+        Largest relative change, in 0 to 1.
+    saturation : float, default 0.0
+        Largest relative change, in 0 to 1. Grey images have no saturation, so the default is 0.
+
+    Raises
+    ------
+    ValueError
+        If one of them is out of its range.
+
+    References
+    ----------
+    Howard, "Some Improvements on Deep Convolutional Neural Network Based Image Classification", 2013, arXiv:1312.5402.
+
+    Examples
+    --------
+    >>> grey = {"pixels": torch.full((4, 1, 8, 8), 0.5)}
+    >>> _ = torch.manual_seed(0)
+    >>> pixels = strategies.ColorJitter(brightness=0.2, contrast=0.0).transform(grey)["pixels"]
+    >>> [round(value, 2) for value in pixels[:, 0, 0, 0].tolist()]  # 0.5 times a factor from 0.8 to 1.2
+    [0.5, 0.55, 0.42, 0.43]
+    """
+
+    brightness: float = 0.2
     contrast: float = 0.2
-    saturation: float = 0.0  # grey pictures have none
+    saturation: float = 0.0
 
     def __post_init__(self):
         for knob in ("brightness", "contrast", "saturation"):
@@ -122,12 +233,39 @@ class ColorJitter(OnPictures):
 
 
 @dataclass
-class RandomErasing(OnPictures):
-    """A rectangle of each picture is hidden, with probability p."""
+class RandomErasing(ImageAugmentation):
+    """Hide a random rectangle of each image with probability p.
+
+    Parameters
+    ----------
+    p : float, default 0.5
+        Probability, in 0 to 1. The default is the paper's.
+    area : list of float, default [0.02, 0.33]
+        Smallest and largest hidden share of the image, in (0, 1]. The default is torchvision's.
+    fill : {"noise", "black"}, default "noise"
+        Values of the hidden pixels. Black is torchvision's default. A black rectangle looks like a broken area of a
+        solar cell, so the default here is noise.
+
+    Raises
+    ------
+    ValueError
+        If `p` or `area` is out of its range, or if `fill` is unknown.
+
+    References
+    ----------
+    Zhong, Zheng, Kang, Li and Yang, "Random Erasing Data Augmentation", AAAI 2020, arXiv:1708.04896.
+
+    Examples
+    --------
+    >>> erase = strategies.RandomErasing(p=1.0, area=[0.25, 0.25], fill="black")
+    >>> pixels = erase.transform({"pixels": torch.ones(1, 1, 64, 64)})["pixels"]
+    >>> round(float(pixels.mean()), 1) in (0.7, 0.8)  # a quarter is black
+    True
+    """
 
     p: float = 0.5
-    area: list = field(default_factory=lambda: [0.02, 0.33])  # share that is hidden; as in the paper
-    fill: str = "noise"  # or "black", torchvision's default
+    area: list = field(default_factory=lambda: [0.02, 0.33])
+    fill: str = "noise"
 
     def __post_init__(self):
         check_share(self, "p", 1)
@@ -144,11 +282,38 @@ class RandomErasing(OnPictures):
 
 
 @dataclass
-class RandAugment(OnPictures):
-    """n times in a row, one of 14 operations, drawn for each picture, all of the same strength."""
+class RandAugment(ImageAugmentation):
+    """Apply n random operations in a row to each image, all at the same strength.
 
-    n: int = 2  # both defaults are torchvision's
-    magnitude: int = 9  # 0 to 30
+    Each of the n is drawn from 14 operations, such as shear, rotation, contrast and posterize.
+
+    Parameters
+    ----------
+    n : int, default 2
+        Number of operations per image, at least 1. Both defaults are torchvision's.
+    magnitude : int, default 9
+        Strength of the operations, in 0 to 30.
+
+    Raises
+    ------
+    ValueError
+        If `n` or `magnitude` is out of its range.
+
+    References
+    ----------
+    Cubuk, Zoph, Shlens and Le, "RandAugment: Practical Automated Data Augmentation with a Reduced Search Space",
+    NeurIPS 2020, arXiv:1909.13719.
+
+    Examples
+    --------
+    Its rotations are 9° each at this strength, so two of them turn an image by up to 18°. Digits allow only 15°.
+
+    >>> strategies.augmentation.unsafe(strategies.RandAugment(n=2, magnitude=9), "digits")
+    ['RandAugment(n=2, magnitude=9) turns by up to 18°, but digits allows 15° at most: choose less, or another one']
+    """
+
+    n: int = 2
+    magnitude: int = 9
 
     def __post_init__(self):
         if not isinstance(self.n, int) or self.n < 1:
@@ -163,10 +328,23 @@ class RandAugment(OnPictures):
 
 
 @dataclass
-class TrivialAugment(OnPictures):
-    """One of 14 operations and its strength are drawn for each picture: no knob to tune, and much is strong.
+class TrivialAugment(ImageAugmentation):
+    """Apply one random operation at a random strength to each image.
 
-    It turns by up to 135° and shifts by up to 32 pixels, whatever the size: made for pictures of things, not of digits.
+    There is no hyperparameter to tune, and many of the changes are strong. It turns images by up to 135° and shifts
+    them by up to 32 pixels, whatever their size. It was made for photographs of objects, not for digits.
+
+    References
+    ----------
+    Müller and Hutter, "TrivialAugment: Tuning-free Yet State-of-the-Art Data Augmentation", ICCV 2021,
+    arXiv:2103.10158.
+
+    Examples
+    --------
+    >>> image = torch.rand(1, 3, 32, 32).repeat(64, 1, 1, 1)  # 64 copies of one image
+    >>> pixels = strategies.TrivialAugment().transform({"pixels": image})["pixels"]
+    >>> len(pixels.unique(dim=0)) > 32  # most copies are different now
+    True
     """
 
     def change(self, x: Tensor) -> Tensor:
@@ -174,16 +352,16 @@ class TrivialAugment(OnPictures):
 
 
 BINS = 31  # strengths from nothing (0) to the most (30)
-# What each operation does at full strength: shear, pixels, degrees, change of a factor, bits lost, 1 − threshold.
+# Each operation at full strength: shear, pixels, degrees, change of a factor, bits lost, 1 − threshold.
 MOST = {"Identity": 0.0, "ShearX": 0.3, "ShearY": 0.3, "TranslateX": 0.0, "TranslateY": 0.0, "Rotate": 30.0}
 MOST |= dict.fromkeys(["Brightness", "Color", "Contrast", "Sharpness"], 0.9)
 MOST |= {"Posterize": 4.0, "Solarize": 1.0, "AutoContrast": 0.0, "Equalize": 0.0}
 MOST_WIDE = {**MOST, **dict.fromkeys(["ShearX", "ShearY", "Brightness", "Color", "Contrast", "Sharpness"], 0.99)}
 MOST_WIDE |= {"TranslateX": 32.0, "TranslateY": 32.0, "Rotate": 135.0, "Posterize": 6.0}
 SIGNED = list(MOST)[:10]  # go either way
-OPERATIONS = {  # (pictures (B, C, H, W), strength of each (B,)) -> pictures
+OPERATIONS = {  # (images (B, C, H, W), strength of each (B,)) -> images
     "Identity": lambda x, m: x,
-    "ShearX": lambda x, m: warp(x, {(0, 1): m, (0, 2): m * x.shape[-2] / 2}),  # the top row stands still
+    "ShearX": lambda x, m: warp(x, {(0, 1): m, (0, 2): m * x.shape[-2] / 2}),  # the top row stays
     "ShearY": lambda x, m: warp(x, {(1, 0): m, (1, 2): m * x.shape[-1] / 2}),
     "TranslateX": lambda x, m: warp(x, {(0, 2): -m.trunc()}),
     "TranslateY": lambda x, m: warp(x, {(1, 2): -m.trunc()}),
@@ -194,13 +372,13 @@ OPERATIONS = {  # (pictures (B, C, H, W), strength of each (B,)) -> pictures
     "Sharpness": lambda x, m: blend(x, blurred(x), m),
     "Posterize": lambda x, m: posterized(x, (8 - m).round().view(-1, 1, 1, 1)),
     "Solarize": lambda x, m: torch.where(x >= 1 - m.view(-1, 1, 1, 1), 1 - x, x),
-    "AutoContrast": lambda x, m: tv.autocontrast(x),  # these two need no strength, and treat each picture by itself
+    "AutoContrast": lambda x, m: tv.autocontrast(x),  # these two need no strength, and treat each image by itself
     "Equalize": lambda x, m: tv.equalize(x),
 }
 
 
 def one_operation_each(x: Tensor, most: dict[str, float], share: Tensor) -> Tensor:
-    """An operation for each picture, at its share (B,) of the most; those that drew the same go through together."""
+    """A random operation for each image, at its share (B,) of the full strength; equal operations run as one batch."""
     which, sign = torch.randint(len(most), (len(x),)), torch.where(torch.rand(len(x)) < 0.5, -1, 1)
     out = x.clone()
     for i, (name, largest) in enumerate(most.items()):
@@ -213,12 +391,12 @@ def one_operation_each(x: Tensor, most: dict[str, float], share: Tensor) -> Tens
 
 
 def draw(x: Tensor, low: float, high: float) -> Tensor:
-    """(B,) even draws, one a picture: from the CPU's generator, so that a GPU sees the same ones."""
+    """One uniform draw per image, (B,), from the CPU's generator, so that CPU and GPU get the same draws."""
     return (low + (high - low) * torch.rand(len(x))).to(x)
 
 
 def coins(x: Tensor, p: float = 0.5) -> Tensor:
-    """(B, 1, 1, 1), each true with probability p."""
+    """One coin per image, (B, 1, 1, 1), true with probability p."""
     return (torch.rand(len(x)) < p).to(x.device).view(-1, 1, 1, 1)
 
 
@@ -237,10 +415,10 @@ def boxes(x: Tensor, area: list, ratio: list) -> tuple[Tensor, ...]:
 
 
 def warp(x: Tensor, cells: dict[tuple[int, int], Tensor]) -> Tensor:
-    """Each picture through its own affine map, black outside.
+    """Apply an affine map to each image; pixels from outside of the image are black.
 
-    A pixel that lies p = (across, down) from the centre shows what lay at M (p, 1); cells of M (2, 3) that are not
-    given, each (B,), are those of the identity.
+    The pixel at p = (across, down) from the centre gets the value at M (p, 1). `cells` gives entries of M (2, 3), one
+    number per image (B,). The other entries are those of the identity.
     """
     H, W = x.shape[-2:]
     M = torch.eye(2, 3, dtype=x.dtype, device=x.device).repeat(len(x), 1, 1)
@@ -251,13 +429,13 @@ def warp(x: Tensor, cells: dict[tuple[int, int], Tensor]) -> Tensor:
 
 
 def turned(x: Tensor, degrees: Tensor) -> Tensor:
-    """Each picture turned to the left by its own angle (B,)."""
+    """Each image, turned to the left by its own angle (B,)."""
     cos, sin = degrees.deg2rad().cos(), degrees.deg2rad().sin()
     return warp(x, {(0, 0): cos, (0, 1): -sin, (1, 0): sin, (1, 1): cos})
 
 
 def blend(x: Tensor, other: Tensor, m: Tensor) -> Tensor:
-    """x + m (x − other): m = −1 is the other, 0 is x, above 0 goes away from the other; m (B,)."""
+    """x + m (x − other), m (B,): the other image at m = −1, x at 0, further away from the other image above 0."""
     return (x + m.view(-1, 1, 1, 1) * (x - other)).clamp(0, 1)
 
 
@@ -266,7 +444,7 @@ def grey(x: Tensor) -> Tensor:
 
 
 def blurred(x: Tensor) -> Tensor:
-    """Each pixel and its eight neighbours, weighted 5 to 1; the rim stays."""
+    """Mean of each pixel and its eight neighbours, weighted 5 to 1; the border stays as it is."""
     kernel, out = x.new_ones(x.shape[1], 1, 3, 3), x.clone()
     kernel[..., 1, 1] = 5
     out[..., 1:-1, 1:-1] = F.conv2d(x, kernel / 13, groups=x.shape[1])
@@ -274,7 +452,7 @@ def blurred(x: Tensor) -> Tensor:
 
 
 def posterized(x: Tensor, bits: Tensor) -> Tensor:
-    """As many levels as the bits (B, 1, 1, 1) can tell apart."""
+    """Round down to 2^bits grey levels; bits (B, 1, 1, 1)."""
     levels = 2**bits
     return torch.minimum((x * levels).floor(), levels - 1) / levels
 
@@ -284,9 +462,10 @@ def posterized(x: Tensor, bits: Tensor) -> Tensor:
 
 @dataclass
 class OnTexts(Strategy):
-    """What all that hide words share: batch["attention_mask"] (B, T) in and out; the first token is always seen.
+    """Base class of text augmentation: hides tokens in batch["attention_mask"] (B, T), but never the first one.
 
-    A hidden token is not looked at by any other and not averaged into the sentence's feature. Its place stays empty.
+    No other token attends to a hidden token, and it doesn't enter the mean that is the feature of the sentence. The
+    other tokens keep their positions.
     """
 
     role = "augment"
@@ -313,9 +492,31 @@ class OnTexts(Strategy):
 
 @dataclass
 class TokenDropout(OnTexts):
-    """Each word is hidden with probability p, independently."""
+    """Hide each token with probability p.
 
-    p: float = 0.1  # EDA's; Iyyer et al. take 0.3, for averages of words
+    Parameters
+    ----------
+    p : float, default 0.1
+        Probability, in 0 to 1. EDA uses 0.1. Iyyer et al. use 0.3 for averages of words.
+
+    Raises
+    ------
+    ValueError
+        If `p` is out of its range, or if the model isn't a text encoder.
+
+    References
+    ----------
+    Wei and Zou, "EDA: Easy Data Augmentation Techniques for Boosting Performance on Text Classification Tasks", 2019,
+    arXiv:1901.11196.
+
+    Examples
+    --------
+    >>> _ = torch.manual_seed(0)
+    >>> strategies.TokenDropout(p=0.3).transform({"attention_mask": torch.ones(2, 8)})["attention_mask"].int().tolist()
+    [[1, 1, 0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0, 0, 1]]
+    """
+
+    p: float = 0.1
 
     def __post_init__(self):
         check_share(self, "p", 1)
@@ -326,9 +527,31 @@ class TokenDropout(OnTexts):
 
 @dataclass
 class SpanCut(OnTexts):
-    """One run of words of each text is hidden, `share` of it long, at a random place."""
+    """Hide one run of tokens in each text, at a random place.
 
-    share: float = 0.15  # of the tokens; the paper searches 0.05 to 0.3
+    Parameters
+    ----------
+    share : float, default 0.15
+        Length of the run as a share of the text, in 0 to 1. The paper searches from 0.05 to 0.3.
+
+    Raises
+    ------
+    ValueError
+        If `share` is out of its range, or if the model isn't a text encoder.
+
+    References
+    ----------
+    Shen, Zheng, Shen, Qu and Chen, "A Simple but Tough-to-Beat Data Augmentation Approach for Natural Language
+    Understanding and Generation", 2020, arXiv:2009.13818.
+
+    Examples
+    --------
+    >>> _ = torch.manual_seed(0)
+    >>> strategies.SpanCut(share=0.4).transform({"attention_mask": torch.ones(2, 8)})["attention_mask"].int().tolist()
+    [[1, 1, 1, 0, 0, 0, 1, 1], [1, 1, 1, 1, 0, 0, 0, 1]]
+    """
+
+    share: float = 0.15
 
     def __post_init__(self):
         check_share(self, "share", 1)
@@ -343,18 +566,36 @@ class SpanCut(OnTexts):
 
 # ---- what is safe
 
-# What leaves a label true, by family of tasks: the knobs of Flip, and how far a picture may be turned, in degrees.
+# The augmentation that keeps labels true, per family of tasks: the fields of Flip, and the largest rotation in degrees.
 SAFE = {
-    "elpv": ({"horizontal": True, "vertical": True, "turn": False}, 5.0),  # both mirrors: so is the turn by 180°
-    "digits": ({}, 15.0),  # a mirrored 2 is no digit, and a turned 6 is a 9
-    "fashion": ({"horizontal": True}, 10.0),  # a sandal points left or right, and stands on its sole
+    "elpv": ({"horizontal": True, "vertical": True, "turn": False}, 5.0),  # both flips make the turn by 180°
+    "digits": ({}, 15.0),  # a flipped 2 is no digit, and a turned 6 is a 9
+    "fashion": ({"horizontal": True}, 10.0),  # a sandal points left or right, but its sole is at the bottom
 }
 
 
 def policy(task: str) -> list[dict]:
-    """Augmentation that leaves the labels of a task true, as a Spec has it; strategies.build makes it one strategy.
+    """The augmentation that keeps the labels of a task true.
 
-    task: a name such as "elpv/mono". ValueError for a task that nothing is known of.
+    Parameters
+    ----------
+    task : str
+        Name of the task, such as "elpv/mono".
+
+    Returns
+    -------
+    list of dict
+        The parts of a strategy in the form of a `Spec`. `strategies.build` makes a strategy of them.
+
+    Raises
+    ------
+    ValueError
+        If nothing is known about the task.
+
+    Examples
+    --------
+    >>> policy("digits")[1]
+    {'Rotation': {'degrees': 15.0}}
     """
     if (family := family_of(task)) == "sentiment":
         return [{"TokenDropout": {}}]
@@ -364,9 +605,30 @@ def policy(task: str) -> list[dict]:
 
 
 def unsafe(strategy: Strategy, task: str) -> list[str]:
-    """A sentence for each part that may turn a picture of this task into one of another class; none: it is safe.
+    """Find the parts of a strategy that may change the labels of a task.
 
-    Training does not refuse such parts, since one can learn from what they do.
+    Training doesn't refuse such parts, since their effect is worth seeing.
+
+    Parameters
+    ----------
+    strategy : Strategy
+    task : str
+        Name of the task, such as "elpv/mono".
+
+    Returns
+    -------
+    list of str
+        One sentence per part. It is empty if the strategy is safe.
+
+    Raises
+    ------
+    ValueError
+        If nothing is known about the task.
+
+    Examples
+    --------
+    >>> unsafe(Flip(horizontal=True), "digits")
+    ['Flip(horizontal=True, vertical=False, turn=False) may change the labels of digits (horizontal): switch that off']
     """
     flips, degrees = SAFE.get(family_of(task), ({}, 0.0))
     allowed, out = {name for name, on in flips.items() if on}, []
@@ -377,33 +639,34 @@ def unsafe(strategy: Strategy, task: str) -> list[str]:
         if wrong:
             out.append(f"{part} may change the labels of {task} ({', '.join(sorted(wrong))}): switch that off")
         if turn > degrees:
-            out.append(f"{part} turns by up to {turn:g}°, and {task} bears {degrees:g}°: choose less, or another one")
+            limit = f"{task} allows {degrees:g}° at most"
+            out.append(f"{part} turns by up to {turn:g}°, but {limit}: choose less, or another one")
     return out
 
 
 def most_turned(part: Strategy) -> float:
-    """By how many degrees it may turn a picture, apart from flips."""
+    """The largest angle, in degrees, by which it turns an image, apart from flips."""
     if isinstance(part, RandAugment):
         return part.n * part.magnitude / (BINS - 1) * MOST["Rotate"]
     return {Rotation: getattr(part, "degrees", 0.0), TrivialAugment: MOST_WIDE["Rotate"]}.get(type(part), 0.0)
 
 
 def family_of(task: str) -> str:
-    """ "elpv" of "elpv/mono+noise3"; ValueError for a family that nothing is known of."""
+    """The family of a task, "elpv" for "elpv/mono+noise3"; ValueError if nothing is known about it."""
     family = task.partition("+")[0].partition("/")[0]
     if family not in {*SAFE, "sentiment"}:
-        raise ValueError(f"nothing is known of what {task!r} bears: choose a task of {', '.join(SAFE)} or sentiment")
+        raise ValueError(f"it isn't known what is safe for {task!r}: choose a task of {', '.join(SAFE)} or sentiment")
     return family
 
 
 def check_share(strategy: Strategy, knob: str, most: float) -> None:
-    """ValueError unless the knob lies in 0..most."""
+    """ValueError unless the field is in 0..most."""
     if not 0 <= (value := getattr(strategy, knob)) <= most:
         raise ValueError(f"{knob} of {type(strategy).__name__} must lie in 0 to {most:g}, but it is {value}: choose")
 
 
 def check_range(strategy: Strategy, knob: str, low: float, high: float) -> None:
-    """ValueError unless the knob is [least, most] with low < least <= most <= high."""
+    """ValueError unless the field is [least, most] with low < least <= most <= high."""
     value = getattr(strategy, knob)
     if len(value) != 2 or not low < value[0] <= value[1] <= high:
         raise ValueError(

@@ -37,7 +37,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ftlib.strategy import COMPARES, STATISTICS, Strategy, Withheld, count_targets, target_loss
+from ftlib.networks import batchnorms, repeated, require_linear_head
+from ftlib.strategy import COMPARES, STATISTICS, Strategy, UnlabelledBatch, count_targets, target_loss
 
 NORMS = ("target", "source", "shared")
 
@@ -111,20 +112,16 @@ def class_confusion(logits: Tensor, temperature: float) -> Tensor:
     return (together.sum() - together.trace()) / len(together)
 
 
-def pairs(loaders: dict) -> Iterator[tuple[dict, Withheld]]:
+def pairs(loaders: dict) -> Iterator[tuple[dict, UnlabelledBatch]]:
     """One pass over the source, each batch beside one of the target, which begins anew as often as it must.
 
     Raises ValueError where the target is empty.
     """
     if getattr(loaders["target"], "generator", None):  # equal seeds would put row k of both into one batch, every pass
         loaders["target"].generator.manual_seed(loaders["target"].generator.initial_seed() + 1)
-    target = iter(loaders["target"])
+    target = repeated(loaders, "target")
     for batch in loaders["train"]:
-        if (other := next(target, None)) is None:
-            target = iter(loaders["target"])
-            if (other := next(target, None)) is None:
-                raise ValueError("the target loader gave no batch: is its split empty?")
-        yield batch, Withheld(other)
+        yield batch, UnlabelledBatch(next(target))
 
 
 def joined(source: dict, target: dict) -> dict:
@@ -153,7 +150,7 @@ def joined(source: dict, target: dict) -> dict:
 @contextmanager
 def _statistics_stand_still(model: nn.Module, yes: bool) -> Iterator[None]:
     """BatchNorm normalises by the batch and remembers nothing of it."""
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
+    norms = [m for m in batchnorms(model).values() if m.track_running_stats]
     for m in norms if yes else ():
         m.track_running_stats = False
     try:
@@ -164,16 +161,29 @@ def _statistics_stand_still(model: nn.Module, yes: bool) -> Iterator[None]:
 
 
 @dataclass
-class Aligned(Strategy):
-    """What all that follow share: batches in pairs, the two passes, and the weight of the second term.
+class FeatureAlignment(Strategy):
+    """The base of all strategies here pairs the batches, runs both passes and adds the weighted second term.
 
-    The target's examples are augmented as the source's are. With norm "source" the network keeps the source's BatchNorm
-    statistics, as every other strategy expects; a network without BatchNorm is the same under all three.
+    A subclass defines in `align` the value that is to become small. Examples of the target are augmented like those of
+    the source. A network without BatchNorm is the same under every `norm`.
+
+    Parameters
+    ----------
+    weight : float, default 1.0
+        Weight of the second term, a mean over a batch, beside the source's loss. At least 0. With 0 this is training on
+        the source only.
+    norm : {"target", "source", "shared"}, default "target"
+        Domain whose BatchNorm statistics the network keeps. "target" and "source" normalise each domain by its own
+        batch. "shared" makes one batch of both, as much published code does. The default is "target" because the
+        network is for the target. Every other strategy expects "source".
+
+    Raises
+    ------
+    ValueError
+        If `weight` is negative, if `norm` is unknown, or if the head of the model is not one linear layer.
     """
 
-    weight: float = 1.0  # of the alignment, a mean over a batch; 0 is source-only
-    # Whose BatchNorm statistics the network keeps. Each domain is normalised by its own batch ("target" or "source"),
-    # or both are one batch ("shared"), as in much published code. The network is for the target, hence the default.
+    weight: float = 1.0
     norm: str = "target"
 
     def __post_init__(self):
@@ -191,12 +201,7 @@ class Aligned(Strategy):
         return (STATISTICS, COMPARES) if self.norm != "source" else ()
 
     def prepare(self, model: nn.Module) -> nn.Module:
-        if getattr(model, "kind", None) == "lm" or not isinstance(model.head, nn.Linear):
-            raise ValueError(
-                f"{type(self).__name__} aligns what one linear head reads, but the head of this model is "
-                f"{type(model.head).__name__}: use a classifier of images, or an encoder with a task"
-            )
-        return model
+        return require_linear_head(model, self, "aligns what one linear head reads")
 
     def batches(self, loaders: dict) -> Iterator[dict]:
         if not self.weight:
@@ -237,29 +242,122 @@ class Aligned(Strategy):
 
 
 @dataclass
-class DeepCORAL(Aligned):
-    """The covariances of source and target features are pulled together."""
+class DeepCORAL(FeatureAlignment):
+    """Deep CORAL pulls the covariances of source and target features together.
 
-    weight: float = 1.0  # the value is divided by 4 D²: with features of hundreds it takes 10 to 1000 to be felt
+    The second term is ‖C_s − C_t‖²_F / (4 D²), with the covariances C of a batch and D features. It ignores the means.
+
+    Parameters
+    ----------
+    weight : float, default 1.0
+        Weight of the second term beside the source's loss, at least 0. With 0 this is training on the source only.
+        The division by 4 D² makes the value small. With hundreds of features it takes 10 to 1000 to have an effect.
+    norm : {"target", "source", "shared"}, default "target"
+        Domain whose BatchNorm statistics the network keeps, see `FeatureAlignment`.
+
+    Raises
+    ------
+    ValueError
+        If `weight` is negative, if `norm` is unknown, or if the head of the model is not one linear layer.
+        If a batch of either domain has one example only.
+
+    References
+    ----------
+    Sun & Saenko (2016), Deep CORAL: Correlation Alignment for Deep Domain Adaptation, arXiv:1607.01719.
+
+    Examples
+    --------
+    >>> h = torch.randn(8, 4)
+    >>> round(strategies.domain.coral(h, h + 5).item(), 4)  # a shift of the mean costs nothing
+    0.0
+    >>> loaders = {"train": train, "target": train}
+    >>> _, history = ftlib.fit(model, loaders, strategies.DeepCORAL(), steps=1, lr=0.01, verbose=False)
+    >>> sorted(history[0]["terms"])
+    ['loss', 'target']
+    """
 
     def align(self, model: nn.Module, source: Tensor, target: Tensor) -> Tensor:
         return coral(source, target)
 
 
 @dataclass
-class MMD(Aligned):
-    """The distributions of source and target features are pulled together, as five kernels see them."""
+class MMD(FeatureAlignment):
+    """MMD pulls the distributions of source and target features together, as five kernels measure them.
+
+    The second term is the squared distance between the mean embeddings of both batches. The kernels are Gaussian, with
+    widths of 0.25 to 4 times the mean squared distance between the examples, as in DAN.
+
+    Parameters
+    ----------
+    weight : float, default 1.0
+        Weight of the second term beside the source's loss, at least 0. With 0 this is training on the source only.
+        The value lies between 0 and 2 whatever the scale of the features, so 1 is a fair start.
+    norm : {"target", "source", "shared"}, default "target"
+        Domain whose BatchNorm statistics the network keeps, see `FeatureAlignment`.
+
+    Raises
+    ------
+    ValueError
+        If `weight` is negative, if `norm` is unknown, or if the head of the model is not one linear layer.
+
+    References
+    ----------
+    Long et al. (2015), Learning Transferable Features with Deep Adaptation Networks, ICML, arXiv:1502.02791.
+
+    Examples
+    --------
+    >>> h = torch.linspace(-1, 1, 8)[:, None]  # eight examples with one feature
+    >>> for shift in (0.0, 1.0, 9.0):
+    ...     print(round(strategies.domain.mmd(h, h + shift, widths=[1.0]).item(), 2))
+    0.0
+    0.33
+    1.66
+    """
 
     def align(self, model: nn.Module, source: Tensor, target: Tensor) -> Tensor:
         return mmd(source, target, widths=[0.25, 0.5, 1.0, 2.0, 4.0])  # times the mean squared distance, as in DAN
 
 
 @dataclass
-class DANN(Aligned):
-    """A discriminator learns to tell the domains apart, the features learn to make that impossible."""
+class DANN(FeatureAlignment):
+    """DANN trains a discriminator to tell the domains apart, and the features to make that impossible.
 
-    gamma: float = 10.0  # how fast λ rises, see `ramp`; the paper's. 0: λ is 1 from the first step
-    hidden: int = 64  # width of the discriminator's two hidden layers; small, as the batches are
+    The gradient of the discriminator's loss is multiplied by −λ before it reaches the features. λ rises from 0 to
+    almost 1 during training, as 2 / (1 + exp(−γ p)) − 1 with the progress p.
+
+    Parameters
+    ----------
+    weight : float, default 1.0
+        Weight of the second term beside the source's loss, at least 0. With 0 this is training on the source only.
+        The paper takes 1 and controls the strength by λ alone.
+    norm : {"target", "source", "shared"}, default "target"
+        Domain whose BatchNorm statistics the network keeps, see `FeatureAlignment`.
+    gamma : float, default 10.0
+        γ, how fast λ rises, at least 0. The default is the paper's. With 0, λ is 1 from the first step on.
+    hidden : int, default 64
+        Width of the discriminator's two hidden layers, at least 1. It is small because the batches are.
+
+    Raises
+    ------
+    ValueError
+        If `weight` is negative, if `norm` is unknown, or if the head of the model is not one linear layer.
+        If `gamma` is negative or `hidden` below 1.
+
+    References
+    ----------
+    Ganin et al. (2016), Domain-Adversarial Training of Neural Networks, JMLR, arXiv:1505.07818.
+
+    Examples
+    --------
+    >>> [round(strategies.domain.ramp(progress, gamma=10.0), 2) for progress in (0.0, 0.1, 0.5)]  # λ
+    [0.0, 0.46, 0.99]
+    >>> model = strategies.DANN(hidden=8).prepare(model)
+    >>> sum(p.numel() for p in model.domain.parameters())  # 16 features -> 8 -> 8 -> 1
+    217
+    """
+
+    gamma: float = 10.0
+    hidden: int = 64
 
     def __post_init__(self):
         super().__post_init__()
@@ -295,7 +393,39 @@ class DANN(Aligned):
 
 @dataclass
 class CDAN(DANN):
-    """DANN that also sees the answer: features ⊗ class probabilities, D · K numbers; probabilities get no gradient."""
+    """CDAN is DANN with a discriminator that sees the predicted classes too.
+
+    The discriminator reads features ⊗ class probabilities, D · K numbers per example. The probabilities get no
+    gradient.
+
+    Parameters
+    ----------
+    weight : float, default 1.0
+        Weight of the second term beside the source's loss, at least 0. With 0 this is training on the source only.
+        The default is that of DANN.
+    norm : {"target", "source", "shared"}, default "target"
+        Domain whose BatchNorm statistics the network keeps, see `FeatureAlignment`.
+    gamma : float, default 10.0
+        How fast λ rises, at least 0, see `DANN`.
+    hidden : int, default 64
+        Width of the discriminator's two hidden layers, at least 1, see `DANN`.
+
+    Raises
+    ------
+    ValueError
+        If `weight` is negative, if `norm` is unknown, or if the head of the model is not one linear layer.
+        If `gamma` is negative or `hidden` below 1.
+
+    References
+    ----------
+    Long et al. (2018), Conditional Adversarial Domain Adaptation, NeurIPS, arXiv:1705.10667.
+
+    Examples
+    --------
+    >>> model = strategies.CDAN(hidden=8).prepare(model)
+    >>> model.domain[0].in_features  # 16 features · 3 classes
+    48
+    """
 
     def inputs(self, model: nn.Module) -> int:
         return model.head.in_features * model.head.out_features
@@ -306,12 +436,36 @@ class CDAN(DANN):
 
 
 @dataclass
-class MCD(Aligned):
-    """Two heads learn the source and to disagree on the target, the features learn that they agree: in one step.
+class MCD(FeatureAlignment):
+    """MCD trains two heads to disagree on the target, and the features to make them agree.
 
-    The paper takes three optimizer steps in turn. Reversing the gradient of the disagreement between features and heads
-    gives both sides their direction at once, which is the authors' own variant with a reversal layer. The model answers
-    by its first head.
+    The paper alternates between three optimizer steps. This strategy takes the authors' own variant with gradient
+    reversal between features and heads, which needs one step. The model answers with its first head.
+
+    Parameters
+    ----------
+    weight : float, default 1.0
+        Weight of the second term beside the source's loss, at least 0. With 0 this is training on the source only.
+        The disagreement is a mean difference of probabilities, so it is at most 1.
+    norm : {"target", "source", "shared"}, default "target"
+        Domain whose BatchNorm statistics the network keeps, see `FeatureAlignment`.
+
+    Raises
+    ------
+    ValueError
+        If `weight` is negative, if `norm` is unknown, or if the head of the model is not one linear layer.
+
+    References
+    ----------
+    Saito et al. (2018), Maximum Classifier Discrepancy for Unsupervised Domain Adaptation, CVPR, arXiv:1712.02560.
+
+    Examples
+    --------
+    >>> strategy = strategies.MCD()
+    >>> model = strategy.prepare(model)
+    >>> h = model.features(next(iter(train)))
+    >>> strategy.align(model, h, h).item() < 0  # minus the disagreement: the heads begin at different points
+    True
     """
 
     def prepare(self, model: nn.Module) -> nn.Module:
@@ -331,20 +485,78 @@ class MCD(Aligned):
 
 
 @dataclass
-class EntropyMin(Aligned):
-    """Answers on the target become sure. Alone it can end in one class for all: watch the worst class."""
+class EntropyMin(FeatureAlignment):
+    """Entropy minimisation makes the predictions on the target confident.
 
-    weight: float = 0.1  # as is usual: at 1 the first answers, right or wrong, are hardened
+    The second term is the mean entropy of the class probabilities. Alone it can end with one class for all examples, so
+    watch the accuracy of the worst class.
+
+    Parameters
+    ----------
+    weight : float, default 0.1
+        Weight of the second term beside the source's loss, at least 0. With 0 this is training on the source only.
+        The default is small, as is usual. With 1 the first predictions become confident, right or wrong.
+    norm : {"target", "source", "shared"}, default "target"
+        Domain whose BatchNorm statistics the network keeps, see `FeatureAlignment`.
+
+    Raises
+    ------
+    ValueError
+        If `weight` is negative, if `norm` is unknown, or if the head of the model is not one linear layer.
+
+    References
+    ----------
+    Grandvalet & Bengio (2004), Semi-supervised Learning by Entropy Minimization, NIPS.
+    Shu et al. (2018), A DIRT-T Approach to Unsupervised Domain Adaptation, ICLR, arXiv:1802.08735.
+
+    Examples
+    --------
+    >>> logits = torch.tensor([[0.0, 0.0], [9.0, 0.0]])
+    >>> [round(nats, 3) for nats in strategies.domain.entropy(logits).tolist()]  # unsure, sure
+    [0.693, 0.001]
+    """
+
+    weight: float = 0.1
 
     def align(self, model: nn.Module, source: Tensor, target: Tensor) -> Tensor:
         return entropy(model.head(target)).mean()
 
 
 @dataclass
-class MCC(Aligned):
-    """Minimum class confusion: no two classes share the probability of the same target examples."""
+class MCC(FeatureAlignment):
+    """Minimum class confusion keeps the predictions on the target from mixing classes up.
 
-    temperature: float = 2.5  # softens answers that are too sure; the paper's
+    The second term is the probability mass that pairs of classes share on the same examples, between 0 and 1 − 1/K.
+
+    Parameters
+    ----------
+    weight : float, default 1.0
+        Weight of the second term beside the source's loss, at least 0. With 0 this is training on the source only.
+        The value is always below 1, so it has the size of a loss.
+    norm : {"target", "source", "shared"}, default "target"
+        Domain whose BatchNorm statistics the network keeps, see `FeatureAlignment`.
+    temperature : float, default 2.5
+        Divides the logits before the softmax, above 0, which softens overconfident predictions. The default is the
+        paper's.
+
+    Raises
+    ------
+    ValueError
+        If `weight` is negative, if `norm` is unknown, or if the head of the model is not one linear layer.
+        If `temperature` is not above 0.
+
+    References
+    ----------
+    Jin et al. (2020), Minimum Class Confusion for Versatile Domain Adaptation, ECCV, arXiv:1912.03699.
+
+    Examples
+    --------
+    >>> unsure, sure = torch.zeros(4, 2), 50 * torch.eye(2)
+    >>> [round(strategies.domain.class_confusion(logits, 2.5).item(), 3) for logits in (unsure, sure)]
+    [0.5, 0.0]
+    """
+
+    temperature: float = 2.5
 
     def __post_init__(self):
         super().__post_init__()
@@ -356,10 +568,46 @@ class MCC(Aligned):
 
 
 @dataclass
-class PseudoLabels(Aligned):
-    """The network's own answers on the target are its labels there, where it is sure enough. `share`: how often."""
+class PseudoLabels(FeatureAlignment):
+    """Pseudo-labels treat the network's own confident predictions on the target as labels.
 
-    threshold: float = 0.9  # probability of the likeliest class from which an answer is believed
+    Parameters
+    ----------
+    weight : float, default 1.0
+        Weight of the second term beside the source's loss, at least 0. With 0 this is training on the source only.
+        A pseudo-label counts as much as a label of the source.
+    norm : {"target", "source", "shared"}, default "target"
+        Domain whose BatchNorm statistics the network keeps, see `FeatureAlignment`.
+    threshold : float, default 0.9
+        Probability of the most likely class from which a prediction is used, between 0 and 1. The default accepts few
+        mistakes.
+
+    Attributes
+    ----------
+    share : float
+        Share of the target examples used so far.
+
+    Raises
+    ------
+    ValueError
+        If `weight` is negative, if `norm` is unknown, or if the head of the model is not one linear layer.
+        If `threshold` is not between 0 and 1.
+
+    References
+    ----------
+    Lee (2013), Pseudo-Label, ICML Workshop on Challenges in Representation Learning.
+
+    Examples
+    --------
+    >>> for threshold in (0.3, 0.9):  # three classes: the most likely one has a third at least
+    ...     strategy = strategies.PseudoLabels(threshold=threshold)
+    ...     _ = ftlib.fit(model, {"train": train, "target": train}, strategy, steps=1, lr=0.0, verbose=False)
+    ...     print(strategy.share)
+    1.0
+    0.0
+    """
+
+    threshold: float = 0.9
 
     def __post_init__(self):
         super().__post_init__()

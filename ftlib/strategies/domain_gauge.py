@@ -18,10 +18,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from accelerate.utils import send_to_device
 from torch import Tensor, nn
 
-from ftlib.strategy import Strategy, Withheld
+from ftlib.networks import collect
+from ftlib.strategy import Strategy
 
 TAU = 0.05  # temperature of the similarities in SND, the paper's
 PENALTIES = [1e-4, 1e-2, 1.0]  # inverse regularisation of the linear classifier, chosen by cross-validation
@@ -123,11 +123,43 @@ def recovered_gap(adapted, source_only, target_only) -> dict[str, float]:
 
 @dataclass
 class DomainGauge(Strategy):
-    """Changes nothing. At the end it measures, without a label of the target, how far apart the domains are.
+    """DomainGauge measures after training how far apart two domains are, without a label of the target.
 
-    `distance`: proxy A-distance of the features of loaders["train"] and ["target"]; `im` and `snd` of the target's
-    answers; `dev` where loaders["held_out"] has source examples that were not trained on. It has its turn last, so it
-    measures the network that `fit` returns.
+    It changes nothing. It comes last in a combination, so it measures the network that `fit` returns.
+
+    Attributes
+    ----------
+    distance : float
+        Proxy A-distance between the features of the loaders "train" and "target". 0: nothing tells them apart. 2: a
+        linear classifier does so without a mistake.
+    im : float
+        Information maximisation on the target, in nats from 0 to ln K. Higher is taken for better.
+    snd : float
+        Soft neighbourhood density on the target, in nats. Higher is taken for better.
+    dev : float
+        Deep embedded validation, a loss. Lower is taken for better. It needs the loader "held_out", labelled source
+        examples outside the training data, and is nan without it.
+
+    Raises
+    ------
+    ValueError
+        If the model is a language model, or if a domain has fewer than 12 examples.
+
+    References
+    ----------
+    Ben-David et al. (2006), Analysis of Representations for Domain Adaptation, NIPS.
+    Musgrave et al. (2021), arXiv:2111.15672.
+    Saito et al. (2021), arXiv:2108.10860.
+    You et al. (2019), Towards Accurate Model Selection in Deep Unsupervised Domain Adaptation, ICML.
+
+    Examples
+    --------
+    >>> for shift in (0.0, 9.0):
+    ...     gauge, target = strategies.DomainGauge(), [{**batch, "x": batch["x"] + shift} for batch in train]
+    ...     _ = ftlib.fit(model, {"train": train, "target": target}, gauge, steps=0, lr=0.0, verbose=False)
+    ...     print(gauge.distance)
+    0.0
+    2.0
     """
 
     finishes = "measure"
@@ -147,23 +179,13 @@ class DomainGauge(Strategy):
 
     @torch.no_grad()
     def finish(self, model: nn.Module, loaders: dict) -> None:
-        (source, _, _), (target, logits, _) = (_seen(model, loaders[name]) for name in ("train", "target"))
+        (source,), (target, logits) = (
+            collect(model, loaders["train"], "features"), collect(model, loaders["target"], "features", "logits"),
+        )  # fmt: skip
+        source, target, logits = source.float(), target.float(), logits.float()
         self.distance = proxy_a_distance(source, target)
         self.im, self.snd = information_maximisation(logits), soft_neighbourhood_density(logits)
         if "held_out" in loaders:
-            held_out, answers, labels = _seen(model, loaders["held_out"], labelled=True)
-            losses = torch.nn.functional.cross_entropy(answers, labels, reduction="none")
-            self.dev = deep_embedded_validation(losses, held_out, source, target)
-
-
-def _seen(model: nn.Module, loader, labelled: bool = False) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Features (N, D), logits (N, K) and, where they may be read, labels (N,); on the CPU."""
-    device, rows = next(model.parameters()).device, []
-    for batch in loader:
-        h = model.features(send_to_device(Withheld(batch), device))
-        labels = batch["labels"] if labelled else torch.zeros(len(h))
-        rows.append((h.float().cpu(), model.head(h).float().cpu(), labels.cpu()))
-    if not rows:
-        raise ValueError("there is nothing to measure: a loader gave no batch, so its split is empty")
-    features, logits, labels = (torch.cat(column) for column in zip(*rows, strict=True))
-    return features, logits, labels if labelled else None
+            held_out, answers, labels = collect(model, loaders["held_out"], "features", "logits", "labels")
+            losses = torch.nn.functional.cross_entropy(answers.float(), labels, reduction="none")
+            self.dev = deep_embedded_validation(losses, held_out.float(), source, target)

@@ -24,7 +24,8 @@ import torch
 from accelerate.utils import send_to_device
 from torch import Tensor, nn
 
-from ftlib.strategy import COMPARES, CORRECTS, STATISTICS, Strategy, Withheld, count_targets
+from ftlib.networks import batchnorms, collect, repeated, require_linear_head, statistics_follow
+from ftlib.strategy import COMPARES, CORRECTS, STATISTICS, Strategy, UnlabelledBatch, count_targets
 
 
 def power(matrix: Tensor, exponent: float) -> Tensor:
@@ -65,27 +66,17 @@ def label_shift(answers: Tensor, labels: Tensor, target_answers: Tensor, classes
     return (1 + torch.linalg.pinv(joint, rtol=1e-3) @ (now - joint.sum(1))).clamp(min=0)
 
 
-@torch.no_grad()
 def features_of(model: nn.Module, loader, labels: bool = False) -> tuple[Tensor, ...]:
     """Features (N, D) over a loader, in float64 on the CPU; with labels, (features, labels (N,)).
 
-    Without labels the batches are Withheld, so that none can be read. Raises ValueError for an empty loader.
+    Without labels the batches are UnlabelledBatch, so that none can be read. Raises ValueError for an empty loader.
     """
-    device, rows = next(model.parameters()).device, []
-    for batch in loader:
-        seen = model.features(send_to_device(Withheld(batch), device)).double().cpu()
-        rows.append((seen, batch["labels"].cpu()) if labels else (seen,))
-    if not rows:
-        raise ValueError("there is nothing to compare: the loader gave no batch, so its split is empty")
-    return tuple(torch.cat(column) for column in zip(*rows, strict=True))
+    features, *more = collect(model, loader, "features", *(["labels"] if labels else []))
+    return features.double(), *more
 
 
 def _linear_head(model: nn.Module, who: Strategy) -> nn.Module:
-    if getattr(model, "kind", None) == "lm" or not isinstance(model.head, nn.Linear):
-        raise ValueError(
-            f"{type(who).__name__} changes a linear head, but the head of this model is {type(model.head).__name__}: "
-            f"use a classifier of images, or an encoder with a task"
-        )
+    require_linear_head(model, who, "changes a linear head")
     if who.applied:
         raise ValueError(
             f"{who} has corrected the head of this model already, and would correct it twice: train the model from "
@@ -96,11 +87,29 @@ def _linear_head(model: nn.Module, who: Strategy) -> nn.Module:
 
 @dataclass
 class AdaBN(Strategy):
-    """After the last step BatchNorm's statistics are those of the target; no weight changes.
+    """AdaBN recomputes the BatchNorm statistics on the target after the last step, and changes no weight.
 
-    Other shares of the classes move the statistics too, and then it corrects what was right. Every example counts once.
-    The layers below a normalisation are normalised by their batch meanwhile, so batches should not be small. Averages
-    of the weights (EMA, SWA) come first, since statistics belong to one set of weights.
+    Every example counts once. Meanwhile the lower normalisations use the statistics of their batch, so batches should
+    not be small. Averages of the weights (EMA, SWA) come first, since statistics belong to one set of weights. A
+    shift of the class shares changes the statistics too, and then AdaBN corrects what was right.
+
+    Raises
+    ------
+    ValueError
+        If the model has no BatchNorm, or if the target has no batch of two examples or more.
+
+    References
+    ----------
+    Li et al. (2016), Revisiting Batch Normalization for Practical Domain Adaptation, arXiv:1603.04779.
+
+    Examples
+    --------
+    >>> target = [{**batch, "x": batch["x"] + 5.0} for batch in train]
+    >>> loaders = {"train": train, "target": target}
+    >>> adapted, _ = ftlib.fit(model, loaders, strategies.AdaBN(), steps=0, lr=0.0, verbose=False)
+    >>> linear, norm = adapted.stages[0][:2]
+    >>> torch.allclose(norm.running_mean, linear(target[0]["x"]).mean(0), atol=1e-5)
+    True
     """
 
     finishes = "statistics"
@@ -117,42 +126,58 @@ class AdaBN(Strategy):
     @torch.no_grad()
     def finish(self, model: nn.Module, loaders: dict) -> None:
         norms, device, seen = _norms(model), next(model.parameters()).device, 0
-        momenta = [m.momentum for m in norms]
-        for m in norms:
-            m.train()
-        for batch in loaders["target"]:
-            batch = send_to_device(Withheld(batch), device)
-            rows = len(next(iter(batch.values())))
-            if rows > 1:  # one example alone has no variance
-                seen += rows
-                for m in norms:
-                    m.momentum = rows / seen  # so that the first batch replaces what was, and every example counts once
-                model.features(batch)
-        for m, momentum in zip(norms, momenta, strict=True):
-            m.momentum = momentum
-            m.eval()
+        with statistics_follow(norms):
+            for batch in loaders["target"]:
+                batch = send_to_device(UnlabelledBatch(batch), device)
+                rows = len(next(iter(batch.values())))
+                if rows > 1:  # one example alone has no variance
+                    seen += rows
+                    for m in norms:
+                        m.momentum = rows / seen  # the first batch replaces what was, and every example counts once
+                    model.features(batch)
         if not seen:
             raise ValueError("AdaBN counts batches of two examples or more, but the target loader gave none")
 
 
 def _norms(model: nn.Module) -> list[nn.Module]:
     """The normalisations that keep statistics."""
-    kept = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    return [m for m in kept if m.running_mean is not None]
+    return [m for m in batchnorms(model).values() if m.running_mean is not None]
 
 
 @dataclass
 class CORAL(Strategy):
-    """After the last step the head reads target features as if they had the source's mean and covariance. Once, last.
+    """CORAL makes the head read target features as if they had the mean and covariance of the source.
 
-    The paper re-colours the source and trains a classifier on it. This is its mirror image: the target is re-coloured
-    and the trained head kept, and as both are linear, they become one head again.
+    Target features become x ↦ (x − μ_t) C_t^−½ C_s^½ + μ_s, once, after the last step. The paper maps the source to the
+    target and trains a classifier on it. This is the reverse: the target is mapped and the trained head is kept. Both
+    maps are linear, so they become one head again.
+
+    Parameters
+    ----------
+    ridge : float, default 1.0
+        Number added to the diagonals of both covariances, above 0, in units of the source's mean variance. The paper
+        adds 1 to features of variance 1. Small values amplify noise.
+
+    Raises
+    ------
+    ValueError
+        If `ridge` is not above 0.
+        If the head of the model is not one linear layer, or if the head has been corrected before.
+
+    References
+    ----------
+    Sun, Feng & Saenko (2016), Return of Frustratingly Easy Domain Adaptation, AAAI, arXiv:1511.05547.
+
+    Examples
+    --------
+    >>> source = torch.randn(50, 3)
+    >>> target = 2 * source + 1  # another scale and another mean
+    >>> a, c = strategies.domain_shift.recolour(source, target, ridge=1e-6)
+    >>> torch.allclose(target @ a + c, source, atol=1e-2)
+    True
     """
 
-    ridge: float = (
-        1.0  # on both covariances, over the source's mean variance; the paper adds 1 to features of variance 1
-    )
-
+    ridge: float = 1.0
     finishes = "head"
     needs = ("train", "target")
     exclusive = (CORRECTS, COMPARES)
@@ -179,10 +204,35 @@ class CORAL(Strategy):
 
 @dataclass
 class LabelShift(Strategy):
-    """After the last step the head's biases make up for other shares of the classes: a threshold moved without labels.
+    """Label shift correction adds the logarithm of estimated class weights to the biases of the head.
 
-    loaders["held_out"]: labelled source examples that were not trained on, for the mistakes that are made there;
-    without it "train" is taken, on which a network makes too few.
+    The weight of class k is w_k = q(k) / p(k), its share in the target divided by its share in the source. It is
+    estimated from the predictions on both, without a label of the target. The mistakes of the network are counted on
+    the loader "held_out", labelled source examples outside the training data. Without that loader they are counted on
+    "train", where a network makes too few.
+
+    Attributes
+    ----------
+    weights : list of float
+        The estimated weight of each class.
+
+    Raises
+    ------
+    ValueError
+        If the head of the model is not one linear layer, or if the head has been corrected before.
+
+    References
+    ----------
+    Lipton, Wang & Smola (2018), Detecting and Correcting for Label Shift with Black Box Predictors, ICML,
+    arXiv:1802.03916.
+
+    Examples
+    --------
+    >>> labels = torch.tensor([0, 0, 1, 1])  # and the network makes no mistake
+    >>> target_answers = torch.tensor([0, 1, 1, 1])
+    >>> w = strategies.domain_shift.label_shift(labels, labels, target_answers, classes=2)
+    >>> [round(weight, 2) for weight in w.tolist()]
+    [0.5, 1.5]
     """
 
     finishes = "head"
@@ -211,12 +261,36 @@ class LabelShift(Strategy):
 
 @dataclass
 class FewLabels(Strategy):
-    """Each step a source batch and one of the few labelled target examples. `labels`: how many of them it has read.
+    """Few labels adds a few labelled examples of the target to training, a batch of them in each step.
 
-    loaders["labelled"]: the few, with their labels ("elpv/poly:train:10"). It begins anew as often as it must.
+    It is the competitor that every method without labels must beat. The loader "labelled" holds the few examples,
+    such as "elpv/poly:train:10". It begins anew as often as it must.
+
+    Parameters
+    ----------
+    weight : float, default 1.0
+        Weight of the mean loss on the few examples beside the source's, at least 0. With 0 this is training on the
+        source only. With the default both domains count the same.
+
+    Attributes
+    ----------
+    labels : float
+        Number of different target examples whose labels were used.
+
+    Raises
+    ------
+    ValueError
+        If `weight` is negative, or if the loader "labelled" is empty.
+
+    Examples
+    --------
+    >>> strategy, loaders = strategies.FewLabels(), {"train": train, "labelled": train}  # 16 examples
+    >>> _, history = ftlib.fit(model, loaders, strategy, steps=2, lr=0.01, verbose=False)
+    >>> sorted(history[0]["terms"]), strategy.labels  # read twice, counted once
+    (['few', 'loss'], 16.0)
     """
 
-    weight: float = 1.0  # of the few's mean loss beside the source's; 0 is source-only
+    weight: float = 1.0
     exclusive = (STATISTICS,)
 
     def __post_init__(self):
@@ -233,13 +307,9 @@ class FewLabels(Strategy):
         if not self.weight:
             yield from loaders["train"]
             return
-        few = iter(loaders["labelled"])
+        few = repeated(loaders, "labelled")
         for source in loaders["train"]:
-            if (target := next(few, None)) is None:
-                few = iter(loaders["labelled"])
-                if (target := next(few, None)) is None:
-                    raise ValueError("the loader labelled gave no batch: is its split empty?")
-            both = {"loss": source, "few": target}
+            both = {"loss": source, "few": next(few)}
             yield [{**batch, "n": {term: count_targets(batch["labels"])}} for term, batch in both.items()]
 
     def loss(self, model: nn.Module, batch: dict) -> dict[str, Tensor]:

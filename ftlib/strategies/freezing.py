@@ -26,7 +26,31 @@ from ftlib.strategy import FROZEN_ALREADY, HEAD_ALONE, Strategy, count_targets, 
 
 @dataclass
 class FreezeFirst(Strategy):
-    """The first k stages stand still; k = 0 is full fine-tuning, k = all of them a linear probe."""
+    """Freezing the first k stages trains the later stages and the head.
+
+    With k = 0 this is full fine-tuning, and with all stages frozen it is a linear probe.
+
+    Parameters
+    ----------
+    k : int, default 1
+        Number of frozen stages, counted from the input, between 0 and the number of stages. The default freezes only
+        the stem or the embeddings.
+
+    Raises
+    ------
+    ValueError
+        If `k` is negative or above the number of stages.
+
+    References
+    ----------
+    Lee, Tang & Lin (2019), What Would Elsa Do? Freezing Layers During Transformer Fine-Tuning, arXiv:1911.03090.
+
+    Examples
+    --------
+    >>> tuned = strategies.FreezeFirst(k=1).prepare(model)
+    >>> sum(p.numel() for p in tuned.parameters() if p.requires_grad), sum(p.numel() for p in tuned.parameters())
+    (323, 467)
+    """
 
     k: int = 1
     role = "freezing"
@@ -44,9 +68,33 @@ class FreezeFirst(Strategy):
 
 @dataclass
 class TuneOnly(Strategy):
-    """Only these stages and the head are trained: surgical fine-tuning, where the change is where the shift is."""
+    """Surgical fine-tuning trains only some chosen stages and the head.
 
-    stages: list = field(default_factory=lambda: [0])  # numbers from the input; -1 is the last
+    The idea is to train where the data have changed. Noisy images need the first stages, and new classes the last.
+
+    Parameters
+    ----------
+    stages : list of int, default [0]
+        Numbers of the trained stages, counted from the input. Negative numbers count from the end, so -1 is the last.
+        The default is the first stage, which reads the input itself.
+
+    Raises
+    ------
+    ValueError
+        If a number is outside the stages of the model.
+
+    References
+    ----------
+    Lee et al. (2023), Surgical Fine-Tuning Improves Adaptation to Distribution Shifts, ICLR, arXiv:2210.11466.
+
+    Examples
+    --------
+    >>> tuned = strategies.TuneOnly(stages=[-1]).prepare(model)
+    >>> [all(p.requires_grad for p in stage.parameters()) for stage in tuned.stages]
+    [False, True]
+    """
+
+    stages: list = field(default_factory=lambda: [0])
     role = "freezing"
     idle = FROZEN_ALREADY | HEAD_ALONE
 
@@ -70,9 +118,31 @@ class TuneOnly(Strategy):
 
 @dataclass
 class GradualUnfreezing(Strategy):
-    """The head learns alone at first; then the stages wake one after the other, the last one first."""
+    """Gradual unfreezing trains the head first and adds one stage after another, the last stage first.
 
-    share: float = 0.5  # of the training, cut into one part more than there are stages; ULMFiT wakes one an epoch
+    Parameters
+    ----------
+    share : float, default 0.5
+        Share of the steps, in (0, 1], until all stages are trained. It is cut into one part more than there are stages.
+        ULMFiT adds a stage per epoch. The default leaves half of the run for the whole network.
+
+    Raises
+    ------
+    ValueError
+        If `share` is not in (0, 1].
+
+    References
+    ----------
+    Howard & Ruder (2018), Universal Language Model Fine-tuning for Text Classification, ACL, arXiv:1801.06146.
+
+    Examples
+    --------
+    >>> strategy = strategies.GradualUnfreezing(share=0.5)
+    >>> [strategy.awake(progress, stages=2) for progress in (0.0, 0.2, 0.4, 0.6)]  # stages that learn
+    [0, 1, 2, 2]
+    """
+
+    share: float = 0.5
     role = "freezing"
     idle = HEAD_ALONE
 
@@ -102,7 +172,20 @@ class GradualUnfreezing(Strategy):
 
 @dataclass
 class BiasOnly(Strategy):
-    """Every bias and the head are trained (BitFit); normalisation statistics stand still."""
+    """BitFit trains every bias and the head.
+
+    The normalisation layers run in evaluation mode, so their statistics do not change.
+
+    References
+    ----------
+    Ben Zaken et al. (2022), BitFit, ACL, arXiv:2106.10199.
+
+    Examples
+    --------
+    >>> tuned = strategies.BiasOnly().prepare(model)
+    >>> [name for name, p in tuned.stages.named_parameters() if p.requires_grad]
+    ['0.0.bias', '0.1.bias', '1.0.bias']
+    """
 
     role = "freezing"
     idle = FROZEN_ALREADY | HEAD_ALONE
@@ -118,7 +201,20 @@ class BiasOnly(Strategy):
 
 @dataclass
 class NormOnly(Strategy):
-    """Scale and shift of every normalisation layer and the head are trained; their statistics follow the batches."""
+    """Training the normalisations trains the scale and shift of every normalisation layer, and the head.
+
+    The statistics of BatchNorm follow the batches.
+
+    References
+    ----------
+    Frankle, Schwab & Morcos (2021), Training BatchNorm and Only BatchNorm, ICLR, arXiv:2003.00152.
+
+    Examples
+    --------
+    >>> tuned = strategies.NormOnly().prepare(model)
+    >>> [name for name, p in tuned.stages.named_parameters() if p.requires_grad]
+    ['0.1.weight', '0.1.bias']
+    """
 
     role = "freezing"
     idle = FROZEN_ALREADY | HEAD_ALONE

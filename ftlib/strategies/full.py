@@ -22,12 +22,40 @@ from ftlib.strategy import FROZEN_ALREADY, HEAD_ALONE, Strategy
 
 @dataclass
 class Full(Strategy):
-    """Every parameter is trained from the pretrained weights: the starting point of all other strategies."""
+    """Full fine-tuning trains every parameter, starting from the pretrained weights.
+
+    It changes nothing in `fit`. All other strategies are measured against it.
+
+    Examples
+    --------
+    >>> tuned, history = ftlib.fit(model, train, strategies.Full(), steps=2, lr=0.01, verbose=False)
+    >>> history[-1]["trainable"] == sum(p.numel() for p in tuned.parameters())
+    True
+    """
 
 
 @dataclass
 class FromScratch(Strategy):
-    """Every weight is drawn anew before training: the baseline that shows what pretraining is worth."""
+    """Training from scratch draws every weight anew before the first step.
+
+    Compare it with `Full` to see the value of pretraining. The weights are drawn once per run, so a second phase
+    continues from the weights of the first.
+
+    Raises
+    ------
+    ValueError
+        If another strategy has already changed the architecture of the model.
+
+    Examples
+    --------
+    >>> pretrained, strategy = model.head.weight.clone(), strategies.FromScratch()
+    >>> _ = torch.manual_seed(7)
+    >>> random = strategy.prepare(model).head.weight.clone()
+    >>> torch.equal(random, pretrained)
+    False
+    >>> torch.equal(strategy.prepare(model).head.weight, random)  # a second phase
+    True
+    """
 
     role = "heads"
 
@@ -43,7 +71,17 @@ class FromScratch(Strategy):
 
 @dataclass
 class LinearProbe(Strategy):
-    """Only the head is trained; the stages stay bit-identical, BatchNorm statistics included."""
+    """A linear probe trains the head alone and leaves the stages unchanged.
+
+    The stages run in evaluation mode, so their BatchNorm statistics stay the same too. The result shows how much the
+    pretrained features are worth.
+
+    Examples
+    --------
+    >>> probe = strategies.LinearProbe().prepare(model)
+    >>> [name for name, p in probe.named_parameters() if p.requires_grad]
+    ['head.weight', 'head.bias']
+    """
 
     role = "freezing"
     idle = FROZEN_ALREADY
@@ -58,9 +96,34 @@ class LinearProbe(Strategy):
 
 @dataclass
 class LayerRates(Strategy):
-    """Layer-wise learning rates: the head learns at lr, each stage below it `decay` times as fast as the one above."""
+    """Layer-wise learning rates decrease from the head towards the input.
 
-    decay: float = 0.7  # 1 is full fine-tuning, 0 a linear probe; ULMFiT divides by 2.6, which is 0.38
+    With L stages, the head learns at rate lr and stage i (i = 0 ... L − 1) at rate lr · decay^(L − i).
+
+    Parameters
+    ----------
+    decay : float, default 0.7
+        Learning rate of a stage divided by that of the stage above it, in (0, 1]. With 1 this is full fine-tuning, and
+        near 0 a linear probe. ULMFiT divides by 2.6, which is a decay of 0.38. It was made for a language model, and
+        the default is milder.
+
+    Raises
+    ------
+    ValueError
+        If `decay` is not in (0, 1].
+
+    References
+    ----------
+    Howard & Ruder (2018), Universal Language Model Fine-tuning for Text Classification, ACL, arXiv:1801.06146.
+
+    Examples
+    --------
+    >>> groups = [{"params": list(model.named_parameters()), "lr": 1.0}]
+    >>> [group["lr"] for group in strategies.LayerRates(decay=0.5).groups(groups)]  # two stages and the head
+    [0.25, 0.5, 1.0]
+    """
+
+    decay: float = 0.7
     idle = HEAD_ALONE | dict.fromkeys(["Prompt", "Prefix"], "what it trains lies in no stage")
 
     def __post_init__(self):
@@ -81,13 +144,42 @@ class LayerRates(Strategy):
 
 @dataclass
 class L2SP(Strategy):
-    """Adds alpha/2 · ‖θ − θ₀‖² over the stages, θ₀ the weights before training, and beta/2 · ‖θ‖² over the head.
+    """L2-SP decays the weights towards the pretrained point instead of zero.
 
-    It replaces weight decay, which is switched off. alpha = beta = 0 is full fine-tuning without weight decay.
+    It adds alpha/2 · ‖θ − θ₀‖² over the stages to the loss, where θ₀ are the weights before training, and
+    beta/2 · ‖θ‖² over the head. It replaces AdamW's weight decay, which is switched off. With alpha = beta = 0 it is
+    full fine-tuning without weight decay.
+
+    Parameters
+    ----------
+    alpha : float, default 0.01
+        Strength of the pull towards the pretrained point, at least 0. The paper searches 0.001 to 1 for plain SGD.
+    beta : float, default 0.01
+        Strength of the ordinary decay of the new head, at least 0. The default is the value of the paper.
+
+    Raises
+    ------
+    ValueError
+        If `alpha` or `beta` is negative.
+
+    References
+    ----------
+    Li et al. (2018), Explicit Inductive Bias for Transfer Learning with Convolutional Networks, ICML, arXiv:1802.01483.
+
+    Examples
+    --------
+    >>> strategy = strategies.L2SP(alpha=1.0, beta=0.0)
+    >>> model = strategy.prepare(model)
+    >>> strategy.penalty(model, {}).item()  # no weight has moved yet
+    0.0
+    >>> with torch.no_grad():
+    ...     _ = model.stages[0][0].bias.add_(0.5)
+    >>> round(strategy.penalty(model, {}).item(), 3)  # 16 biases have moved by 0.5: 1/2 · 16 · 0.25
+    2.0
     """
 
-    alpha: float = 0.01  # pull of the pretrained point; the paper searches 0.001 to 1 (for plain SGD)
-    beta: float = 0.01  # ordinary decay of the new head, as in the paper
+    alpha: float = 0.01
+    beta: float = 0.01
     exclusive = ("set the weight decay",)
 
     def __post_init__(self):

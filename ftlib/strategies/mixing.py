@@ -1,19 +1,20 @@
-"""Mixing: labels that are not certain, because examples were mixed or because nobody is quite sure.
+"""Mixing and label smoothing: training labels become probabilities instead of classes.
 
     MixUp             λ x + (1 − λ) x',  λ y + (1 − λ) y',  λ ~ Beta(α, α)     Zhang et al., ICLR 2018, 1710.09412
-    CutMix            a box of x' in x; λ is the share of x that is left       Yun et al., ICCV 2019, 1905.04899
-    embedding mixup   MixUp of embedded words: words cannot be averaged        Guo, Mao & Zhang, 2019, 1905.08941
+    CutMix            a box of x' in x; λ is the remaining share of x          Yun et al., ICCV 2019, 1905.04899
+    embedding mixup   MixUp of the embedded tokens                             Guo, Mao & Zhang, 2019, 1905.08941
     label smoothing   (1 − ε) y + ε / K                                        Szegedy et al., CVPR 2016, 1512.00567
 
-Inputs and labels get the same λ: to mix the inputs alone is a mistake that still trains. A label (B,) becomes K
-probabilities (B, K), for which `target_loss` is the cross-entropy H(y, p); that is linear in y, so mixing labels is
-mixing losses, and smoothing before or after mixing is the same. MixUp and CutMix are torchvision's, number by number:
-one λ a batch, and each row's partner is the row before it, since batches are shuffled.
+Inputs and labels get the same λ. A common mistake is to mix only the inputs, which trains without an error. The labels
+(B,) become probabilities (B, K), for which `target_loss` is the cross-entropy H(y, p). It is linear in y, so mixing the
+labels equals mixing the losses, and smoothing before mixing equals smoothing after it. MixUp and CutMix compute the
+same numbers as torchvision's. There is one λ per batch, and each row is mixed with the row before it, since batches are
+shuffled.
 
-A loss on soft labels cannot fall to 0: its floor is their entropy. So compare training losses with care.
+The loss on soft labels can't fall to 0. Its minimum is the entropy of the labels, so compare training losses with care.
 
-Costs: nothing that could be measured; embedding mixup owns the slot `loss`, the others are `transform`. R-Drop (Liang
-et al., NeurIPS 2021, 2106.14448), two passes that shall agree, is an exercise in the lesson. Lesson:
+Costs: too small to measure. Embedding mixup owns the slot `loss`, the others are `transform`. R-Drop (Liang et al.,
+NeurIPS 2021, 2106.14448) trains two passes with different dropout to agree. It is an exercise of the lesson. Lesson:
 notebooks/08_augmentation.
 
 Letters: B examples, T tokens, D features, K classes, H x W pixels.
@@ -26,23 +27,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ftlib.networks import heads
 from ftlib.strategy import Strategy, require_column, target_loss
 
 
 @dataclass
 class OnLabels(Strategy):
-    """What needs labels as probabilities: it learns the number of classes, K, from the model's head."""
+    """Base class of strategies with soft labels: takes the number of classes K from the model's head."""
 
     def __post_init__(self):
-        self.classes: dict[str, int] = {}  # of each head; a model with one head has it under ""
+        self.classes: dict[str, int] = {}  # per head; the key of a single head is ""
 
     def prepare(self, model: nn.Module) -> nn.Module:
-        heads = model.head if isinstance(model.head, nn.ModuleDict) else {"": model.head}
-        self.classes = {name: [*head.parameters()][-1].shape[0] for name, head in heads.items()}
+        self.classes = {name: [*head.parameters()][-1].shape[0] for name, head in heads(model).items()}
         return model
 
     def labels(self, batch: dict) -> Tensor:
-        """The batch's labels as floats: probabilities (B, K), or (B,) for a regression, which are what they are."""
+        """The batch's labels as floats: probabilities (B, K), or the unchanged targets (B,) of a regression."""
         y, K = batch["labels"], self.classes.get(batch.get("task", ""))
         if y.is_floating_point():
             return y
@@ -57,13 +58,37 @@ class OnLabels(Strategy):
 
 @dataclass
 class LabelSmoothing(OnLabels):
-    """Every label becomes (1 − ε) y + ε / K: nothing is certain. The rest of a batch stays as it is.
+    """Give each class a small share of the label, (1 − ε) y + ε / K.
 
-    With two classes ε = 0.1 moves 5 % of each label. ELPV's rater (target="soft") moved 5.1 % on average, but all of
-    it on the cells of which the rater was unsure. Labels that are soft already are smoothed further.
+    With two classes ε = 0.1 moves 5 % of each label to the other class. ELPV's soft labels (target="soft") move 5.1 %
+    on average, but only on the solar cells that the rater was unsure about. Labels that are soft already are smoothed
+    as well.
+
+    Parameters
+    ----------
+    epsilon : float, default 0.1
+        ε, in 0 to 1. At 0 labels stay as they are, and at 1 all labels are equal. The paper uses 0.1.
+
+    Raises
+    ------
+    ValueError
+        If `epsilon` is out of its range, or if the labels are numbers of a regression.
+
+    References
+    ----------
+    Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, "Rethinking the Inception Architecture for Computer Vision", CVPR 2016,
+    arXiv:1512.00567.
+
+    Examples
+    --------
+    >>> smoothing = strategies.LabelSmoothing(epsilon=0.3)
+    >>> model = smoothing.prepare(model)  # a model of three classes
+    >>> smoothing.transform({"labels": torch.tensor([0, 2])})["labels"]
+    tensor([[0.8000, 0.1000, 0.1000],
+            [0.1000, 0.1000, 0.8000]])
     """
 
-    epsilon: float = 0.1  # 0 is none, 1 leaves nothing to learn; 0.1 in the paper
+    epsilon: float = 0.1
     role = "mix"
 
     def __post_init__(self):
@@ -79,9 +104,9 @@ class LabelSmoothing(OnLabels):
 
 @dataclass
 class Mixing(OnLabels):
-    """What all mixtures share: λ, and a partner for each row, the one before it in the batch, which was shuffled."""
+    """Base class of mixtures: draws λ from Beta(α, α). Near α = 0 little is mixed, at α = 1 λ is uniform."""
 
-    alpha: float = 0.2  # of Beta(α, α): near 0 hardly anything is mixed, 1 draws λ evenly
+    alpha: float = 0.2
     role = "mix"
     exclusive = ("mix examples",)
 
@@ -91,21 +116,48 @@ class Mixing(OnLabels):
             raise ValueError(f"alpha must be above 0, but it is {self.alpha}: 0.2 mixes a little, 1 evenly")
 
     def share(self) -> float:
-        """λ, one a batch."""
+        """λ, drawn once per batch."""
         alpha = torch.tensor([self.alpha])
         return float(torch.distributions.Beta(alpha, alpha).sample())
 
 
 def mix(a: Tensor, share: float) -> Tensor:
-    """share · a + (1 − share) · a', a' the row before."""
+    """share · a + (1 − share) · a', where a' is the row before a."""
     return share * a + (1 - share) * a.roll(1, 0)
 
 
 @dataclass
 class MixUp(Mixing):
-    """Two pictures shine through each other, and so do their labels: straight lines between examples."""
+    """Replace each image and its label by a weighted mean with another example of the batch.
 
-    alpha: float = 0.2  # the paper takes 0.1 to 0.4 on ImageNet
+    Parameters
+    ----------
+    alpha : float, default 0.2
+        α of the distribution Beta(α, α) of the weight λ, above 0. Near 0 little is mixed, and at 1 all weights are
+        equally likely. The paper uses 0.1 to 0.4 on ImageNet.
+
+    Raises
+    ------
+    ValueError
+        If `alpha` isn't above 0, or if the batch has no images or its labels don't fit the head.
+
+    References
+    ----------
+    Zhang, Cissé, Dauphin and Lopez-Paz, "mixup: Beyond Empirical Risk Minimization", ICLR 2018, arXiv:1710.09412.
+
+    Examples
+    --------
+    A black image of class 0 and a white image of class 2 become two shades of grey with labels to match.
+
+    >>> mixup, _ = strategies.MixUp(alpha=1.0), torch.manual_seed(0)
+    >>> picture_model = mixup.prepare(picture_model)
+    >>> pixels = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 1, 8, 8)
+    >>> mixed = mixup.transform({"pixels": pixels, "labels": torch.tensor([0, 2])})
+    >>> torch.allclose(mixed["pixels"].mean((1, 2, 3)), mixed["labels"][:, 2])
+    True
+    """
+
+    alpha: float = 0.2
     reads = "pictures"
 
     def transform(self, batch: dict) -> dict:
@@ -115,28 +167,82 @@ class MixUp(Mixing):
 
 @dataclass
 class CutMix(Mixing):
-    """A box of one picture is put into another, and the labels are mixed by the area that is seen of each."""
+    """Paste a box of another image into each image, and mix the labels in proportion to the visible areas.
 
-    alpha: float = 1.0  # as in the paper
+    Parameters
+    ----------
+    alpha : float, default 1.0
+        α of the distribution Beta(α, α) of the share that stays, above 0. At 1, the value of the paper, all shares are
+        equally likely.
+
+    Raises
+    ------
+    ValueError
+        If `alpha` isn't above 0, or if the batch has no images or its labels don't fit the head.
+
+    References
+    ----------
+    Yun, Han, Oh, Chun, Choe and Yoo, "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable
+    Features", ICCV 2019, arXiv:1905.04899.
+
+    Examples
+    --------
+    The white share of each image is the probability of the white image's class.
+
+    >>> cutmix, _ = strategies.CutMix(), torch.manual_seed(0)
+    >>> picture_model = cutmix.prepare(picture_model)
+    >>> pixels = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 1, 8, 8)
+    >>> mixed = cutmix.transform({"pixels": pixels, "labels": torch.tensor([0, 2])})
+    >>> torch.allclose(mixed["pixels"].mean((1, 2, 3)), mixed["labels"][:, 2])
+    True
+    """
+
+    alpha: float = 1.0
     reads = "pictures"
 
     def transform(self, batch: dict) -> dict:
         x, y, share = require_column(batch, "pixels", self), self.labels(batch), self.share()
         (H, W), half = x.shape[-2:], math.sqrt(1 - share) / 2
-        across, down = int(torch.randint(W, (1,))), int(torch.randint(H, (1,)))  # the middle of the box
+        across, down = int(torch.randint(W, (1,))), int(torch.randint(H, (1,)))  # the centre of the box
         left, right = max(across - int(half * W), 0), min(across + int(half * W), W)
         top, bottom = max(down - int(half * H), 0), min(down + int(half * H), H)
         out = x.clone()
         out[..., top:bottom, left:right] = x.roll(1, 0)[..., top:bottom, left:right]
-        seen = 1 - (right - left) * (bottom - top) / (H * W)  # λ anew: the rim has cut some of the box off
+        seen = 1 - (right - left) * (bottom - top) / (H * W)  # λ again, as the border may cut the box
         return {**batch, "pixels": out, "labels": mix(y, seen)}
 
 
 @dataclass
 class EmbeddingMixup(Mixing):
-    """MixUp of the embedded words of two sentences, place by place; what one of them has is seen.
+    """Mix the embedded tokens of two texts position by position, and their labels with the same weight.
 
-    It needs the network's insides, so it owns `loss`: stage 0, the mixture, the other stages.
+    Words can't be averaged, but their embeddings can. The mixture is as long as the longer text. It enters the network
+    between stage 0, the embeddings, and stage 1, so this strategy owns the slot `loss`.
+
+    Parameters
+    ----------
+    alpha : float, default 0.2
+        α of the distribution Beta(α, α) of the weight λ, above 0. Near 0 little is mixed, and at 1 all weights are
+        equally likely.
+
+    Raises
+    ------
+    ValueError
+        If `alpha` isn't above 0, if the model isn't a text encoder, or if the labels don't fit the head.
+
+    References
+    ----------
+    Guo, Mao and Zhang, "Augmenting Data with Mixup for Sentence Classification: An Empirical Study", 2019,
+    arXiv:1905.08941.
+
+    Examples
+    --------
+    The loss is the cross-entropy with the mixed labels. It starts near ln 3 ≈ 1.1, the loss of a random guess.
+
+    >>> mixup = strategies.EmbeddingMixup()
+    >>> text_model, history = ftlib.fit(text_model, texts, mixup, steps=1, lr=0.001, verbose=False)
+    >>> 0.8 < history[0]["loss"] < 1.4
+    True
     """
 
     alpha: float = 0.2
@@ -146,7 +252,7 @@ class EmbeddingMixup(Mixing):
         if (kind := getattr(model, "kind", None)) != "text":
             raise ValueError(
                 f"{self} mixes what an encoder's stage 0 gives, but this model's kind is {kind!r}: load one such as "
-                f"minilm, or take MixUp for pictures"
+                f"minilm, or take MixUp for images"
             )
         return super().prepare(model)
 

@@ -1,22 +1,23 @@
-"""Parameter-efficient fine-tuning: the pretrained weights stand still, and a few new ones learn.
+"""Parameter-efficient fine-tuning: freeze the pretrained weights and train a few new ones.
 
     LoRA      W x + s · B A x,  A (r, d_in), B (d_out, r) = 0 at first, s = alpha / r     Hu et al., 2022, 2106.09685
-      rslora    s = alpha / √r: a larger r does not learn more slowly                    Kalajdzievski, 2023, 2312.03732
-      dora      direction and length of each row of W + s · B A apart                    Liu et al., 2024, 2402.09353
+      rslora    s = alpha / √r, so that a larger r doesn't learn more slowly             Kalajdzievski, 2023, 2312.03732
+      dora      learns the length of each row of W + s · B A on its own                  Liu et al., 2024, 2402.09353
       pissa     s · B A starts as the r largest singular directions of W, W as the rest  Meng et al., 2024, 2404.02948
-      LoRA+     B learns `ratio` times as fast as A                                      Hayou et al., 2024, 2402.12354
-    IA3       keys, values and the inside of the feed-forward part times learned factors Liu et al., 2022, 2205.05638
-    Adapter   h + U relu(D h),  D (w, d), U (d, w) = 0 at first                          Houlsby, 2019, 1902.00751
-                one a layer instead of two                                               Pfeiffer, 2021, 2005.00247
+      LoRA+     the learning rate of B is `ratio` times that of A                        Hayou et al., 2024, 2402.12354
+    IA3       scales keys, values and the inside of the feed-forward layers              Liu et al., 2022, 2205.05638
+    Adapter   h + U relu(D h),  D (w, d), U (d, w) = 0 at first, two per layer           Houlsby, 2019, 1902.00751
+                one per layer                                                            Pfeiffer, 2021, 2005.00247
 
-Frozen means frozen, BatchNorm's statistics included. A task's fresh head is trained; a language model's own head, which
-SmolLM2 shares with its embeddings, is not. At insertion the outputs are the same, to the last bit for LoRA, rsLoRA, IA3
-and Adapter, up to rounding for DoRA and PiSSA. LoRA and IA3 are the library peft's; it has no bottleneck adapters, so
-those are written here. Prompt and Prefix are in strategies.prompts; saving, switching and merging in models.adapters.
+The pretrained weights are frozen, and so are the BatchNorm statistics. The new head of a task is trained. A language
+model's own head isn't, since SmolLM2 shares it with its embeddings. Insertion doesn't change the outputs. They are the
+same to the last bit for LoRA, rsLoRA, IA3 and Adapter, and up to rounding for DoRA and PiSSA. LoRA and IA3 use the
+library peft. It has no bottleneck adapters, so they are written here. Prompt and Prefix are in strategies.prompts, and
+models.adapters saves, switches and merges adapters.
 
-Costs: gradients and AdamW moments (12 bytes a parameter in float32) of the new weights only. A step is at best a third
-faster than full fine-tuning: it spares the gradients of the weights, and still sends those of the activations through
-the network. Lesson: notebooks/04_peft.
+Costs: gradients and AdamW moments (12 bytes per parameter in float32) of the new weights only. A step is at most a
+third faster than a step of full fine-tuning. It saves the gradients of the frozen weights, but the gradients of the
+activations still pass through the network. Lesson: notebooks/04_peft.
 
 Letters: B examples, T tokens, D features, r rank, w width of a bottleneck, d_in and d_out the sides of a matrix.
 """
@@ -29,36 +30,79 @@ from peft import IA3Config, LoraConfig, PeftConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
+from ftlib.networks import batchnorms, train_only_new
 from ftlib.strategy import Strategy
 
 VARIANTS = ("plain", "rslora", "dora", "pissa")
-# Two sublayers a layer, attention and feed-forward: what each ends in, for BERT's kind and for Llama's.
+# The last modules of the two sublayers of a layer, attention and feed-forward, in BERT and in Llama.
 SUBLAYERS = (("attention.output.dropout", "output.dropout"), ("self_attn.o_proj", "mlp.down_proj"))
 KEYS_AND_VALUES = ("key", "value", "k_proj", "v_proj", "k_lin", "v_lin")
 FEED_FORWARD = ("output.dense", "down_proj", "lin2", "fc2", "conv_pwl")  # the matrix behind the non-linearity
 
 
 def _statistics_stand_still(self, model: nn.Module, progress: float) -> None:
-    """The slot `before_step` of all that follow: in train mode BatchNorm would move, whatever requires_grad says."""
-    for module in model.stages.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.eval()
+    """The slot `before_step` of the classes below: BatchNorm in train mode would update its statistics."""
+    for module in batchnorms(model.stages).values():
+        module.eval()
 
 
 @dataclass
 class LoRA(Strategy):
-    """A learned update of low rank beside each chosen matrix: r (d_in + d_out) parameters instead of d_in · d_out.
+    """Add a learned low-rank update to each chosen matrix, W x + s · B A x.
 
-    Linear layers and 1 x 1 convolutions take it. A depthwise convolution does not: with one filter a channel there is
-    no large matrix to be of low rank, peft would want r divisible by its groups, and could not merge the update.
+    A matrix gets r (d_in + d_out) new parameters instead of its d_in · d_out own ones. Linear layers and 1 x 1
+    convolutions can be chosen. Depthwise convolutions can't, since they have one filter per channel and no large matrix
+    to update.
+
+    Parameters
+    ----------
+    r : int, default 8
+        Rank of the update, from 1 to the smaller side of the matrix. It limits the possible changes and hardly affects
+        the speed of learning.
+    alpha : float, default 16
+        The update is scaled by alpha / r, above 0. With a fixed alpha, one learning rate fits every rank.
+    targets : str or list of str, default "all"
+        "all", "attention", "mlp" (the other layers of a transformer), or endings of layer names.
+    dropout : float, default 0.0
+        Dropout probability of the input of A, in [0, 1).
+    variant : {"plain", "rslora", "dora", "pissa"}, default "plain"
+        See the table of this module.
+    ratio : float, default 1.0
+        Learning rate of B divided by that of A, above 0. LoRA+ proposes 16, with a smaller learning rate of A.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range, if a target matches no layer, or if the model holds another adapter already
+        or a merged one.
+
+    References
+    ----------
+    - Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022, arXiv:2106.09685.
+    - Kalajdzievski, "A Rank Stabilization Scaling Factor for Fine-Tuning with LoRA", 2023, arXiv:2312.03732.
+    - Liu et al., "DoRA: Weight-Decomposed Low-Rank Adaptation", 2024, arXiv:2402.09353.
+    - Meng, Wang and Zhang, "PiSSA: Principal Singular Values and Singular Vectors Adaptation of Large Language Models",
+      2024, arXiv:2404.02948.
+    - Hayou, Ghosh and Yu, "LoRA+: Efficient Low Rank Adaptation of Large Models", 2024, arXiv:2402.12354.
+
+    Examples
+    --------
+    The model has two matrices, 6 x 16 and 16 x 16, and a head of 51 parameters, which is trained as well.
+
+    >>> lora = strategies.LoRA(r=2)
+    >>> lora.added(model)  # 2 · (6 + 16) + 2 · (16 + 16)
+    108
+    >>> model = lora.prepare(model)
+    >>> sum(p.numel() for p in model.parameters() if p.requires_grad)
+    159
     """
 
-    r: int = 8  # rank; how much can be learned, hardly how fast
-    alpha: float = 16  # the update is scaled by alpha / r: with the same alpha, the same rate does for every r
-    targets: str | list = "all"  # "all", "attention", "mlp" (the rest of a transformer), or endings of layers' names
-    dropout: float = 0.0  # of what A reads
-    variant: str = "plain"  # one of VARIANTS
-    ratio: float = 1.0  # rate of B over that of A; LoRA+ proposes 16, with a smaller rate of A
+    r: int = 8
+    alpha: float = 16
+    targets: str | list = "all"
+    dropout: float = 0.0
+    variant: str = "plain"
+    ratio: float = 1.0
     role = "injection"
 
     def __post_init__(self):
@@ -84,7 +128,7 @@ class LoRA(Strategy):
     before_step = _statistics_stand_still
 
     def added(self, model: nn.Module) -> int:
-        """Parameters that it adds to a model without it: r (d_in + d_out) a layer, DoRA d_out more."""
+        """The number of parameters that it adds to a model: r (d_in + d_out) per layer, and d_out more with DoRA."""
         sizes = [layer.weight.shape[:2] for layer in choose_layers(model, self.targets).values()]
         return sum(self.r * (d_in + d_out) + d_out * (self.variant == "dora") for d_out, d_in in sizes)
 
@@ -106,9 +150,28 @@ class LoRA(Strategy):
 
 @dataclass
 class IA3(Strategy):
-    """Learned factors, 1 at first: on keys and values, and on what the last matrix of each feed-forward part reads.
+    """Scale keys, values and the input of the last matrix of each feed-forward layer by learned factors.
 
-    A convolutional network has no attention: there it is what each block's last 1 x 1 convolution reads.
+    All factors are 1 at first. A convolutional network has no attention. There the factors scale the input of the last
+    1 x 1 convolution of each block.
+
+    Raises
+    ------
+    ValueError
+        If the model holds another adapter already, or a merged one.
+
+    References
+    ----------
+    Liu et al., "Few-Shot Parameter-Efficient Fine-Tuning Is Better and Cheaper than In-Context Learning", NeurIPS 2022,
+    arXiv:2205.05638.
+
+    Examples
+    --------
+    Each of the two layers has 16 keys, 16 values and 24 features inside its feed-forward part. LoRA needs thirty times
+    as many parameters.
+
+    >>> strategies.IA3().added(text_model), strategies.LoRA(r=8).added(text_model)
+    (112, 3328)
     """
 
     role = "injection"
@@ -119,7 +182,7 @@ class IA3(Strategy):
     before_step = _statistics_stand_still
 
     def added(self, model: nn.Module) -> int:
-        """d_out for each matrix of keys or values, d_in for each of the feed-forward part."""
+        """The number of parameters that it adds: d_out per matrix of keys or values, d_in per feed-forward matrix."""
         layers = linear_layers(model)
         outputs, inputs = self._targets(model)
         return sum(len(layers[n].weight) for n in outputs) + sum(layers[n].weight.shape[1] for n in inputs)
@@ -140,15 +203,46 @@ class IA3(Strategy):
 
 @dataclass
 class Adapter(Strategy):
-    """A small bottleneck after each layer ("pfeiffer"), or after attention and after feed-forward ("houlsby").
+    """Insert small bottleneck layers, h + U relu(D h), into a frozen network.
 
-    Stage 0, the embeddings or the stem, has none. Where a layer ends in a normalisation (BERT), pfeiffer reads what
-    that gives, adds to what it was given, and normalises again: N(z + U relu(D N(z))). In a convolutional network it
-    follows each stage, on the channels (Rebuffi et al., CVPR 2018, 1803.10082). It is no matrix beside another matrix,
-    so it cannot be merged: it stays, and costs a little time.
+    Stage 0, the embeddings or the stem, gets no adapter. If a layer ends in a normalisation N, as in BERT, pfeiffer
+    computes N(z + U relu(D N(z))). In a convolutional network an adapter follows each stage and works on the channels.
+    An adapter can't be merged into the weights, since it isn't linear. So it costs a little time after training, too.
+
+    Parameters
+    ----------
+    width : int, default 16
+        Features w inside the bottleneck, at least 1. An adapter has 2 d w + d + w parameters, where d is the number of
+        features of the layer.
+    placement : {"pfeiffer", "houlsby"}, default "pfeiffer"
+        One adapter per layer, or two, after attention and after the feed-forward part. One has half the parameters.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range, if the model holds other adapters already, or if it has no layers for
+        houlsby.
+
+    References
+    ----------
+    - Houlsby et al., "Parameter-Efficient Transfer Learning for NLP", ICML 2019, arXiv:1902.00751.
+    - Pfeiffer, Kamath, Rücklé, Cho and Gurevych, "AdapterFusion: Non-Destructive Task Composition for Transfer
+      Learning", EACL 2021, arXiv:2005.00247.
+    - Rebuffi, Bilen and Vedaldi, "Efficient Parametrization of Multi-Domain Deep Neural Networks", CVPR 2018,
+      arXiv:1803.10082.
+
+    Examples
+    --------
+    >>> [strategies.Adapter(4, placement).added(text_model) for placement in ("pfeiffer", "houlsby")]
+    [296, 592]
+    >>> batch = next(iter(texts))
+    >>> before = text_model.eval()(batch)
+    >>> text_model = strategies.Adapter(width=4).prepare(text_model)
+    >>> torch.equal(text_model.eval()(batch), before)  # U = 0 at first, so nothing changes yet
+    True
     """
 
-    width: int = 16  # w
+    width: int = 16
     placement: str = "pfeiffer"
     role = "injection"
 
@@ -166,16 +260,16 @@ class Adapter(Strategy):
             for parent, name, d in self._sites(model):
                 kind = AdaptedNorm if name == "LayerNorm" else Adapted
                 setattr(parent, name, kind(getattr(parent, name), d, self.width, [self.width, self.placement]))
-        return _train_only(model, [p for m in model.modules() if isinstance(m, Adapted) for p in m.new()])
+        return train_only_new(model, [p for m in model.modules() if isinstance(m, Adapted) for p in m.new()])
 
     before_step = _statistics_stand_still
 
     def added(self, model: nn.Module) -> int:
-        """2dw + d + w at each place."""
+        """The number of parameters that it adds: 2 d w + d + w per adapter."""
         return sum(2 * d * self.width + d + self.width for _, _, d in self._sites(model))
 
     def _sites(self, model: nn.Module) -> list[tuple[nn.Module, str, int]]:
-        """(parent, name of its child, d): an adapter stands behind each of these children."""
+        """(parent, name of a child, d) of each child that gets an adapter behind it."""
         out = []
         for k, stage in enumerate(list(model.stages)[1:], 1):
             whole = hasattr(stage, "layer") and hasattr(stage, "norm")  # Normed: the last layer and what follows it
@@ -196,7 +290,7 @@ class Adapter(Strategy):
 
 
 class Adapted(nn.Module):
-    """A part of the model and the bottleneck behind it: h + U relu(D h), h = base(x); h (..., d) or (B, d, H, W)."""
+    """A module and the adapter behind it: h + U relu(D h), h = base(x); h (..., d) or (B, d, H, W)."""
 
     def __init__(self, base: nn.Module, d: int, w: int, made_by: list):
         super().__init__()
@@ -205,7 +299,7 @@ class Adapted(nn.Module):
         nn.init.zeros_(self.up.bias)
 
     def new(self) -> list[nn.Parameter]:
-        """What it added to its base."""
+        """The parameters of the adapter."""
         return [*self.down.parameters(), *self.up.parameters()]
 
     def bottleneck(self, h: Tensor) -> Tensor:
@@ -219,28 +313,19 @@ class Adapted(nn.Module):
 
 
 class AdaptedNorm(Adapted):
-    """The same for a normalisation that ends a layer: N(z + U relu(D N(z)))."""
+    """An adapter around the normalisation N at the end of a layer: N(z + U relu(D N(z)))."""
 
     def forward(self, z: Tensor) -> Tensor:
         return self.base(z + self.bottleneck(self.base(z)))
 
 
-def _train_only(model: nn.Module, new: list[nn.Parameter]) -> nn.Module:
-    """Freeze the stages, and a language model's own head, but not what is new."""
-    model.stages.requires_grad_(False)
-    model.head.requires_grad_(getattr(model, "kind", None) != "lm")
-    for p in new:
-        p.requires_grad_(True)
-    return model
-
-
 def linear_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """Every linear layer and plain 1 x 1 convolution of the stages: what low-rank updates and factors can be put on."""
+    """All layers that LoRA and IA3 can change, {name: layer}: linear layers and plain 1 x 1 convolutions."""
     out, inside = {}, ()
     for name, module in model.stages.named_modules(prefix="stages"):
         if name.startswith(inside):
             continue
-        if isinstance(module, BaseTunerLayer | Adapted):  # what was put in is no layer of the model
+        if isinstance(module, BaseTunerLayer | Adapted):  # inserted layers don't count
             inside += tuple(f"{name}.{new}." for new, _ in module.named_children() if not new.startswith("base"))
         if isinstance(module, BaseTunerLayer):
             inside, module = (*inside, f"{name}."), module.get_base_layer()
@@ -254,7 +339,7 @@ def _is_pointwise(module: nn.Module) -> bool:
 
 
 def choose_layers(model: nn.Module, targets: str | list) -> dict[str, nn.Module]:
-    """The layers that `LoRA.targets` means, by name; ValueError, with what there is, for targets that match nothing."""
+    """The layers that match `LoRA.targets`, {name: layer}; ValueError if a target matches none."""
     layers = linear_layers(model)
     attention = {name for name in layers if "att" in name}
     if targets == "all":
@@ -275,7 +360,7 @@ def choose_layers(model: nn.Module, targets: str | list) -> dict[str, nn.Module]
 
 
 def _inject(model: nn.Module, strategy: Strategy, make: Callable[[nn.Module], PeftConfig]) -> nn.Module:
-    """peft's layers, once: a second injection would draw a learned adapter anew, with no more than a warning."""
+    """Inject peft's layers, but only once, since a second injection would replace a trained adapter by a new one."""
     new, held = make(model), adapter_layers(model)
     layers = set(new.target_modules)  # peft shortens them when it injects
     if any(layer.merged for layer in held.values()):
@@ -290,22 +375,22 @@ def _inject(model: nn.Module, strategy: Strategy, make: Callable[[nn.Module], Pe
             raise ValueError(
                 f"the model holds an adapter already, and another one than that of {strategy}: load it anew"
             )
-    return _train_only(model, [p for layer in adapter_layers(model).values() for p in _active(layer)])
+    return train_only_new(model, [p for layer in adapter_layers(model).values() for p in _active(layer)])
 
 
 def adapter_layers(model: nn.Module) -> dict[str, BaseTunerLayer]:
-    """The layers that peft has put an adapter on, by name."""
+    """The layers with an adapter of peft's, {name: layer}."""
     return {name: module for name, module in model.named_modules() if isinstance(module, BaseTunerLayer)}
 
 
 def active_adapter(model: nn.Module) -> str:
-    """The name of the adapter in use; ValueError if there is none."""
+    """The name of the active adapter; ValueError if there is none."""
     for layer in adapter_layers(model).values():
         return layer.active_adapters[0]
     raise ValueError("the model holds no LoRA and no IA3: train one, or load_adapter(model, folder, name)")
 
 
 def _active(layer: BaseTunerLayer) -> list[nn.Parameter]:
-    """The new parameters of the adapter in use, not of others that were loaded beside it."""
+    """The parameters of the active adapter, without those of other loaded adapters."""
     names = set(layer.active_adapters)
     return [p for n, p in layer.named_parameters() if "base_layer" not in n and set(n.split(".")) & names]

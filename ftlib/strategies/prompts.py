@@ -1,18 +1,18 @@
-"""Learned tokens: the network stands still and reads P more tokens, which are no words.
+"""Prompt and prefix tuning: freeze the network and train a few virtual tokens that it reads with each text.
 
     Prompt    P learned vectors before the embedded tokens               Lester, Al-Rfou & Constant, 2021, 2104.08691
     Prefix    P learned keys and values before those of each layer       Li & Liang, 2021, 2101.00190
 
-The outputs change at insertion, since every token sees what is new. So both start as what random tokens of the
-vocabulary would give, and not as noise: in peft's own comparison a good start is worth ten points of accuracy.
+Insertion changes the outputs, since every token attends to the virtual tokens. So both start from random tokens of the
+vocabulary rather than from noise. In peft's own comparison a good start is worth ten percentage points of accuracy.
 
-They are written by hand, since peft's need a network that makes its own masks and positions, where our stages are cut;
-on SmolLM2 they compute what peft's compute. On an encoder, Prompt enters behind the embeddings' normalisation, so that
-the words keep their positions; peft puts it among the words, whose positions move by P. A task's fresh head is trained;
-a language model's own head is not.
+They are written by hand. peft's versions need a network that makes its own masks and positions, and our networks are
+split into stages. On SmolLM2 both give the same numbers as peft's. On an encoder, Prompt is inserted after the
+normalisation of the embeddings, so the words keep their positions. In peft's version their positions move by P. The
+new head of a task is trained, but a language model's own head isn't.
 
-Costs: few parameters, and all activations of a text that is P tokens longer (Prefix: P keys longer). They cannot be
-merged. Lesson: notebooks/04_peft.
+Costs: few parameters, but the activations of a text that is P tokens longer (P keys longer for Prefix). They can't be
+merged into the weights. Lesson: notebooks/04_peft.
 
 Letters: B examples, T tokens, P learned tokens, D features, L layers.
 """
@@ -25,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ftlib.networks import train_only_new
 from ftlib.strategy import Strategy
 
 KEYS = (".key", ".k_proj", ".k_lin")  # the matrices that make the keys
@@ -32,12 +33,37 @@ KEYS = (".key", ".k_proj", ".k_lin")  # the matrices that make the keys
 
 @dataclass
 class Prompt(Strategy):
-    """P learned vectors stand before the embedded tokens of each text, and are left out of what the head reads.
+    """Put learned vectors before the embedded tokens of each text (prompt tuning).
 
-    They start as embeddings of random tokens, not as noise: in peft's own comparison that is worth ten points.
+    The head doesn't read the outputs at the learned vectors.
+
+    Parameters
+    ----------
+    tokens : int, default 8
+        Number P of vectors, from 1 to one less than the longest text of the model. The cost grows as if each text were
+        P tokens longer.
+
+    Raises
+    ------
+    ValueError
+        If `tokens` is out of its range, if the model doesn't read texts, or if it holds another prompt or prefix.
+
+    References
+    ----------
+    Lester, Al-Rfou and Constant, "The Power of Scale for Parameter-Efficient Prompt Tuning", EMNLP 2021,
+    arXiv:2104.08691.
+
+    Examples
+    --------
+    The vectors have 16 features each, as the embedded words of this model.
+
+    >>> prompt = strategies.Prompt(tokens=4)
+    >>> text_model = prompt.prepare(text_model)
+    >>> [tuple(p.shape) for p in text_model.soft_prompt.parameters()], prompt.added(text_model)
+    ([(4, 16)], 64)
     """
 
-    tokens: int = 8  # P; the work grows as if each text were P tokens longer
+    tokens: int = 8
     role = "injection"
     reads = "texts"
 
@@ -45,18 +71,41 @@ class Prompt(Strategy):
         return _put_before(model, self, VirtualTokens)
 
     def added(self, model: nn.Module) -> int:
-        """P · D."""
+        """The number of parameters that it adds: P · D."""
         return self.tokens * model.width
 
 
 @dataclass
 class Prefix(Strategy):
-    """P learned keys and values stand before those of the tokens, in each layer.
+    """Put learned keys and values before those of the tokens in each layer (prefix tuning).
 
-    They start as the keys and values of random tokens: noise there costs a model most of what it knows.
+    They start as the keys and values of random tokens. A start from noise would lose most of the pretrained knowledge.
+
+    Parameters
+    ----------
+    tokens : int, default 8
+        Number P of keys and values per layer, from 1 to one less than the longest text of the model. The cost of
+        attention grows as if each text were P tokens longer.
+
+    Raises
+    ------
+    ValueError
+        If `tokens` is out of its range, if the model doesn't read texts or its layers take no cache, or if it holds
+        another prompt or prefix.
+
+    References
+    ----------
+    Li and Liang, "Prefix-Tuning: Optimizing Continuous Prompts for Generation", ACL 2021, arXiv:2101.00190.
+
+    Examples
+    --------
+    Keys and values in two layers are four times the parameters of a prompt.
+
+    >>> strategies.Prefix(tokens=4).added(text_model), strategies.Prompt(tokens=4).added(text_model)
+    (256, 64)
     """
 
-    tokens: int = 8  # P
+    tokens: int = 8
     role = "injection"
     reads = "texts"
 
@@ -64,13 +113,13 @@ class Prefix(Strategy):
         return _put_before(model, self, VirtualKeys)
 
     def added(self, model: nn.Module) -> int:
-        """2 · P · (features of the keys) a layer."""
+        """The number of parameters that it adds: 2 · P · (features of the keys) per layer."""
         keys = [m for name, m in model.stages.named_modules() if name.endswith(KEYS)]
         return self.tokens * sum(2 * m.out_features for m in keys)
 
 
 class VirtualTokens(nn.Module):
-    """The model's `soft_prompt` under Prompt: runs the stages on P + T tokens and gives back the last T."""
+    """The model's `soft_prompt` under Prompt: runs the stages on P + T tokens and returns the last T."""
 
     @torch.no_grad()
     def __init__(self, model: nn.Module, ids: Tensor):
@@ -78,7 +127,7 @@ class VirtualTokens(nn.Module):
         self.vectors = nn.Parameter(model.stages[0](ids)[0].clone())  # (P, D)
 
     def forward(self, model: nn.Module, run: Callable, h: Tensor, batch: dict, start: int, stop: int) -> Tensor:
-        """run: the model's `run_stages` without the prompt; h and the result as there, P tokens longer in between."""
+        """run: the model's `run_stages` without the prompt. h and the result are as there, with P more tokens inside."""
         if _is_going_on(batch) or start == stop:
             return run(h, batch, start, stop)
         count = len(self.vectors)
@@ -91,7 +140,7 @@ class VirtualTokens(nn.Module):
 
 
 class VirtualKeys(nn.Module):
-    """The model's `soft_prompt` under Prefix: a cache of keys and values that looks as if P tokens had been read."""
+    """The model's `soft_prompt` under Prefix: a cache of keys and values, as if the model had read P tokens already."""
 
     @torch.no_grad()
     def __init__(self, model: nn.Module, ids: Tensor):
@@ -114,18 +163,18 @@ class VirtualKeys(nn.Module):
 
 
 def _cache():
-    from transformers import DynamicCache  # here, not above: the other strategies do without
+    from transformers import DynamicCache  # here, not above, since the other strategies don't need it
 
     return DynamicCache()
 
 
 def _is_going_on(batch: dict) -> bool:
-    """Whether it continues a text, whose cache holds the virtual tokens already."""
+    """Whether the batch continues a text, whose cache holds the virtual tokens already."""
     return batch.get("cache") is not None and batch["cache"].get_seq_length() > 0
 
 
 def _put_before(model: nn.Module, strategy: Strategy, kind: type) -> nn.Module:
-    """Give the model its `soft_prompt`, once, and let only that and a fresh head learn."""
+    """Set the model's `soft_prompt`, if it has none yet, and train only it and the new head of a task."""
     if getattr(model, "kind", None) not in ("text", "lm"):
         raise ValueError(
             f"{strategy} puts learned tokens before a text, and this model reads none: use LoRA or Adapter"
@@ -144,7 +193,4 @@ def _put_before(model: nn.Module, strategy: Strategy, kind: type) -> nn.Module:
         model.train(mode)
     elif type(held) is not kind or strategy.tokens not in [p.shape[-2] for p in held.parameters()]:
         raise ValueError(f"the model holds another prompt or prefix than that of {strategy}: load it anew")
-    model.stages.requires_grad_(False)
-    model.head.requires_grad_(model.kind != "lm")
-    model.soft_prompt.requires_grad_(True)
-    return model
+    return train_only_new(model, model.soft_prompt.parameters())

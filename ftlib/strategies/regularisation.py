@@ -28,10 +28,10 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from accelerate.utils import send_to_device
 from torch import Tensor, nn
 from torchvision.ops import stochastic_depth
 
+from ftlib.networks import batchnorms, count_statistics, heads
 from ftlib.strategy import HEAD_ALONE, STATISTICS, Strategy
 
 # ---- dropout and stochastic depth
@@ -64,13 +64,40 @@ def take_away(module: nn.Module) -> None:
 
 @dataclass
 class Dropout(Strategy):
-    """Features before the head are hidden at random; `inside`, also what the network's own dropout layers see.
+    """Dropout hides features at random during training, before the head and, with `inside`, within the network.
 
-    The network is the same in evaluation mode, and after `finish` in train mode, too.
+    A feature becomes feature · mask / (1 − p), so its mean stays the same. In evaluation mode nothing is hidden. After
+    `fit` nothing is hidden in train mode either.
+
+    Parameters
+    ----------
+    head : float, default 0.2
+        Probability that a feature before the head is hidden, in [0, 1). EfficientNet's smallest model was trained with
+        0.2.
+    inside : float or None, default None
+        Probability for the network's own dropout layers, in [0, 1). None leaves them unchanged: MiniLM has 0.1, and
+        EfficientNet-Lite0 has no such layer.
+
+    Raises
+    ------
+    ValueError
+        If a probability is not in [0, 1), or if `inside` is set and the network has no dropout layer.
+
+    References
+    ----------
+    Srivastava et al. (2014), Dropout: A Simple Way to Prevent Neural Networks from Overfitting, JMLR.
+
+    Examples
+    --------
+    >>> batch, model = next(iter(train)), strategies.Dropout(head=0.5).prepare(model)
+    >>> torch.equal(model.train()(batch), model(batch))  # each pass hides other features
+    False
+    >>> torch.equal(model.eval()(batch), model(batch))
+    True
     """
 
-    head: float = 0.2  # probability; EfficientNet's smallest was trained with 0.2
-    inside: float | None = None  # of the network's own layers; None leaves them: MiniLM has 0.1, Lite0 no such layer
+    head: float = 0.2
+    inside: float | None = None
 
     def __post_init__(self):
         check_probabilities(self, "head", *(["inside"] if self.inside is not None else []))
@@ -80,7 +107,7 @@ class Dropout(Strategy):
         self.own = {} if self.inside is None else {name: m.p for name, m in model.stages.named_modules() if _drops(m)}
         if self.inside is not None and not self.own:
             raise ValueError(f"{self} sets the network's own dropout layers, but it has none: leave inside at None")
-        for head in _heads(model):
+        for head in heads(model).values():
             put_before(head, Drop(self.head, rows=False))
         return model
 
@@ -91,13 +118,35 @@ class Dropout(Strategy):
 
 @dataclass
 class StochasticDepth(Strategy):
-    """Each example skips whole residual branches at random: the deeper the branch, the more often, up to p.
+    """Stochastic depth skips whole residual branches at random, a new draw for each example.
 
-    Branches are found by timm's `drop_path` (EfficientNet, ConvNeXt, ViT) and by the dropout that ends each sublayer of
-    an encoder such as MiniLM.
+    Branch l of L is skipped with probability p · l / L, so deep branches are skipped more often. The strategy finds
+    branches by timm's `drop_path` (EfficientNet, ConvNeXt, ViT), or by the dropout at the end of each sublayer of an
+    encoder such as MiniLM.
+
+    Parameters
+    ----------
+    p : float, default 0.1
+        Probability that the last branch is skipped, in [0, 1). The first branch has p / L, as in the paper. The paper's
+        0.5 is for training from scratch, and fine-tuning takes far fewer steps.
+
+    Raises
+    ------
+    ValueError
+        If `p` is not in [0, 1), or if the model has no residual branch.
+
+    References
+    ----------
+    Huang et al. (2016), Deep Networks with Stochastic Depth, ECCV, arXiv:1603.09382.
+
+    Examples
+    --------
+    >>> branches = strategies.StochasticDepth(p=0.1).branches(text_model)  # two layers with two sublayers each
+    >>> [round(probability, 3) for _, probability in branches]
+    [0.025, 0.05, 0.075, 0.1]
     """
 
-    p: float = 0.1  # of the last branch; the first of L has p / L, as in the paper
+    p: float = 0.1
     idle = HEAD_ALONE
 
     def __post_init__(self):
@@ -129,21 +178,39 @@ def _drops(module: nn.Module) -> bool:
     return isinstance(module, nn.Dropout)
 
 
-def _heads(model: nn.Module) -> list[nn.Module]:
-    return list(model.head.values()) if isinstance(model.head, nn.ModuleDict) else [model.head]
-
-
 # ---- weight decay
 
 
 @dataclass
 class WeightDecay(Strategy):
-    """Matrices and filters shrink by lr · rate a step; biases and normalisations, which are vectors, do not.
+    """Weight decay shrinks matrices and filters by lr · rate per step, but no biases and no normalisations.
 
-    A normalisation's scale is 1 and not 0 where it does nothing, and a bias cannot overfit much.
+    A normalisation's scale has no effect at 1, not at 0, and a bias cannot overfit much. Both are vectors, and their
+    shape tells them from matrices.
+
+    Parameters
+    ----------
+    rate : float, default 0.05
+        λ of AdamW, at least 0. The usual range is 0.01 to 0.1. Without this strategy `fit` decays every parameter with
+        0.01.
+
+    Raises
+    ------
+    ValueError
+        If `rate` is negative.
+
+    References
+    ----------
+    Loshchilov & Hutter (2019), Decoupled Weight Decay Regularization, ICLR, arXiv:1711.05101.
+
+    Examples
+    --------
+    >>> groups = strategies.WeightDecay(rate=0.05).groups([{"params": list(model.named_parameters())}])
+    >>> [(group["weight_decay"], [name for name, _ in group["params"]]) for group in groups][0]
+    (0.05, ['stages.0.0.weight', 'stages.1.0.weight', 'head.weight'])
     """
 
-    rate: float = 0.05  # λ; `fit` alone takes 0.01, and for every parameter
+    rate: float = 0.05
     exclusive = ("set the weight decay",)
 
     def __post_init__(self):
@@ -183,8 +250,7 @@ class Average(Strategy):
         if self.begun:
             self.see(model, progress)
         self.begun = True
-        norms = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        self.moving = {name: m.training for name, m in norms}
+        self.moving = {name: m.training for name, m in batchnorms(model).items()}
 
     @torch.no_grad()
     def see(self, model: nn.Module, progress: float) -> None:
@@ -209,9 +275,37 @@ class Average(Strategy):
 
 @dataclass
 class EMA(Average):
-    """An average that forgets: each step's weights count d times as much as those of the step after."""
+    """EMA replaces the final weights by an average over the steps in which older weights count less.
 
-    decay: float = 0.95  # d: it remembers about 1 / (1 − d) steps, here 20; 0.999 is for runs of many thousands
+    After each step θ̄ ← d θ̄ + (1 − d) θ, with d = `decay`. BatchNorm statistics are averaged in the same way.
+
+    Parameters
+    ----------
+    decay : float, default 0.95
+        d, in [0, 1). The average remembers about 1 / (1 − d) steps. The default remembers 20, for runs of hundreds of
+        steps; 0.999 is for runs of many thousands.
+
+    Raises
+    ------
+    ValueError
+        If `decay` is not in [0, 1).
+
+    References
+    ----------
+    Polyak & Juditsky (1992), Acceleration of Stochastic Approximation by Averaging, SIAM Journal on Control and
+    Optimization.
+
+    Examples
+    --------
+    >>> strategy = strategies.EMA(decay=0.95)
+    >>> averaged, history = ftlib.fit(model, train, strategy, steps=2, lr=0.01, verbose=False)
+    >>> strategy.points  # weights in the average: those after each step, not the pretrained ones
+    2
+    >>> [round(0.95**steps, 2) for steps in (1, 20, 60)]  # how much weights count after that many more steps
+    [0.95, 0.36, 0.05]
+    """
+
+    decay: float = 0.95
 
     def __post_init__(self):
         super().__post_init__()
@@ -224,9 +318,37 @@ class EMA(Average):
 
 @dataclass
 class SWA(Average):
-    """The plain mean of the weights after each step from `start` on, with BatchNorm's statistics counted anew."""
+    """SWA replaces the final weights by their plain mean over the last part of the run.
 
-    start: float = 0.75  # share of the steps; the paper averages the last quarter, once an epoch
+    These weights never existed during training, so the strategy recomputes the BatchNorm statistics in one pass over
+    the training data. Frozen statistics do not change.
+
+    Parameters
+    ----------
+    start : float, default 0.75
+        Share of the steps before the average begins, in [0, 1). With the default the last quarter of the run counts, as
+        in the paper, which averages once per epoch.
+
+    Raises
+    ------
+    ValueError
+        If `start` is not in [0, 1).
+
+    References
+    ----------
+    Izmailov et al. (2018), Averaging Weights Leads to Wider Optima and Better Generalization, UAI, arXiv:1803.05407.
+
+    Examples
+    --------
+    >>> strategy = strategies.SWA(start=0.75)
+    >>> [strategy.share(progress) for progress in (0.5, 0.8)]  # weight of the newest point in the average
+    [0.0, 1.0]
+    >>> averaged, history = ftlib.fit(model, train, strategy, steps=2, lr=0.01, verbose=False)
+    >>> strategy.points
+    2
+    """
+
+    start: float = 0.75
     exclusive = (*Average.exclusive, STATISTICS)
 
     def __post_init__(self):
@@ -239,25 +361,8 @@ class SWA(Average):
 
     def finish(self, model: nn.Module, loaders: dict) -> None:
         super().finish(model, loaders)
-        if moving := [name for name, moves in self.moving.items() if moves]:
+        if moving := [model.get_submodule(name) for name, moves in self.moving.items() if moves]:
             count_statistics(model, moving, loaders["train"] if "train" in loaders else _all(loaders))
-
-
-@torch.no_grad()
-def count_statistics(model: nn.Module, names: list[str], batches: Iterable[dict]) -> None:
-    """Mean and variance of these BatchNorms over the batches, from nothing; the model is left in evaluation mode."""
-    norms, device = [model.get_submodule(name) for name in names], next(model.parameters()).device
-    momenta = [m.momentum for m in norms]
-    model.eval()
-    for m in norms:
-        m.reset_running_stats()
-        m.momentum = None  # the plain mean over the batches
-        m.train()
-    for batch in batches:
-        model(send_to_device(batch, device))
-    for m, momentum in zip(norms, momenta, strict=True):
-        m.momentum = momentum
-        m.eval()
 
 
 def _all(loaders: dict) -> Iterable[dict]:

@@ -2,6 +2,8 @@
 
 from bug import Bug
 
+GENERATION_WORDS = "lessons/04_peft/test_generation_words.py"
+EXPLORER_WORDS = "lessons/04_peft/test_explorer_words.py"
 CONTRACT = "test_contract.py"
 PEFT = "strategies/test_peft.py"
 PROMPTS = "strategies/test_prompts.py"
@@ -9,8 +11,6 @@ FOLDERS = "test_adapters.py"
 BY_HAND = f"{PEFT}::test_twenty_steps_of_lora_by_hand_equal_those_of_peft"
 STILL = f"{PEFT}::test_the_base_stands_still_to_the_last_bit_and_the_head_learns"
 SECOND_PHASE = f"{PEFT}::test_a_second_phase_goes_on_with_what_was_learned"
-WORDS = "contracts/test_widget_words.py"
-WIDGET = f"{WORDS}::test_a_widget_says_what_its_data_say"
 TWO = "better and worse"
 RESTORE = "test_restore.py"
 ARGUMENTS = "test_arguments.py"
@@ -74,7 +74,7 @@ BUGS = [
     Bug(
         "the base is trained too",
         "Adapter",
-        "ftlib/strategies/peft.py",
+        "ftlib/networks.py",
         "    model.stages.requires_grad_(False)\n",
         "",
         "Full fine-tuning with a few parameters more.",
@@ -83,7 +83,7 @@ BUGS = [
     Bug(
         "the fresh head is not trained",
         "LoRA",
-        "ftlib/strategies/peft.py",
+        "ftlib/networks.py",
         'model.head.requires_grad_(getattr(model, "kind", None) != "lm")',
         "model.head.requires_grad_(False)",
         "The task is learned through a random head.",
@@ -93,8 +93,8 @@ BUGS = [
         "statistics of the frozen base move",
         "IA3",
         "ftlib/strategies/peft.py",
-        "            module.eval()\n",
-        "            pass\n",
+        "        module.eval()\n",
+        "        pass\n",
         "BatchNorm adapts to the task's batches: without the adapter the base is another network.",
         (STILL,),
     ),
@@ -195,7 +195,7 @@ BUGS = [
         "rank {rank} keeps {100 * kept[rank - 1]:.0f} %",
         "rank {rank} keeps {100 * kept[rank - 2]:.0f} %",
         "The energy is that of the rank before.",
-        (f"{WIDGET}[rank_explorer-{TWO}]",),
+        (f"{EXPLORER_WORDS}::test_it_says_what_its_data_say[{TWO}]",),
     ),
     Bug(
         "one pair is called all",
@@ -204,7 +204,7 @@ BUGS = [
         "if len(groups) == 1:",
         "if len(groups) <= 2:",
         "Two models of three agree, and the words say all do.",
-        (f"{WIDGET}[comparer-odd marks]",),
+        (f"{GENERATION_WORDS}::test_it_says_what_its_data_say[odd marks]",),
     ),
     Bug(
         "a module is hidden by the value that it replaced",

@@ -2,6 +2,7 @@
 
 from bug import Bug
 
+PLAYGROUND_WORDS = "lessons/06_schedules/test_playground_words.py"
 SCHEDULES = "strategies/test_schedules.py"
 AS_TORCH = f"{SCHEDULES}::test_a_shape_is_torchs_own_without_and_with_a_warmup"
 AS_TRANSFORMERS = f"{SCHEDULES}::test_a_shape_is_that_of_transformers_half_a_step_later"
@@ -10,8 +11,6 @@ AREA = f"{SCHEDULES}::test_the_mean_scale_is_the_area_of_the_closed_form"
 WARMUP = f"{SCHEDULES}::test_a_warmup_starts_above_0_ends_at_1_and_is_a_straight_line"
 WRITTEN_OUT_LINEAR = f"{SCHEDULES}::test_training_equals_the_loop_with_torchs_scheduler_written_out"
 RANGE = f"{SCHEDULES}::test_a_range_test_finds_the_steepest_fall_and_the_explosion"
-WORDS = "contracts/test_widget_words.py"
-WIDGET = f"{WORDS}::test_a_widget_says_what_its_data_say"
 TWO = "better and worse"
 
 BUGS = [
@@ -223,6 +222,6 @@ BUGS = [
         "run, scores = min(here,",
         "run, scores = max(here,",
         "The words tell of a run that has nothing to do with what is drawn.",
-        (f"{WIDGET}[playground-{TWO}]",),
+        (f"{PLAYGROUND_WORDS}::test_it_says_what_its_data_say[{TWO}]",),
     ),
 ]

@@ -2,9 +2,11 @@
 
 from bug import Bug
 
+FEATURE_SPACE_WORDS = "lessons/07_domain/test_feature_space_words.py"
 CONTRACT = "test_contract.py"
 DOMAIN = "strategies/test_domain.py"
 SHIFT = "strategies/test_domain_shift.py"
+NETWORKS = "test_networks.py"
 GAUGE = "strategies/test_domain_gauge.py"
 REVERSED = f"{DOMAIN}::test_dann_turns_the_gradient_of_the_features_and_not_that_of_the_discriminator"
 LAMBDA_0 = f"{DOMAIN}::test_lambda_0_is_source_only_to_the_last_bit_though_the_discriminator_learns"
@@ -12,11 +14,9 @@ UNREAD = f"{DOMAIN}::test_no_label_of_the_target_is_read"
 KNOWN_WEIGHTS = f"{SHIFT}::test_known_weights_are_found"
 SPLITS_READ = "contracts/test_splits_read.py"
 TARGETS = "contracts/test_targets.py"
-WORDS = "contracts/test_widget_words.py"
 PATH = f"{SPLITS_READ}::test_each_path_reads_these_splits_so_often_and_then"
 ALIGNED = f"{TARGETS}::test_source_and_target_are_divided_by_their_own_numbers"
 FEW = f"{TARGETS}::test_a_few_labels_are_divided_by_their_own_number"
-WIDGET = f"{WORDS}::test_a_widget_says_what_its_data_say"
 ARGUMENTS = "test_arguments.py"
 PAIRS = "test_pairs.py"
 MEASURED = f"{ARGUMENTS}::test_what_is_measured_is_what_is_returned"
@@ -81,8 +81,8 @@ BUGS = [
         "target labels read during adaptation",
         "PseudoLabels",
         "ftlib/strategies/domain.py",
-        "yield batch, Withheld(other)",
-        "yield batch, other",
+        "yield batch, UnlabelledBatch(next(target))",
+        "yield batch, next(target)",
         "Nothing stops a method from reading the labels that it must do without.",
         (UNREAD,),
     ),
@@ -175,6 +175,24 @@ BUGS = [
         'reduction="none")).mean()',
         "The threshold does nothing: it learns its own mistakes.",
         (f"{DOMAIN}::test_pseudo_labels_are_its_own_answers_where_it_is_sure",),
+    ),
+    Bug(
+        "features are collected from batches with their labels",
+        "CORAL",
+        "ftlib/networks.py",
+        "h = model.features(send_to_device(UnlabelledBatch(batch), device))",
+        "h = model.features(send_to_device(batch, device))",
+        "A network that peeks at the target's labels is not found out.",
+        (f"{NETWORKS}::test_columns_come_in_the_order_that_was_asked_for_and_the_network_sees_no_label",),
+    ),
+    Bug(
+        "a short loader is begun late",
+        "FewLabels",
+        "ftlib/networks.py",
+        "return passes(iter(loaders[name]))",
+        "return passes(iter(()))",
+        "It draws its seed after the source, so the source's order depends on what is beside it.",
+        (f"{NETWORKS}::test_a_loader_begins_at_once_and_again_only_when_it_must",),
     ),
     Bug(
         "the last batches weigh more",
@@ -330,7 +348,7 @@ BUGS = [
         "is right for {100 * right[step]:.0f} %",
         "is right for {right[step]:.0f} %",
         "1 % for all of them.",
-        (f"{WIDGET}[feature_space-apart]",),
+        (f"{FEATURE_SPACE_WORDS}::test_it_says_what_its_data_say[apart]",),
     ),
     Bug(
         "parts finish in the alphabet's order",

@@ -2,14 +2,14 @@
 
 from bug import Bug
 
+SAMPLES_WORDS = "lessons/08_augmentation/test_samples_words.py"
+CURVES_WORDS = "lessons/08_augmentation/test_curves_words.py"
 AUGMENT = "strategies/test_augmentation.py"
 MIXING = "strategies/test_mixing.py"
 HELD_OUT = f"{AUGMENT}::test_held_out_examples_stay_as_they_are_and_a_score_is_that_of_the_weights_alone"
 REGULAR = "strategies/test_regularisation.py"
 TARGETS = "contracts/test_targets.py"
-WORDS = "contracts/test_widget_words.py"
 MIXED = f"{TARGETS}::test_what_mixes_counts_each_row_once"
-WIDGET = f"{WORDS}::test_a_widget_says_what_its_data_say"
 TWO = "better and worse"
 RESTORE = "test_restore.py"
 PAIRS = "test_pairs.py"
@@ -446,11 +446,23 @@ BUGS = [
         ),
     ),
     Bug(
+        "the newest batches count most",
+        "SWA",
+        "ftlib/networks.py",
+        "            m.momentum = None  #",
+        "            pass  #",
+        "The statistics are an average that forgets, and depend on the order of the batches.",
+        (
+            f"{REGULAR}::test_swa_is_torchs_over_the_end_of_the_run_with_its_update_bn",
+            "test_networks.py::test_counted_statistics_are_the_mean_over_the_batches",
+        ),
+    ),
+    Bug(
         "frozen statistics are counted anew",
         "SWA",
         "ftlib/strategies/regularisation.py",
-        "self.moving = {name: m.training for name, m in norms}",
-        "self.moving = {name: True for name, m in norms}",
+        "self.moving = {name: m.training for name, m in batchnorms(model).items()}",
+        "self.moving = {name: True for name, m in batchnorms(model).items()}",
         "Frozen stages change after all.",
         (f"{REGULAR}::test_what_is_frozen_stays_to_the_last_bit",),
     ),
@@ -488,7 +500,7 @@ BUGS = [
         "column, arm, baseline)",
         "column, baseline, arm)",
         "The sign of the difference is turned round.",
-        (f"{WIDGET}[curves-{TWO}]",),
+        (f"{CURVES_WORDS}::test_it_says_what_its_data_say[{TWO}]",),
     ),
     Bug(
         "the best loss is the highest",
@@ -497,7 +509,10 @@ BUGS = [
         "ends = [(min if low else max)",
         "ends = [max",
         "The words praise the worst step.",
-        (f"{WIDGET}[curves-{TWO}]", f"{WORDS}::test_the_explorer_of_curves_knows_of_every_metric_which_way_is_better"),
+        (
+            f"{CURVES_WORDS}::test_it_says_what_its_data_say[{TWO}]",
+            f"{CURVES_WORDS}::test_the_explorer_of_curves_knows_of_every_metric_which_way_is_better",
+        ),
     ),
     Bug(
         "bounds for the mean",
@@ -506,7 +521,7 @@ BUGS = [
         "for i in (1, 2, 0)]  # low",
         "for i in (0, 2, 1)]  # low",
         "The thick line is the lower bound.",
-        (f"{WIDGET}[curves-{TWO}]",),
+        (f"{CURVES_WORDS}::test_it_says_what_its_data_say[{TWO}]",),
     ),
     Bug(
         "the other class's probability",
@@ -515,7 +530,7 @@ BUGS = [
         "(network: {100 * self.opinions[i]:.0f} %",
         "(network: {100 - 100 * self.opinions[i]:.0f} %",
         "The network seems to think the opposite.",
-        (f"{WIDGET}[samples-right]",),
+        (f"{SAMPLES_WORDS}::test_it_says_what_its_data_say[right]",),
     ),
     Bug(
         "hooks outlive the run",

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ftlib.classroom.reading import draw, known_way, point_read
-from ftlib.strategies.augmentation import Flip, OnPictures, unsafe
+from ftlib.strategies.augmentation import Flip, ImageAugmentation, unsafe
 from ftlib.strategies.mixing import OnLabels
 
 # Change: a policy for digits.
@@ -36,7 +36,7 @@ def _part(part) -> str:
         return f"{part.__name__} is a class: write {part.__name__}(), with brackets, to make one."
     if isinstance(part, OnLabels):
         return f"{part!r} changes the labels. Here they stay as they are, and have to stay true."
-    if not isinstance(part, OnPictures):
+    if not isinstance(part, ImageAugmentation):
         return f"{part!r} does not change pictures: list what does, one by one."
     if hints := unsafe(part, "digits/optical"):
         if isinstance(part, Flip):

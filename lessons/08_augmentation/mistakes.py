@@ -222,7 +222,7 @@ MISTAKES = [
     ("digit_policy", policy(strategies.Crop, strategies.Rotation), "write Crop(), with brackets"),
     ("digit_policy", policy(strategies.Crop(), strategies.Flip()), "a 6 that is turned by 180° is a 9"),
     ("digit_policy", policy(strategies.Crop(), strategies.Rotation(30)),
-     "turns by up to 30°, and digits/optical bears 15°"),
+     "turns by up to 30°, but digits/optical allows 15° at most"),
     ("digit_policy", policy(strategies.Crop(), strategies.TrivialAugment()), "turns by up to 135°"),
     ("digit_policy", policy(strategies.Crop(), strategies.RandAugment()), "turns by up to 18°"),
     ("digit_policy", policy(strategies.Crop(), strategies.TokenDropout()), "does not change pictures"),

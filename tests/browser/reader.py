@@ -23,10 +23,12 @@ RUN = f"""async minutes => {{
     await {PANEL}.context.ready;
     await {PANEL}.sessionContext.ready;
     await {PANEL}.sessionContext.session.kernel.info;
+    await window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs');
     const late = new Promise(resolve => setTimeout(() => resolve('late'), 60000 * minutes));
     const run = window.jupyterapp.commands.execute('notebook:run-all-cells').then(() => 'done');
     return await Promise.race([run, late]);
 }}"""
+SAVE = f"() => {PANEL}.context.save()"
 # What an eye sees of a figure: its title and its axes' titles; the shape, place and look of every mark.
 LOOK = """plot => ({
     titles: [...plot.querySelectorAll('.gtitle, .xtitle, .ytitle')].map(title => title.textContent).join('; '),
@@ -64,15 +66,17 @@ class Reader:
 
     # -- reading ---------------------------------------------------------------------------------------------
     def run(self, name: str) -> None:
-        """Open a notebook with a fresh kernel, run all its cells, and touch every figure until it is alive.
+        """Open a notebook with a fresh kernel, run all its cells, save it, and touch every figure until it is alive.
 
-        JupyterLab shows the PNG of a plotly figure until the mouse is over it.
+        Stored outputs are cleared first, so that every output is one of this run. JupyterLab shows the PNG of a plotly
+        figure until the mouse is over it.
         """
         for session in json.loads(self.lab.ask("/api/sessions", self.lab.token)[1]):  # a kernel that lives on would
             self.lab.ask(f"/api/sessions/{session['id']}", self.lab.token, "DELETE")  # send its old widgets again
         self.page.goto(f"{self.lab.address}/lab/tree/notebooks/{name}.ipynb?token={self.lab.token}&reset")
         self.page.wait_for_selector(f"{NOTEBOOK} .jp-Cell", timeout=1000 * SECONDS)
         assert self.page.evaluate(RUN, MINUTES) == "done", f"{name} still runs after {MINUTES} minutes"
+        self.page.evaluate(SAVE)
         outputs = [output for cell in self.page.evaluate(CELLS) for output in cell.get("outputs", [])]
         figures = [o for o in outputs if "application/vnd.plotly.v1+json" in o.get("data", {})]
         expect(self.page.locator(FIGURE)).to_have_count(len(figures), timeout=1000 * SECONDS)

@@ -1,8 +1,11 @@
 """Every lesson in JupyterLab and a real browser: it runs, it shows its figures, its controls do what they should.
 
-A new lesson adds one line to LESSONS. What the screen looked like is in build/screenshots/: look at it.
+A new lesson adds one line to LESSONS. What the screen looked like is in build/screenshots/: look at it. The executed
+notebooks go into the folder that FTLIB_EXECUTED names, where tests/replay.py finds them, or into build/executed/.
 """
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from reader import PLOT, Control, Dropdown, Reader, Toggle, Zoom
 
 ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "build" / "screenshots"
+EXECUTED = Path(os.environ.get("FTLIB_EXECUTED") or ROOT / "build" / "executed")
 # the lesson; a control to move; what must change in the figure beside it
 LESSONS = [
     ("00_start_here", Zoom("A linear probe, 20 steps"), {"marks"}),
@@ -33,8 +37,13 @@ def test_each_notebook_has_its_line():
 
 
 @pytest.mark.parametrize(("name", "control", "what"), LESSONS, ids=[name for name, *_ in LESSONS])
-def test_a_lesson_runs_and_answers(reader: Reader, name: str, control: Control, what: set[str]):
+def test_a_lesson_runs_and_answers(reader: Reader, kit: Path, name: str, control: Control, what: set[str]):
+    notebook = kit / "notebooks" / f"{name}.ipynb"
+    before = notebook.stat().st_mtime_ns
     reader.run(name)
+    assert notebook.stat().st_mtime_ns > before, "JupyterLab didn't save the notebook"
+    EXECUTED.mkdir(parents=True, exist_ok=True)
+    shutil.copy(notebook, EXECUTED)
     reader.photograph(SCREENSHOTS, name)
     assert reader.errors() == []
     figures = reader.page.locator(PLOT)

@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from ftlib import strategies
-from ftlib.strategies.domain import Aligned
+from ftlib.strategies.domain import FeatureAlignment
 from ftlib.strategies.mixing import CutMix, LabelSmoothing, MixUp
 from ftlib.strategy import IGNORED, Strategy, combine, owners
 from ftlib.training.loop import fit
@@ -26,7 +26,7 @@ from toy import decoder, net
 pytestmark = pytest.mark.usefixtures("one_thread")
 CHANGING = [n for n in NAMES if any(owners(strategies.get(n)(**KNOBS.get(n, {})), s) for s in ("batches", "loss"))]
 TRANSFORMING = [n for n in NAMES if owners(strategies.get(n)(**KNOBS.get(n, {})), "transform")]
-PAIRED = [n for n in CHANGING if issubclass(strategies.get(n), Aligned)]
+PAIRED = [n for n in CHANGING if issubclass(strategies.get(n), FeatureAlignment)]
 KEEPS_LABELS = [n for n in TRANSFORMING if strategies.get(n)().role == "augment"]
 MIXES = [n for n in (*TRANSFORMING, *CHANGING) if strategies.get(n)().role == "mix"]
 RAGGED = 16 + 4  # two batches of 16, the second of 4

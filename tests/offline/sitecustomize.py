@@ -1,6 +1,6 @@
 """No network: every Python that starts with this folder on PYTHONPATH can reach this computer only.
 
-Python imports `sitecustomize` as it starts, so tests/conftest.py guards every notebook kernel and every
+Python imports `sitecustomize` as it starts, so conftest.py guards every notebook kernel and every
 subprocess by one environment variable. A connection or a name look-up that would leave the loopback
 interface raises an OSError and adds a line to the file in FTLIB_SOCKET_LOG, so that an attempt that
 somebody catches and hides is still seen. What this cannot see is a library that opens sockets in its own C

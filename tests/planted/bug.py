@@ -18,4 +18,4 @@ class Bug:
     old: str  # stands in the file exactly once
     new: str
     does: str  # what goes wrong
-    red: tuple[str, ...]  # tests, as pytest names them from tests/ on; each must fail, in seconds
+    red: tuple[str, ...]  # tests, as pytest names them from tests/ on, or "lessons/…"; each must fail, in seconds

@@ -2,6 +2,7 @@
 
 from bug import Bug
 
+CURVES_WORDS = "lessons/08_augmentation/test_curves_words.py"
 METRICS = "test_metrics.py"
 ANYWHERE = "test_anywhere.py"
 COMMANDS = "test_command_line.py"
@@ -365,7 +366,11 @@ BUGS = [
         '{"supported": "higher", "contradicted": "lower"}',
         '{"supported": "lower", "contradicted": "higher"}',
         "The better arm is called worse.",
-        (f"{FIGURE}[differences-{TWO}]", f"{WIDGET}[board-{TWO}]", f"{WIDGET}[curves-{TWO}]"),
+        (
+            f"{FIGURE}[differences-{TWO}]",
+            f"{WIDGET}[board-{TWO}]",
+            f"{CURVES_WORDS}::test_it_says_what_its_data_say[{TWO}]",
+        ),
     ),
     Bug(
         "an interval upside down",

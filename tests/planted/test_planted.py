@@ -7,6 +7,7 @@ is a fork of that process.
 """
 
 import contextlib
+import gc
 import io
 import multiprocessing
 import os
@@ -19,6 +20,7 @@ from pathlib import Path
 from runpy import run_path
 
 import pytest
+from _pytest.config import default_plugins
 from bug import Bug
 
 TESTS = Path(__file__).resolve().parent.parent
@@ -27,8 +29,11 @@ FILES = [*sorted(Path(__file__).parent.glob("bugs_*.py")), *sorted((ROOT / "less
 BUGS = [bug for file in FILES for bug in run_path(str(file))["BUGS"]]
 LIMIT = 1800  # seconds for the tests of one row, against hanging; on a quiet computer they take about one
 # What the tests import, but for the library itself. Where there is no fork server (Windows), each run imports it anew.
-HEAVY = ["_pytest.python", "accelerate", "pandas", "plotly.graph_objects", "scipy.stats", "skimage.data", "timm"]
-HEAVY += ["sklearn.linear_model", "torchmetrics.functional.classification", "transformers.models.auto.modeling_auto"]
+HEAVY = ["accelerate", "anywidget", "IPython.display", "jinja2", "pandas", "peft", "plotly.graph_objects", "pydantic"]
+HEAVY += ["scipy.stats", "skimage.data", "sklearn.linear_model", "timm", "torchmetrics.functional.classification"]
+HEAVY += ["torchvision.transforms.v2.functional", "transformers.models.auto.modeling_auto"]
+HEAVY += [f"transformers.models.{name}.modeling_{name}" for name in ("bert", "llama")]
+HEAVY += ["pytest", *(f"_pytest.{name}" for name in default_plugins)]
 PROCESSES = multiprocessing.get_context(
     "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 )
@@ -61,6 +66,7 @@ class Outcomes:
 
 def in_a_fork(copy: str, names: tuple[str, ...], connection) -> None:
     """Run the named tests on the library in the folder `copy`, and send what came of it."""
+    gc.freeze()  # what was imported is no garbage: pytest's ten looks for some would take most of the time
     os.environ |= {"PYTHONPATH": os.pathsep.join([copy, os.environ.get("PYTHONPATH", "")])}
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # a second in which nothing of ours is tested
     os.chdir(ROOT)
@@ -73,7 +79,15 @@ def in_a_fork(copy: str, names: tuple[str, ...], connection) -> None:
     torch.set_num_threads(1)
     outcomes, said = Outcomes(), io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        status = pytest.main(["-q", "-p", "no:cacheprovider", *(str(TESTS / name) for name in names)], [outcomes])
+        status = pytest.main(
+            [
+                "-q",
+                "-p",
+                "no:cacheprovider",
+                *(str((ROOT if name.startswith("lessons/") else TESTS) / name) for name in names),
+            ],
+            [outcomes],
+        )
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         outcomes.errors.append(said.getvalue())
     connection.send((outcomes.tests, outcomes.errors))

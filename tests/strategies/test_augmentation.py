@@ -376,7 +376,7 @@ def test_cells_may_be_turned_and_digits_may_not():
         assert f"may change the labels of digits/mnist ({what})" in sentence
     assert unsafe(Flip(), "fashion") == [] and len(unsafe(Flip(True, True), "fashion")) == 1
     (sentence,) = unsafe(combine(TrivialAugment(), Crop()), "digits/optical")
-    assert "turns by up to 135°, and digits/optical bears 15°" in sentence
+    assert "turns by up to 135°, but digits/optical allows 15° at most" in sentence
     assert unsafe(RandAugment(1, 15), "digits/mnist") == [] != unsafe(RandAugment(2, 8), "digits/mnist")
     assert unsafe(Full(), "digits/mnist") == []
 
@@ -412,7 +412,7 @@ def test_the_policy_of_a_task_is_safe_for_it(task):
         (lambda: SpanCut().prepare(eye()), r"SpanCut\(share=0.15\) needs an encoder.* kind is 'image': load"),
         (lambda: combine(Flip(), TokenDropout()), r"Flip\(.*\) reads pictures and TokenDropout\(.*\) reads texts"),
         (lambda: combine(Prompt(), Flip()), r"Prompt\(tokens=8\) reads texts and Flip\(.*\) reads pictures"),
-        (lambda: policy("instructions"), "nothing is known of what 'instructions' bears: choose a task of elpv"),
+        (lambda: policy("instructions"), "it isn't known what is safe for 'instructions': choose a task of elpv"),
     ],
 )
 def test_bad_input_is_one_sentence(make, words):

@@ -18,9 +18,9 @@ from ftlib.strategies.domain import (
     MCC,
     MCD,
     MMD,
-    Aligned,
     DeepCORAL,
     EntropyMin,
+    FeatureAlignment,
     PseudoLabels,
     class_confusion,
     coral,
@@ -34,7 +34,7 @@ from ftlib.strategies.domain import (
 )
 from ftlib.strategies.freezing import FreezeFirst
 from ftlib.strategies.full import FromScratch, Full, LinearProbe
-from ftlib.strategy import Withheld, combine
+from ftlib.strategy import UnlabelledBatch, combine
 from ftlib.training.loop import fit
 from ftlib.training.stream import stream
 from toy import LoRA, changed, data, decoder, encoder, net, same, sentences, weights
@@ -288,7 +288,7 @@ def test_frozen_statistics_stand_still_under_every_norm():
 def test_texts_of_different_length_share_a_batch():
     model = encoder().eval()
     source, target = next(iter(sentences())), next(iter(sentences(seed=1, bs=4)))
-    target = Withheld({k: v[:, :6] if v.ndim == 2 else v for k, v in target.items()})
+    target = UnlabelledBatch({k: v[:, :6] if v.ndim == 2 else v for k, v in target.items()})
     both = joined(source, target)
     assert both["input_ids"].shape == (20, 8) and set(both) == {"input_ids", "attention_mask"}
     with torch.no_grad():
@@ -298,10 +298,10 @@ def test_texts_of_different_length_share_a_batch():
 
 def test_grey_and_coloured_pictures_share_a_batch():
     grey, colour = torch.rand(2, 1, 4, 4), torch.rand(3, 3, 4, 4)
-    both = joined({"pixels": grey, "labels": 0}, Withheld({"pixels": colour}))["pixels"]
+    both = joined({"pixels": grey, "labels": 0}, UnlabelledBatch({"pixels": colour}))["pixels"]
     assert torch.equal(both[:2], grey.repeat(1, 3, 1, 1)) and torch.equal(both[2:], colour)
     with pytest.raises(ValueError, match=r"one batch holds pictures of one size, .* \(4, 4\) .* \(5, 5\) pixels: load"):
-        joined({"pixels": grey}, Withheld({"pixels": torch.rand(3, 1, 5, 5)}))
+        joined({"pixels": grey}, UnlabelledBatch({"pixels": torch.rand(3, 1, 5, 5)}))
 
 
 # ---- labels are withheld
@@ -309,7 +309,7 @@ def test_grey_and_coloured_pictures_share_a_batch():
 
 def test_a_target_batch_holds_no_label_and_says_so():
     batch = {"pixels": 1, "labels": 2, "rating": 3, "probability": 4, "index": 5, "n": 6}
-    seen = Withheld(batch)
+    seen = UnlabelledBatch(batch)
     assert dict(seen) == {"pixels": 1, "index": 5}
     for name in ("labels", "rating"):
         with pytest.raises(KeyError, match=f"'{name}' of a target batch is withheld: .*pixels, index.*FewLabels"):
@@ -382,7 +382,10 @@ def test_it_combines_with_what_freezes_and_injects():
             lambda: train(DANN(), data()),
             "reads the loaders train, target, but target is missing: there are train; give fit",
         ),
-        (lambda: train(DANN(), {"train": data(), "target": []}), "the target loader gave no batch: is its split empty"),
+        (
+            lambda: train(DANN(), {"train": data(), "target": []}),
+            "the loader 'target' gave no batch: is its split empty",
+        ),
         (
             lambda: coral(torch.ones(1, 3), torch.ones(4, 3)),
             "a covariance needs two examples, but there are 1 of the so",
@@ -398,4 +401,4 @@ def test_bad_input_is_one_sentence(make, words):
 
 def test_a_method_must_say_how_it_aligns():
     with pytest.raises(NotImplementedError, match="write align"):
-        train(Aligned())
+        train(FeatureAlignment())

@@ -127,7 +127,7 @@ def test_the_gauge_measures_features_and_answers():
             "but target is missing: there are train; give fit",
         ),
         (lambda: DomainGauge().prepare(decoder()), "one feature an example, but a language model has one a token"),
-        (lambda: gauged(target=[]), "nothing to measure: a loader gave no batch"),
+        (lambda: gauged(target=[]), "nothing to measure: the loader gave no batch"),
     ],
 )
 def test_bad_input_is_one_sentence(make, words):

@@ -1,8 +1,8 @@
-"""The widgets of the notebooks: the only place that imports ipywidgets, apart from the widgets of single lessons.
+"""The widgets that all lessons share. Apart from the widgets of single lessons, only this folder imports ipywidgets.
 
-Those are in their lesson's folder, and `of_lesson` finds them. Controls are labelled and work from the keyboard.
-Sliders are avoided, since theirs have no name that a screen reader could say. Each panel also shows itself where no
-kernel runs, as words and, if it has a figure, as a picture.
+The widgets of a lesson are in its folder, and `of_lesson` finds them. All controls have labels and work with the
+keyboard. There are no sliders, since screen readers can't read their names. Without a kernel, each panel is shown as
+text and, if it has a figure, as an image.
 """
 
 from types import ModuleType
@@ -16,5 +16,29 @@ __all__ = ["Board", "Panel", "board", "of_lesson", "predict", "quiz"]
 
 
 def of_lesson(lesson: str, name: str = "") -> ModuleType:
-    """The widget that one lesson brings: its file widget.py, or widget_<name>.py where it brings several."""
+    """Load the widgets of one lesson.
+
+    Parameters
+    ----------
+    lesson : str
+        The lesson's folder, such as "06_schedules".
+    name : str, default ""
+        For a lesson with several widgets, the part after "widget_" of the file's name. By default the file is
+        widget.py.
+
+    Returns
+    -------
+    module
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such lesson, or if it has no such file.
+
+    Examples
+    --------
+    >>> widget = ftlib.widgets.of_lesson("08_augmentation", "samples")
+    >>> callable(widget.samples)
+    True
+    """
     return part(lesson, f"widget_{name}" if name else "widget")

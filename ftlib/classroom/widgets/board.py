@@ -1,4 +1,4 @@
-"""The comparison board: scores per arm with intervals, for each task, training-set size and measure."""
+"""The comparison board: the scores of all arms, with intervals, for a task, a training-set size and a measure."""
 
 import ipywidgets
 import pandas as pd
@@ -19,7 +19,31 @@ EMPTY = "No run of {task} with {n} training examples was recorded: choose anothe
 
 
 class Board(Panel):
-    """`task`, `size` and `measure` are the controls, `figure` the one live figure, `words` its text alternative."""
+    """A panel that compares the arms of a recorded grid. `board` makes one.
+
+    The attributes `task`, `size` and `measure` are the controls. `figure` is the live figure, and `words` is its text
+    alternative.
+
+    Parameters
+    ----------
+    runs : pandas.DataFrame
+        Recorded runs, from `ftlib.load_runs`.
+    measures : dict
+        {label: column of `runs`}. Columns that `runs` doesn't have are left out.
+    baseline : str
+        The arm that the others are compared with.
+
+    Raises
+    ------
+    ValueError
+        If no run is left, or if `runs` has neither the baseline nor any of the columns.
+
+    Examples
+    --------
+    >>> board = ftlib.widgets.Board(runs, {"accuracy": "test.accuracy"}, baseline="full")
+    >>> board.task.options, [label for label, n in board.size.options]
+    (('elpv', 'sentiment/amazon'), ['200'])
+    """
 
     def __init__(self, runs: pd.DataFrame, measures: dict[str, str], baseline: str):
         self.runs = _measured(runs)
@@ -47,18 +71,18 @@ class Board(Panel):
 
     @property
     def picked(self) -> pd.DataFrame:
-        """The runs that are shown."""
+        """The runs in the figure."""
         return self.runs[(self.runs.task == self.task.value) & (self.runs.n == self.size.value)]
 
     def still(self) -> plots.Figure:
-        """The figure as it is now, without a widget."""
+        """The current figure without its widget."""
         fig = plots.Figure(self.figure)
         for trace in fig.data:
             trace.y = trace.y[: len(trace.x)]
         return fig
 
     def show(self, _=None) -> None:
-        """Draw what the controls say; what is on the screen is changed in place."""
+        """Draw the figure for the current values of the controls, in place."""
         runs, label, column = self.picked, self.measure.label, self.measure.value
         title = f"{self.task.value}, {self.size.value} training examples"
         new = plots.scores(runs, column, title, f"{label} on test") if len(runs) else None
@@ -95,12 +119,39 @@ class Board(Panel):
 
 
 def board(runs: pd.DataFrame, measures: dict[str, str] | None = None, baseline: str = "full") -> Board:
-    """The board of a recorded grid (see runs.frame); measures is {label: column}, by default the usual scores."""
+    """Compare the arms of a recorded grid in an interactive figure.
+
+    Parameters
+    ----------
+    runs : pandas.DataFrame
+        Recorded runs, from `ftlib.load_runs`. Runs that were used to choose a learning rate are left out.
+    measures : dict, optional
+        {label: column of `runs`}. The default is balanced accuracy, macro-F1, accuracy, NLL and calibration error on
+        the test set.
+    baseline : str, default "full"
+        The arm that the others are compared with.
+
+    Returns
+    -------
+    Board
+
+    Raises
+    ------
+    ValueError
+        If no run is left, or if `runs` has neither the baseline nor any of the columns.
+
+    Examples
+    --------
+    Screen readers get a description of the figure.
+
+    >>> ftlib.widgets.board(runs).alt
+    'Dot plot of balanced accuracy on test, mean and 95 % interval over seeds: scratch ...'
+    """
     return Board(runs, measures or MEASURES, baseline)
 
 
 def _measured(runs: pd.DataFrame) -> pd.DataFrame:
-    """Without the runs that chose a rate; a missing n is all of the data."""
+    """The runs without those that chose a learning rate. A missing n means all of the data."""
     if "purpose" in runs:
         runs = runs[runs.purpose == "measure"]
     if runs.empty:

@@ -1,4 +1,4 @@
-"""A widget whose saved output can still be seen and read when no kernel runs."""
+"""A widget whose saved output can be seen and read without a kernel."""
 
 import base64
 import html
@@ -10,8 +10,11 @@ import ipywidgets
 
 
 class Keys(anywidget.AnyWidget):
-    """Gives the controls of the panel around it their keys: JupyterLab would take the arrows, to move between cells.
-    Radio buttons of one question become one group, through which the arrows move."""
+    """Makes the keyboard work in the panel around it.
+
+    Without it, JupyterLab uses the arrow keys to move between notebook cells. It also makes the radio buttons of a
+    question one group, so that the arrow keys move between them.
+    """
 
     _esm = """
     const own = ({ target }) => {
@@ -34,7 +37,25 @@ class Keys(anywidget.AnyWidget):
 
 
 class Panel(ipywidgets.VBox):
-    """Widgets below each other, with words and, if there is something to draw, a PNG for viewers without a kernel."""
+    """A column of widgets with a text and an image for viewers without a kernel, such as GitHub.
+
+    Parameters
+    ----------
+    children : list of ipywidgets.Widget
+        The widgets, from top to bottom.
+    words : callable
+        Returns the text, for the current state of the widgets.
+    png : callable, optional
+        Returns the image as the bytes of a PNG file.
+
+    Examples
+    --------
+    >>> import ipywidgets
+    >>> panel = ftlib.widgets.Panel([ipywidgets.Label("Accuracy 0.9")], words=lambda: "The accuracy is 0.9.")
+    >>> saved, _ = panel._repr_mimebundle_()
+    >>> saved["text/plain"]
+    'The accuracy is 0.9.'
+    """
 
     def __init__(self, children: list, words: Callable[[], str], png: Callable[[], bytes] | None = None):
         super().__init__([*children, Keys()])
@@ -56,7 +77,7 @@ def said(text: str = "") -> ipywidgets.HTML:
 
 
 def say(line: ipywidgets.HTML, text: str) -> None:
-    """Set the text of a line; `**bold**` and backticks are Markdown's, everything else is shown as it stands."""
+    """Set the text of a line. It may have Markdown's `**bold**` and backticks, and the rest is shown as it is."""
     words = re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", html.escape(text))
     words = re.sub(r"`(.+?)`", r"<code>\1</code>", words)
     line.value = f'<p role="status" style="line-height: 1.5">{words}</p>'

@@ -1,22 +1,28 @@
 """What holds for every test: the quick profile, and no network, in this process and in all that it starts."""
 
+import gc
+import json
 import os
 import random
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 
-OFFLINE = Path(__file__).parent / "offline"
+ROOT = Path(__file__).parent
+OFFLINE = ROOT / "tests" / "offline"
 WORKER = "PYTEST_XDIST_WORKER" in os.environ  # one of several processes that share the tests, and one log
 if not WORKER:
     os.environ["FTLIB_SOCKET_LOG"] = str(Path(tempfile.mkdtemp(prefix="ftlib-tests-")) / "sockets.txt")
 SOCKET_LOG = Path(os.environ["FTLIB_SOCKET_LOG"])
-NO_BROWSER = "no browser found: "  # how browser/conftest.py begins its reason for leaving tests out
-collect_ignore = ["test_commands.py"] if os.name == "nt" else []  # make and bash are not Windows's own
+SECONDS = os.environ.pop("FTLIB_SECONDS", "")  # setup_env.py's file for this run; a pytest within a test has none
+SLOWEST = 8  # files, and notebooks, in the table at the end
+NO_BROWSER = "no browser found: "  # how tests/browser/conftest.py begins its reason for leaving tests out
+collect_ignore = ["tests/test_commands.py"] if os.name == "nt" else []  # make and bash are not Windows's own
 
 
 def go_offline() -> None:
@@ -39,7 +45,13 @@ def pytest_runtest_setup() -> None:
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(0)
     if "torch" in sys.modules:
-        sys.modules["torch"].manual_seed(0)
+        sys.modules["torch"].default_generator.manual_seed(0)  # the tests keep to the CPU
+
+
+def pytest_collection_finish() -> None:
+    """What was imported by now is no garbage: looking through it again and again takes a tenth of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(trylast=True)
@@ -49,6 +61,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.hookimpl(trylast=True)  # after the slowest tests
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What tried to leave; and where there was no browser, what was not tested for that reason."""
     if SOCKET_LOG.exists():
@@ -58,6 +71,35 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if reasons := [reason.partition(NO_BROWSER)[2].rstrip("')") for reason in reasons if NO_BROWSER in reason]:
         terminalreporter.section("browser tests", yellow=True)
         terminalreporter.line(f"{NO_BROWSER}{len(reasons)} browser tests did not run; {reasons[0]}", yellow=True)
+    if SECONDS:
+        report_seconds(terminalreporter)
+
+
+def report_seconds(terminalreporter: pytest.TerminalReporter) -> None:
+    """Which files and notebooks took longest so far, in all of setup_env.py's calls of pytest."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    times = json.loads(Path(SECONDS).read_text()) if Path(SECONDS).exists() else {}
+    for kind, spent in seconds_of([r for r in reports if isinstance(r, pytest.TestReport)]).items():
+        times[kind] = dict(Counter(times.get(kind, {})) + spent)
+    Path(SECONDS).write_text(json.dumps(times))
+    terminalreporter.section("slowest files and notebooks, in seconds")
+    for kind, spent in times.items():
+        terminalreporter.line(f"{sum(spent.values()):8.0f}  all {kind}")
+        for name, seconds in Counter(spent).most_common(SLOWEST):
+            terminalreporter.line(f"{seconds:8.0f}    {name}")
+
+
+def seconds_of(reports: list[pytest.TestReport]) -> dict[str, Counter]:
+    """Seconds of each file of tests, and of all tests of each notebook: those of a parameter with its name, too."""
+    times = {"files": Counter(), "notebooks": Counter()}
+    names = {file.stem for file in (ROOT / "notebooks").glob("*.ipynb")}
+    for report in reports:
+        file, _, test = report.nodeid.partition("::")
+        times["files"][file] += report.duration
+        parameter = test.partition("[")[2].rstrip("]")
+        if (name := Path(file).stem if file.endswith(".ipynb") else parameter) in names:
+            times["notebooks"][name] += report.duration
+    return times
 
 
 def pytest_unconfigure() -> None:

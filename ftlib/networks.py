@@ -1,0 +1,108 @@
+"""What several strategies do with a network: find its heads and BatchNorms, count statistics, collect features.
+
+A strategy imports `strategy` and this file, never another strategy.
+
+Letters: N examples, D features, K classes.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from accelerate.utils import send_to_device
+from torch import Tensor, nn
+
+from ftlib.strategy import Strategy, UnlabelledBatch
+
+
+def heads(model: nn.Module) -> dict[str, nn.Module]:
+    """The heads of a model by task; a single head has the name ""."""
+    return dict(model.head) if isinstance(model.head, nn.ModuleDict) else {"": model.head}
+
+
+def require_linear_head(model: nn.Module, user: Strategy, does: str) -> nn.Module:
+    """The model itself; ValueError unless its head is one linear layer. `does` says what the user does with it."""
+    if getattr(model, "kind", None) == "lm" or not isinstance(model.head, nn.Linear):
+        raise ValueError(
+            f"{type(user).__name__} {does}, but the head of this model is {type(model.head).__name__}: use a "
+            f"classifier of images, or an encoder with a task"
+        )
+    return model
+
+
+def train_only_new(model: nn.Module, new: Iterable[nn.Parameter]) -> nn.Module:
+    """Freeze the stages and a language model's own head; train the new parameters and a task's fresh head."""
+    model.stages.requires_grad_(False)
+    model.head.requires_grad_(getattr(model, "kind", None) != "lm")
+    for p in new:
+        p.requires_grad_(True)
+    return model
+
+
+# ---- BatchNorm
+
+
+def batchnorms(module: nn.Module) -> dict[str, nn.Module]:
+    """Every BatchNorm layer by its name."""
+    return {name: m for name, m in module.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)}
+
+
+@contextmanager
+def statistics_follow(norms: Iterable[nn.Module]) -> Iterator[None]:
+    """These BatchNorms update their statistics inside the block; then they are frozen, with their old momentum."""
+    norms = list(norms)
+    momenta = [m.momentum for m in norms]
+    for m in norms:
+        m.train()
+    try:
+        yield
+    finally:
+        for m, momentum in zip(norms, momenta, strict=True):
+            m.momentum = momentum
+            m.eval()
+
+
+@torch.no_grad()
+def count_statistics(model: nn.Module, norms: Iterable[nn.Module], batches: Iterable[dict]) -> None:
+    """Recompute mean and variance of these BatchNorms over the batches; the model is left in evaluation mode."""
+    norms, device = list(norms), next(model.parameters()).device
+    model.eval()
+    with statistics_follow(norms):
+        for m in norms:
+            m.reset_running_stats()
+            m.momentum = None  # the plain mean over the batches
+        for batch in batches:
+            model(send_to_device(batch, device))
+
+
+# ---- loaders
+
+
+@torch.no_grad()
+def collect(model: nn.Module, loader: Iterable[dict], *columns: str) -> tuple[Tensor, ...]:
+    """Each column over a whole loader, on the CPU: "features" (N, D), "logits" (N, K) or "labels" (N,).
+
+    The network reads batches without their labels. Raises ValueError for an empty loader.
+    """
+    device, rows = next(model.parameters()).device, []
+    for batch in loader:
+        h = model.features(send_to_device(UnlabelledBatch(batch), device))
+        read = {"features": lambda h=h: h, "logits": lambda h=h: model.head(h), "labels": lambda b=batch: b["labels"]}
+        rows.append([read[name]().cpu() for name in columns])
+    if not rows:
+        raise ValueError("there is nothing to measure: the loader gave no batch, so its split is empty")
+    return tuple(torch.cat(column) for column in zip(*rows, strict=True))
+
+
+def repeated(loaders: dict, name: str) -> Iterator[dict]:
+    """The batches of a loader, pass after pass without end. Raises ValueError where a pass is empty."""
+
+    def passes(batches: Iterator[dict]) -> Iterator[dict]:
+        while True:
+            if (batch := next(batches, None)) is None:
+                batches = iter(loaders[name])
+                if (batch := next(batches, None)) is None:
+                    raise ValueError(f"the loader {name!r} gave no batch: is its split empty?")
+            yield batch
+
+    return passes(iter(loaders[name]))  # the first pass begins here: a loader may draw its seed when it begins

@@ -1,0 +1,67 @@
+"""CONTRIBUTING.md names the files that a contributor touches; every strategy, task and lesson of the kit has them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ftlib import strategies, tasks
+from ftlib.io import places
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+ROWS = re.compile(r"^\| `([^`]+)` \|", re.M)
+
+
+def named(heading: str) -> list[str]:
+    """The files in the table below a heading."""
+    return ROWS.findall(PAGE.partition(f"## {heading}\n")[2].partition("\n## ")[0])
+
+
+def missing(patterns: list[str], **names: str) -> list[str]:
+    """The patterns that no file fits; what has no name yet may be anything."""
+    found = []
+    for pattern in patterns:
+        for word, name in names.items():
+            pattern = pattern.replace(f"<{word}>", name)
+        pattern = re.sub(r"<\w+>", "*", pattern)
+        found += [] if list(ROOT.glob(pattern)) else [pattern]
+    return found
+
+
+LESSONS = [name for name in places.lessons() if not name.startswith("00")]
+STRATEGIES = sorted(set(strategies.CATALOG.values()))
+
+
+def test_the_tables_were_found():
+    assert [len(named(f"Add a {what}")) for what in ("strategy", "task", "lesson")] == [4, 3, 11]
+    assert missing(["lessons/<lesson>/nothing.py"], lesson="01_full") == ["lessons/01_full/nothing.py"]
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_strategy_has_the_files_that_the_page_names(name):
+    assert missing(named("Add a strategy"), name=name) == []
+
+
+@pytest.mark.parametrize("name", tasks.CATALOG)
+def test_a_task_has_the_files_that_the_page_names(name):
+    assert missing(named("Add a task"), name=name) == []
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_a_lesson_has_the_files_that_the_page_names_and_no_others(lesson):
+    patterns = named("Add a lesson")
+    grids = [name for name, file in places.grids().items() if file.parts[-3] == lesson]
+    assert grids and missing(patterns, lesson=lesson) == []
+    for grid in grids:
+        assert missing([pattern for pattern in patterns if "<grid>" in pattern], lesson=lesson, grid=grid) == []
+    folder = f"lessons/{lesson}/"
+    known = [re.sub(r"<\w+>", "*", p.replace("<lesson>", lesson)) for p in patterns]
+    known += [folder + extra for extra in ("widget*.py", "test_*.py", "prose.csv", "questions.*.json")]
+    files = [f for f in (ROOT / folder).rglob("*") if f.is_file() and "__pycache__" not in f.parts]
+    assert files and [f for f in files if not any(f.relative_to(ROOT).match(pattern) for pattern in known)] == []
+
+
+def test_every_path_on_the_page_is_there():
+    words = [w for w in re.findall(r"`([\w./<>*-]+)`", PAGE) if "/" in w and not w.startswith((".venv", "build/"))]
+    assert len(words) > 25 and missing(words) == []
