@@ -127,7 +127,7 @@ class VirtualTokens(nn.Module):
         self.vectors = nn.Parameter(model.stages[0](ids)[0].clone())  # (P, D)
 
     def forward(self, model: nn.Module, run: Callable, h: Tensor, batch: dict, start: int, stop: int) -> Tensor:
-        """run: the model's `run_stages` without the prompt. h and the result are as there, with P more tokens inside."""
+        """run: the model's `run_stages` without the prompt. h and the result are as there, with P more tokens."""
         if _is_going_on(batch) or start == stop:
             return run(h, batch, start, stop)
         count = len(self.vectors)
