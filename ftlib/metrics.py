@@ -25,11 +25,53 @@ TEMPERATURES = (0.05, 20.0)  # where the best one is looked for; an end of it sa
 
 
 def classification(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """accuracy, balanced_accuracy, worst_class, macro_f1, mcc, auroc in 0..1 (mcc -1..1); nll in nats, brier in 0..2,
-    ece in 0..1.
+    """Score the logits of a classifier: how often it is right, per class and in all, and how well it is calibrated.
 
-    logits (N, K), labels (N,) whole numbers. worst_class: the lowest accuracy within a class that is
-    there. AUROC (one against the rest, macro) is nan unless every class is present.
+    Parameters
+    ----------
+    logits : ndarray of float, shape (N, K)
+        Scores of K classes for N examples, before the softmax.
+    labels : ndarray of int, shape (N,)
+        The right classes, in 0..K-1.
+
+    Returns
+    -------
+    dict of str to float
+        accuracy
+            Share of right examples, in 0..1.
+        balanced_accuracy
+            Mean over the classes of the accuracy within a class, in 0..1 [1]_.
+        worst_class
+            Lowest accuracy within a class that has examples, in 0..1, as worst-group accuracy [2]_.
+        macro_f1
+            Mean over the classes of F1, which combines precision and recall, in 0..1.
+        mcc
+            Matthews correlation of guesses and labels, in -1..1 [3]_. 0 is no better than chance.
+        auroc
+            Area under the ROC curve, in 0..1, one class against the rest, mean over the classes [4]_. It is nan unless
+            every class has examples.
+        nll
+            Mean negative log-likelihood of the right class, in nats, at least 0.
+        brier
+            Mean squared distance of the probabilities from the right ones, in 0..2 [5]_.
+        ece
+            Expected calibration error in 15 bins, in 0..1 [6]_.
+
+    References
+    ----------
+    .. [1] Brodersen et al., "The balanced accuracy and its posterior distribution", ICPR 2010.
+    .. [2] Sagawa et al., "Distributionally robust neural networks", ICLR 2020, arXiv:1911.08731.
+    .. [3] Matthews, "Comparison of the predicted and observed secondary structure of T4 phage lysozyme", 1975.
+    .. [4] Fawcett, "An introduction to ROC analysis", Pattern Recognition Letters, 2006.
+    .. [5] Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review, 1950.
+    .. [6] Guo et al., "On calibration of modern neural networks", ICML 2017, arXiv:1706.04599.
+
+    Examples
+    --------
+    >>> logits, labels = np.array([[2.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 3.0]]), np.array([0, 1, 1, 1])
+    >>> scores = ftlib.metrics.classification(logits, labels)
+    >>> scores["accuracy"], round(scores["balanced_accuracy"], 3), round(scores["nll"], 3)
+    (0.75, 0.833, 0.451)
     """
     log_p = log_softmax(logits.astype(np.float64), axis=-1)  # (N, K)
     p, guess, rows = np.exp(log_p), logits.argmax(-1), np.arange(len(labels))
@@ -57,10 +99,39 @@ def _auroc(p: np.ndarray, labels: np.ndarray) -> float:
 
 
 def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The T that makes softmax(logits / T) fit best, by the NLL (Guo et al. 2017); above 1: the network was too sure.
+    """Find the temperature at which softmax(logits / T) has the lowest negative log-likelihood.
 
-    logits (N, K), labels (N,) of *validation*; then judge `classification(logits / T, labels)` on test. It cannot
-    change which class is first, so accuracy stays. Where nothing is wrong, T is near the least.
+    Parameters
+    ----------
+    logits : ndarray of float, shape (N, K)
+        Scores of the *validation* split.
+    labels : ndarray of int, shape (N,)
+        Its right classes.
+
+    Returns
+    -------
+    float
+        T, in 0.05..20. Above 1 the network was too sure.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, or there are no examples.
+
+    Notes
+    -----
+    Judge `classification(logits / T, labels)` on test. A temperature never changes which class comes first, so accuracy
+    stays as it is. Where every example is right, T is near the lower end.
+
+    References
+    ----------
+    .. [1] Guo et al., "On calibration of modern neural networks", ICML 2017, arXiv:1706.04599.
+
+    Examples
+    --------
+    >>> logits, labels = np.array([[2.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 3.0]]), np.array([0, 1, 1, 1])
+    >>> round(ftlib.metrics.temperature(logits, labels), 2), round(ftlib.metrics.temperature(5 * logits, labels), 2)
+    (1.07, 5.34)
     """
     if logits.ndim != 2 or len(logits) != len(labels) or not len(labels):
         shapes = f"{np.shape(logits)} and {np.shape(labels)}"
@@ -74,9 +145,34 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def reliability(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> dict[str, list[float]]:
-    """Of each bin of confidence that holds examples: mean confidence, accuracy and share of all, in 0..1.
+    """Compare confidence with accuracy, in bins of confidence.
 
-    The expected calibration error is Σ share · |accuracy − confidence|. Bin m of M holds ((m − 1) / M, m / M].
+    Parameters
+    ----------
+    logits : ndarray of float, shape (N, K)
+        Scores of K classes for N examples.
+    labels : ndarray of int, shape (N,)
+        The right classes.
+    bins : int, default 15
+        Number M of bins. Bin m holds confidences in ((m - 1) / M, m / M].
+
+    Returns
+    -------
+    dict of str to list of float
+        confidence, accuracy and share of all examples, in 0..1, for each bin that holds examples. The expected
+        calibration error is the sum of share · |accuracy - confidence|.
+
+    References
+    ----------
+    .. [1] Niculescu-Mizil and Caruana, "Predicting good probabilities with supervised learning", ICML 2005.
+    .. [2] Guo et al., "On calibration of modern neural networks", ICML 2017, arXiv:1706.04599.
+
+    Examples
+    --------
+    >>> logits, labels = np.array([[2.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 3.0]]), np.array([0, 1, 1, 1])
+    >>> found = ftlib.metrics.reliability(logits, labels)
+    >>> found["accuracy"], found["share"]
+    ([0.5, 1.0, 1.0], [0.5, 0.25, 0.25])
     """
     p = np.exp(log_softmax(logits.astype(np.float64), axis=-1))
     sure, right = p.max(-1), p.argmax(-1) == labels
@@ -90,7 +186,35 @@ def reliability(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> dic
 
 
 def regression(outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-    """pearson (-1..1), mae and rmse in the target's unit. outputs (N, 1) or (N,), targets (N,)."""
+    """Score predicted numbers.
+
+    Parameters
+    ----------
+    outputs : ndarray of float, shape (N, 1) or (N,)
+        Predictions.
+    targets : ndarray of float, shape (N,)
+        Right values.
+
+    Returns
+    -------
+    dict of str to float
+        pearson
+            Pearson's correlation, in -1..1 [1]_. It is 0 where one side is constant.
+        mae
+            Mean absolute error, in the target's unit.
+        rmse
+            Root of the mean squared error, in the target's unit.
+
+    References
+    ----------
+    .. [1] Pearson, "Note on regression and inheritance in the case of two parents", Proc. Royal Society, 1895.
+
+    Examples
+    --------
+    >>> scores = ftlib.metrics.regression(np.array([[0.1], [0.6]]), np.array([0.0, 0.5]))
+    >>> {name: round(score, 3) for name, score in scores.items()}
+    {'pearson': 1.0, 'mae': 0.1, 'rmse': 0.1}
+    """
     outputs = outputs.reshape(-1).astype(np.float64)
     error = outputs - targets
     constant = len(outputs) < 2 or np.ptp(outputs) == 0 or np.ptp(targets) == 0
@@ -102,8 +226,27 @@ def regression(outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
 
 
 def token_counts(logits: Tensor, labels: Tensor) -> Counter:
-    """Sums over one batch of a language model, to be added up for `tokens`. labels (B, T), logits (B, T, V) or,
-    of the M counted positions only, (M, V)."""
+    """Count what a language model gets right in one batch.
+
+    Parameters
+    ----------
+    logits : Tensor of float, shape (B, T, V) or (M, V)
+        Scores of V tokens at each position, or at the M counted positions only.
+    labels : Tensor of int, shape (B, T)
+        The right next tokens. Positions with -100 are not counted.
+
+    Returns
+    -------
+    Counter
+        rows, tokens, nll (a sum, in nats), right_tokens and right_rows. Add the batches up, then call `tokens`.
+
+    Examples
+    --------
+    >>> logits = torch.tensor([[[0.0, 2.0], [0.0, 1.0]], [[3.0, 0.0], [1.0, 0.0]]])
+    >>> counts = ftlib.metrics.token_counts(logits, torch.tensor([[1, 0], [0, -100]]))
+    >>> counts["tokens"], counts["right_tokens"], counts["right_rows"]
+    (3, 2, 1)
+    """
     counted = labels != IGNORED  # (B, T)
     chosen = (logits if logits.ndim == 2 else logits[counted]).float()  # (M, V)
     target = labels[counted]  # (M,)
@@ -119,8 +262,37 @@ def token_counts(logits: Tensor, labels: Tensor) -> Counter:
 
 
 def tokens(totals: Counter) -> dict[str, float]:
-    """nll in nats a token, perplexity, token_accuracy, and exact_match: rows whose every counted token is the first
-    choice, which is what greedy decoding would write."""
+    """Score a language model from the sums of `token_counts`.
+
+    Parameters
+    ----------
+    totals : Counter
+        Sums over the batches of a split.
+
+    Returns
+    -------
+    dict of str to float
+        nll
+            Mean negative log-likelihood, in nats per token, at least 0.
+        perplexity
+            exp(nll), at least 1 [1]_.
+        token_accuracy
+            Share of counted tokens that are the first choice, in 0..1.
+        exact_match
+            Share of rows whose counted tokens are all the first choice, in 0..1 [2]_. Greedy decoding would write these
+            rows.
+
+    References
+    ----------
+    .. [1] Jelinek et al., "Perplexity: a measure of the difficulty of speech recognition tasks", JASA, 1977.
+    .. [2] Rajpurkar et al., "SQuAD: 100,000+ questions for machine comprehension of text", 2016, arXiv:1606.05250.
+
+    Examples
+    --------
+    >>> scores = ftlib.metrics.tokens(Counter(rows=2, tokens=4, nll=2.0, right_tokens=3, right_rows=1))
+    >>> scores["nll"], round(scores["perplexity"], 3), scores["token_accuracy"], scores["exact_match"]
+    (0.5, 1.649, 0.75, 0.5)
+    """
     nll = totals["nll"] / totals["tokens"]
     return {
         "nll": nll,
@@ -131,11 +303,46 @@ def tokens(totals: Counter) -> dict[str, float]:
 
 
 def forgetting(scores: np.ndarray, untrained: np.ndarray | None = None) -> dict[str, float]:
-    """Summary of R (T, T), R[i, j] = score on task j after training on task i, T >= 2 tasks.
+    """Summarise what a model keeps of earlier tasks when it learns one task after another.
 
-    average: mean of the last row. backward: mean over j < T of R[T, j] - R[j, j] (negative where old tasks got worse).
-    forgetting: mean over j < T of max over i < T of R[i, j], minus R[T, j]. learning: mean of the diagonal. forward,
-    if the scores of the untrained model (T,) are given: mean over j > 1 of R[j-1, j] - untrained[j].
+    Parameters
+    ----------
+    scores : array of float, shape (T, T)
+        R[i, j] is the score on task j after training on task i. There are at least 2 tasks.
+    untrained : array of float, shape (T,), optional
+        Scores of the model before any training.
+
+    Returns
+    -------
+    dict of str to float
+        All in the unit of the scores.
+
+        average
+            Mean of the last row.
+        backward
+            Backward transfer, the mean over j < T of R[T, j] - R[j, j] [1]_. It is negative where old tasks got worse.
+        forgetting
+            Mean over j < T of the best earlier score minus the last one, max R[i, j] - R[T, j] [2]_.
+        learning
+            Mean of the diagonal.
+        forward
+            Forward transfer, the mean over j > 1 of R[j - 1, j] - untrained[j] [1]_. Only with `untrained`.
+
+    Raises
+    ------
+    ValueError
+        If the matrix is not square or has fewer than 2 tasks.
+
+    References
+    ----------
+    .. [1] Lopez-Paz and Ranzato, "Gradient episodic memory for continual learning", NeurIPS 2017, arXiv:1706.08840.
+    .. [2] Chaudhry et al., "Riemannian walk for incremental learning", ECCV 2018, arXiv:1801.10112.
+
+    Examples
+    --------
+    >>> found = ftlib.metrics.forgetting([[0.9, 0.1], [0.6, 0.8]], untrained=[0.1, 0.2])
+    >>> {name: round(value, 2) for name, value in found.items()}
+    {'average': 0.7, 'backward': -0.3, 'forgetting': 0.3, 'learning': 0.85, 'forward': -0.1}
     """
     R = np.asarray(scores, dtype=float)
     if R.ndim != 2 or R.shape[0] != R.shape[1] or len(R) < 2:

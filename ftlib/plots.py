@@ -32,17 +32,51 @@ _FILL = {"": "full", "-open": "none", "-open-dot": "left"}  # and how matplotlib
 
 
 def look(i: int) -> tuple[str, str, str]:
-    """Colour, marker and dash of arm number i, from 0 on.
+    """Give the colour, the marker and the dash of an arm.
 
-    Every ten arms the colours begin again, with another kind of marker and the dashes moved on by one: up to thirty
+    Parameters
+    ----------
+    i : int
+        Number of the arm, from 0 on.
+
+    Returns
+    -------
+    colour : str
+        A hexadecimal colour.
+    marker : str
+        Name of a plotly marker.
+    dash : str
+        Name of a plotly dash.
+
+    Notes
+    -----
+    Every ten arms the colours begin again, with another kind of marker and the dashes moved on by one. Up to thirty
     arms no two share a marker, or a colour and a dash.
+
+    Examples
+    --------
+    >>> plots = ftlib.plots
+    >>> plots.look(0), plots.look(10)
+    (('#0072B2', 'circle', 'solid'), ('#0072B2', 'circle-open', 'dash'))
     """
     turn, place = divmod(i, len(COLOURS))
     return COLOURS[place], MARKERS[place] + KINDS[turn % 3], DASHES[(place % 6 + turn) % 6]
 
 
 class Shown:
-    """What has `alt`, its text alternative, and shows it below itself: JupyterLab gives a picture no other words."""
+    """Something with a text alternative, which a notebook shows below it.
+
+    Attributes
+    ----------
+    alt : str
+        The text alternative. JupyterLab gives an image no other words.
+
+    Examples
+    --------
+    >>> fig = ftlib.plots.figure("Loss", "steps", "nats", "An empty figure.")
+    >>> isinstance(fig, ftlib.plots.Shown), fig.alt
+    (True, 'An empty figure.')
+    """
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
@@ -53,7 +87,23 @@ class Shown:
 
 
 class Figure(Shown, go.Figure):
-    """A plotly figure with a text alternative."""
+    """A plotly figure with a text alternative.
+
+    Attributes
+    ----------
+    alt : str
+        What the figure shows, in words.
+
+    See Also
+    --------
+    figure : Makes an empty one with its labels.
+
+    Examples
+    --------
+    >>> fig = ftlib.plots.figure("Loss", "steps", "nats", "Training loss against steps.")
+    >>> fig.png()[1:4]  # a still image, drawn without a browser
+    b'PNG'
+    """
 
     @property
     def alt(self) -> str:
@@ -74,7 +124,25 @@ class Figure(Shown, go.Figure):
 
 @dataclass(frozen=True)
 class Picture(Shown):
-    """A still picture with a text alternative."""
+    """A still image with a text alternative.
+
+    Parameters
+    ----------
+    png : bytes
+        The image as PNG.
+    alt : str
+        What the image shows, in words.
+
+    See Also
+    --------
+    image : Makes one from pixels.
+
+    Examples
+    --------
+    >>> shown = ftlib.plots.image(np.zeros((4, 4), np.uint8), "A black square.")
+    >>> type(shown).__name__, shown.alt
+    ('Picture', 'A black square.')
+    """
 
     png: bytes
     alt: str
@@ -84,14 +152,55 @@ class Picture(Shown):
 
 
 def image(pixels: np.ndarray, alt: str) -> Picture:
-    """A grey (H, W) or coloured (H, W, 3) picture of bytes."""
+    """Show pixels as a still image.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (H, W) or (H, W, 3)
+        Grey or RGB values in 0..255.
+    alt : str
+        What the image shows, in words.
+
+    Returns
+    -------
+    Picture
+        The image and its text alternative.
+
+    Examples
+    --------
+    >>> shown = ftlib.plots.image(np.full((4, 6, 3), 255, np.uint8), "A white rectangle.")
+    >>> shown.png[1:4]
+    b'PNG'
+    """
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, format="png")
     return Picture(out.getvalue(), alt)
 
 
 def figure(title: str, x: str, y: str, alt: str) -> Figure:
-    """An empty figure with its labels (units in brackets) and its text alternative."""
+    """Make an empty figure with its labels and its text alternative.
+
+    Parameters
+    ----------
+    title : str
+        Title of the figure.
+    x, y : str
+        Labels of the axes, with units in brackets.
+    alt : str
+        What the figure shows, in words.
+
+    Returns
+    -------
+    Figure
+        A figure without lines or points.
+
+    Examples
+    --------
+    >>> fig = ftlib.plots.figure("Loss", "steps", "loss (nats)", "Training loss against steps.")
+    >>> fig = fig.add_scatter(x=[1, 2], y=[0.9, 0.4])
+    >>> fig.layout.xaxis.title.text
+    'steps'
+    """
     layout = go.Layout(
         title=title, xaxis_title=x, yaxis_title=y, meta={"alt": alt}, template="plotly_white", height=380,
         margin={"l": 70, "r": 20, "t": 60, "b": 55}, hovermode="closest",
@@ -100,9 +209,34 @@ def figure(title: str, x: str, y: str, alt: str) -> Figure:
 
 
 def curves(points: pd.DataFrame, metric: str, title: str = "", label: str = "") -> Figure:
-    """A metric against training steps (see runs.curves): the mean over seeds of each arm, with one thin line a seed.
+    """Draw a validation metric against training steps, one line per arm.
 
-    The mean goes as far as all seeds of the arm do: after some have stopped early it would be of the others only.
+    Parameters
+    ----------
+    points : DataFrame
+        One row per validation, with the columns arm, seed, step and the metric, as `ftlib.runs.curves` gives them.
+    metric : str
+        The column to draw.
+    title : str, optional
+        Title of the figure.
+    label : str, optional
+        Label of the vertical axis. By default "<metric> on validation".
+
+    Returns
+    -------
+    Figure
+        For each arm a thin line per seed and a thick line for their mean.
+
+    Notes
+    -----
+    The mean ends where the first seed of its arm ends. After that it would be a mean of fewer seeds. A value that is
+    not a number makes the mean not a number.
+
+    Examples
+    --------
+    >>> points = pd.DataFrame({"arm": "full", "seed": 0, "step": [5, 10], "nll": [0.9, 0.4]})
+    >>> ftlib.plots.curves(points, "nll").alt
+    "Line chart of nll on validation against steps. At each seed's last step: full 0.400."
     """
     label = label or f"{metric} on validation"
     last = points.sort_values("step").groupby(["arm", "seed"], sort=False)[metric].agg(lambda values: values.iloc[-1])
@@ -125,7 +259,28 @@ def curves(points: pd.DataFrame, metric: str, title: str = "", label: str = "") 
 
 
 def scores(runs: pd.DataFrame, metric: str, title: str = "", label: str = "") -> Figure:
-    """One row an arm: every seed as a light point, the mean with its 95 % interval."""
+    """Draw one row per arm: the score of every seed, and the mean with its 95 % interval.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        One row per run, as `ftlib.load_runs` gives them. Choose one task first.
+    metric : str
+        The column to draw, such as "test.accuracy".
+    title, label : str, optional
+        Title and label of the horizontal axis. By default both are the metric.
+
+    Returns
+    -------
+    Figure
+        Light points for the seeds, a dark one for the mean.
+
+    Examples
+    --------
+    >>> cells = runs.query("task == 'elpv' and purpose == 'measure'")
+    >>> print(ftlib.plots.scores(cells, "test.balanced_accuracy").alt)
+    Dot plot of test.balanced_accuracy, mean and 95 % interval over seeds: scratch 0.632 [0.582, 0.683]; probe ...
+    """
     label = label or metric
     stats = {arm: interval(group[metric].to_numpy()) for arm, group in runs.groupby("arm", sort=False)}
     words = "; ".join(f"{arm} {m:.3f} {spread(low, high)}" for arm, (m, low, high) in stats.items())
@@ -142,7 +297,34 @@ def scores(runs: pd.DataFrame, metric: str, title: str = "", label: str = "") ->
 
 
 def differences(runs: pd.DataFrame, metric: str, baseline: str, title: str = "", label: str = "") -> Figure:
-    """The paired difference of each arm from the baseline, with its 95 % interval; the line at 0 is no difference."""
+    """Draw the paired difference of each arm from a baseline, with its 95 % interval.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        One row per run, as `ftlib.load_runs` gives them, of one task and one model.
+    metric : str
+        The column to compare.
+    baseline : str
+        The arm that the others are compared with.
+    title, label : str, optional
+        Title and label of the horizontal axis.
+
+    Returns
+    -------
+    Figure
+        One interval per arm. The dotted line at 0 means no difference.
+
+    See Also
+    --------
+    ftlib.table : The same numbers as a table.
+
+    Examples
+    --------
+    >>> cells = runs.query("task == 'elpv' and purpose == 'measure'")
+    >>> print(ftlib.plots.differences(cells, "test.balanced_accuracy", "probe").alt)
+    Interval plot of the difference in test.balanced_accuracy from probe, paired by seed: scratch -0.074 ...
+    """
     label = label or f"difference in {metric} from {baseline}"
     found = table(runs, metric, baseline).drop(index=baseline)
     fig = figure(title or label, label, "", f"Interval plot of the {label}, paired by seed: {compared(found)}.")
@@ -157,8 +339,26 @@ def differences(runs: pd.DataFrame, metric: str, baseline: str, title: str = "",
 
 
 def compared(found: pd.DataFrame) -> str:
-    """Rows of compare.table in words, "b +0.050 [+0.040, +0.060], higher; ...". Where an interval without 0 does not
-    count as a difference, they say why: too few seeds, or one of many comparisons."""
+    """Say rows of a comparison in words.
+
+    Parameters
+    ----------
+    found : DataFrame
+        Rows of `ftlib.table` without the baseline's.
+
+    Returns
+    -------
+    str
+        Such as "b +0.050 [+0.040, +0.060], higher; ...". An interval may lie on one side of 0 and still show no
+        difference. The words then say why: too few seeds, or one of many comparisons.
+
+    Examples
+    --------
+    >>> cells = runs.query("task == 'elpv' and purpose == 'measure'")
+    >>> found = ftlib.table(cells, "test.balanced_accuracy", "probe")
+    >>> ftlib.plots.compared(found.loc[["full"]])
+    'full -0.015 [-0.076, +0.046], not distinguishable here'
+    """
     many, words = found["p"].notna().sum(), []
     for d in found.itertuples():
         apart = d.reading == UNCLEAR and not d.diff_low <= 0 <= d.diff_high
@@ -168,18 +368,77 @@ def compared(found: pd.DataFrame) -> str:
 
 
 def too_few(seeds: int) -> str:
-    """Why an interval without 0 decides nothing, where the seeds are too few for a verdict."""
+    """Say why an interval without 0 decides nothing, where the seeds are too few for a verdict.
+
+    Parameters
+    ----------
+    seeds : int
+        Number of paired seeds.
+
+    Returns
+    -------
+    str
+        The reason, or an empty text for six seeds and more.
+
+    Examples
+    --------
+    >>> ftlib.plots.too_few(3)
+    ': a verdict needs 6 seeds, these are 3'
+    """
     few = seeds < SEEDS_FOR_A_VERDICT
     return f": a verdict needs {SEEDS_FOR_A_VERDICT} seeds, these are {seeds}" if few else ""
 
 
 def spread(low: float, high: float, sign: str = "") -> str:
-    """An interval in words; that of a single seed is endless."""
+    """Say an interval in words.
+
+    Parameters
+    ----------
+    low, high : float
+        Bounds of the interval. They are infinite for a single seed.
+    sign : str, default ""
+        "+" shows the sign of positive bounds, too.
+
+    Returns
+    -------
+    str
+        The bounds with three digits.
+
+    Examples
+    --------
+    >>> ftlib.plots.spread(-0.01, 0.02, "+"), ftlib.plots.spread(-np.inf, np.inf)
+    ('[-0.010, +0.020]', '(one seed, so no interval)')
+    """
     return "(one seed, so no interval)" if np.isinf(low) else f"[{low:{sign}.3f}, {high:{sign}.3f}]"
 
 
 def sweep(runs: pd.DataFrame, metric: str, title: str = "", label: str = "", by: str = "n", log: bool = True) -> Figure:
-    """A metric against a size, n by default, on a logarithmic axis or a plain one: each arm's mean, 95 % interval."""
+    """Draw a metric against a size, one line per arm, with 95 % intervals.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        One row per run, as `ftlib.load_runs` gives them.
+    metric : str
+        The column to draw.
+    title, label : str, optional
+        Title and label of the vertical axis. By default both are the metric.
+    by : str, default "n"
+        The column with the size. "n" is the number of training examples.
+    log : bool, default True
+        Whether the horizontal axis is logarithmic.
+
+    Returns
+    -------
+    Figure
+        The mean over seeds at each size.
+
+    Examples
+    --------
+    >>> sizes = ftlib.load_runs("01_full_sizes").query("purpose == 'measure' and task == 'elpv'")
+    >>> print(ftlib.plots.sweep(sizes, "test.balanced_accuracy").alt)
+    Line chart of test.balanced_accuracy against n, mean over seeds: ...
+    """
     label, words = label or metric, []
     fig = figure(title or label, "training examples" if by == "n" else by, label, "")
     for i, (arm, group) in enumerate(runs.groupby("arm", sort=False)):
@@ -199,7 +458,30 @@ def sweep(runs: pd.DataFrame, metric: str, title: str = "", label: str = "", by:
 
 
 def points(rows: pd.DataFrame, x: str, y: str, title: str, label_x: str, label_y: str) -> Figure:
-    """One labelled point a row; the index names it."""
+    """Draw one labelled point per row of a table.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        The table. Its index names the points.
+    x, y : str
+        Columns of the table.
+    title : str
+        Title of the figure.
+    label_x, label_y : str
+        Labels of the axes, with units in brackets.
+
+    Returns
+    -------
+    Figure
+        A scatter plot.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"cost": [1.0, 2.0], "score": [0.6, 0.7]}, index=["probe", "full"])
+    >>> ftlib.plots.points(rows, "cost", "score", "Cost and score", "time (s)", "accuracy").alt
+    'Scatter plot of accuracy against time (s): probe (1.000, 0.600); full (2.000, 0.700).'
+    """
     words = "; ".join(f"{name} ({a:.3f}, {b:.3f})" for name, a, b in zip(rows.index, rows[x], rows[y]))
     fig = figure(title, label_x, label_y, f"Scatter plot of {label_y} against {label_x}: {words}.")
     return fig.add_scatter(x=rows[x], y=rows[y], text=list(rows.index), mode="markers+text", showlegend=False,
@@ -207,9 +489,30 @@ def points(rows: pd.DataFrame, x: str, y: str, title: str, label_x: str, label_y
 
 
 def reliability(bins: pd.DataFrame, title: str = "How often is it right, and how sure is it?") -> Figure:
-    """Accuracy against confidence (metrics.reliability), one line an arm: `bins` has arm, confidence, accuracy, share.
+    """Draw accuracy against confidence, one line per arm.
 
-    On the diagonal the network is as often right as it thinks; below it, it is too sure.
+    Parameters
+    ----------
+    bins : DataFrame
+        One row per bin, with the columns arm, confidence, accuracy and share. See `ftlib.metrics.reliability`.
+    title : str, optional
+        Title of the figure.
+
+    Returns
+    -------
+    Figure
+        On the diagonal a network is right as often as it thinks. Below it, it is too sure.
+
+    References
+    ----------
+    .. [1] Niculescu-Mizil and Caruana, "Predicting good probabilities with supervised learning", ICML 2005.
+    .. [2] Guo et al., "On calibration of modern neural networks", ICML 2017, arXiv:1706.04599.
+
+    Examples
+    --------
+    >>> bins = pd.DataFrame({"arm": "full", "confidence": [0.7, 0.9], "accuracy": [0.6, 0.8], "share": [0.5, 0.5]})
+    >>> ftlib.plots.reliability(bins).alt
+    'Reliability diagram. Expected calibration error: full 0.100.'
     """
     gaps = {a: ((g.accuracy - g.confidence).abs() * g.share).sum() for a, g in bins.groupby("arm", sort=False)}
     words = "; ".join(f"{arm} {gap:.3f}" for arm, gap in gaps.items())
@@ -224,7 +527,26 @@ def reliability(bins: pd.DataFrame, title: str = "How often is it right, and how
 
 
 def losses(history: list[dict] | dict[str, list[dict]], title: str = "Training loss") -> Figure:
-    """The training loss of one or several histories of `fit`, {name: history}, against steps."""
+    """Draw the training loss of one or several runs of `fit` against steps.
+
+    Parameters
+    ----------
+    history : list of dict or dict of str to list of dict
+        A history, as `ftlib.fit` returns it, or several by name. None may be empty.
+    title : str, optional
+        Title of the figure.
+
+    Returns
+    -------
+    Figure
+        One line per history, in nats per target.
+
+    Examples
+    --------
+    >>> history = [{"step": 0, "loss": 1.1}, {"step": 1, "loss": 0.8}]
+    >>> ftlib.plots.losses({"full": history}).alt
+    'Line chart of the training loss against steps: full from 1.100 to 0.800.'
+    """
     histories = history if isinstance(history, dict) else {"training": history}
     ends = "; ".join(f"{k} from {h[0]['loss']:.3f} to {h[-1]['loss']:.3f}" for k, h in histories.items())
     fig = figure(title, "steps", "loss a target (nats)", f"Line chart of the training loss against steps: {ends}.")

@@ -93,7 +93,7 @@ def count_targets(labels: Tensor) -> int:
     return len(labels) if labels.is_floating_point() else int((labels != IGNORED).sum())
 
 
-def column(batch: dict, name: str, user: "Strategy") -> Tensor:
+def require_column(batch: dict, name: str, user: "Strategy") -> Tensor:
     """batch[name], which a strategy needs; ValueError where the batch has none."""
     if name not in batch:
         kind = {"pixels": "pictures", "attention_mask": "texts"}.get(name, name)

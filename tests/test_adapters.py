@@ -85,7 +85,7 @@ def test_plain_peft_loads_the_folder_on_the_plain_network(strategy, make, tmp_pa
     plain = PeftModel.from_pretrained(model.make(), tmp_path).eval()
     got = plain(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])[0]  # (B, T, D or V)
     real = batch["attention_mask"].bool()
-    h = model.run(batch["input_ids"], batch, 0, 3)
+    h = model.run_stages(batch["input_ids"], batch, 0, 3)
     want = h if make is encoder else model.head(h)
     torch.testing.assert_close(got[real], want[real], rtol=1e-4, atol=1e-5)
     assert not [w for w in recwarn if "missing" in str(w.message)]
@@ -100,7 +100,7 @@ def test_a_fresh_process_with_transformers_and_peft_computes_the_same(tmp_path):
         folder = save_adapter(model, tmp_path / name)
         jobs.append([str(folder), str(assets.path(name)), model.kind, ids.tolist()])
         with torch.no_grad():
-            h = model.run(ids, {"input_ids": ids, "attention_mask": (ids > 0).long()}, 0, len(model.stages))
+            h = model.run_stages(ids, {"input_ids": ids, "attention_mask": (ids > 0).long()}, 0, len(model.stages))
             want[folder] = model.head(h) if model.kind == "lm" else h
     subprocess.run([sys.executable, "-c", OTHERS, json.dumps(jobs)], check=True)
     for folder, tensor in want.items():
@@ -297,13 +297,13 @@ def test_pefts_own_folder_gives_what_peft_gives_on_the_uncut_network_and_is_save
     real, words = batch["attention_mask"].bool(), {k: batch[k] for k in ("input_ids", "attention_mask")}
     want = PeftModel.from_pretrained(copy.deepcopy(net), tmp_path / "a").eval()(**words)[0]  # (B, T, D)
     load_adapter(model, tmp_path / "a", "x").eval()
-    got = model.run(batch["input_ids"], batch, 0, 3)
+    got = model.run_stages(batch["input_ids"], batch, 0, 3)
     torch.testing.assert_close(got[real], want[real], rtol=1e-4, atol=1e-5)
     assert not torch.allclose(got[real], net(**words)[0][real], atol=1e-4)  # the adapter does something
     save_adapter(model, tmp_path / "b")
     again = PeftModel.from_pretrained(copy.deepcopy(net), tmp_path / "b").eval()(**words)[0]
     torch.testing.assert_close(again[real], want[real], rtol=1e-4, atol=1e-5)
-    merged = merge(model).run(batch["input_ids"], batch, 0, 3)
+    merged = merge(model).run_stages(batch["input_ids"], batch, 0, 3)
     torch.testing.assert_close(merged[real], want[real], rtol=1e-4, atol=1e-5)
 
 

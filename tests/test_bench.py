@@ -16,7 +16,7 @@ from torch import nn
 from bench import augmentation, cases, lessons, other, peers, report
 from bench.cases import BATCH, BF16, CASES, OURS, PEERS, PLAIN, WAYS
 from bench.work import Examples, Net, Work
-from ftlib.models.depthwise import Depthwise, quicken
+from ftlib.models.depthwise import Depthwise, use_fast_depthwise
 from ftlib.strategies.augmentation import Flip
 from ftlib.tasks.task import Split, Task
 from test_setup import PINS
@@ -321,7 +321,7 @@ def test_frozen_stages_of_tuned_peers_stand_still_whatever_a_trainer_calls(tuned
 
 def test_peers_have_pytorchs_own_convolutions():
     work, model = SimpleNamespace(case=SimpleNamespace(frozen=0), text=False), Staged()
-    model.stages[0] = quicken(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False)))
+    model.stages[0] = use_fast_depthwise(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False)))
     assert type(model.stages[0][0]) is Depthwise
     assert type(Net(work, model, tuned=True).model.stages[0][0]) is nn.Conv2d
 

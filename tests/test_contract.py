@@ -24,8 +24,8 @@ CHANGES = {
     "LoRA": r"head|.*\.lora_",
     "IA3": r"head|.*\.ia3_",
     "Adapter": r"head|.*\.(down|up)\.",
-    "Prompt": r"head|front",
-    "Prefix": r"head|front",
+    "Prompt": r"head|soft_prompt",
+    "Prefix": r"head|soft_prompt",
 }
 # What reads more than source examples: a target's without labels, a few with labels, held-out ones of the source.
 ALIGNED = {"DeepCORAL", "MMD", "DANN", "CDAN", "MCD", "EntropyMin", "MCC", "PseudoLabels"}

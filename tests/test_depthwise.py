@@ -8,7 +8,7 @@ from torch import nn
 
 from ftlib import models, tasks
 from ftlib.models import depthwise
-from ftlib.models.depthwise import Depthwise, quicken, weight_gradient
+from ftlib.models.depthwise import Depthwise, use_fast_depthwise, weight_gradient
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def slow(monkeypatch):
 def test_outputs_and_gradients_are_pytorchs(size, kernel):
     torch.manual_seed(0)
     plain = nn.Conv2d(6, 6, kernel, padding=kernel // 2, groups=6, bias=False)
-    ours = quicken(nn.Sequential(copy.deepcopy(plain)))[0]
+    ours = use_fast_depthwise(nn.Sequential(copy.deepcopy(plain)))[0]
     assert type(ours) is Depthwise
     x = torch.randn(5, 6, size, size).contiguous(memory_format=torch.channels_last)
     ends = []
@@ -45,7 +45,9 @@ def test_the_gradient_by_the_sum_written_out():
 
 
 def test_a_frozen_depthwise_weight_gets_no_gradient_and_passes_one_on():
-    conv = quicken(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False)))[0].requires_grad_(False)
+    conv = use_fast_depthwise(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False)))[0].requires_grad_(
+        False
+    )
     x = torch.randn(2, 4, 2, 2, requires_grad=True)
     conv(x).sum().backward()
     assert conv.weight.grad is None and x.grad.abs().sum() > 0
@@ -55,7 +57,7 @@ def test_a_gradient_of_the_gradient_is_pytorchs():
     torch.manual_seed(0)
     plain = nn.Conv2d(3, 3, 3, padding=1, groups=3, bias=False)
     ends = []
-    for conv in (plain, quicken(nn.Sequential(copy.deepcopy(plain)))[0]):
+    for conv in (plain, use_fast_depthwise(nn.Sequential(copy.deepcopy(plain)))[0]):
         x = torch.ones(2, 3, 2, 2, requires_grad=True)
         (g,) = torch.autograd.grad(conv(x).pow(2).sum(), [conv.weight], create_graph=True)
         ends.append(torch.autograd.grad(g.pow(2).sum(), [x])[0])
@@ -69,7 +71,9 @@ def test_only_plain_depthwise_convolutions_of_stride_one_are_replaced():
         nn.Conv2d(4, 4, 3, padding="same", groups=4, bias=False), nn.Conv2d(1, 1, 3, padding=1, bias=False),
         nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False, padding_mode="reflect"),
     )  # fmt: skip
-    assert not [c for c in quicken(convs) if type(c) is not nn.Conv2d]  # of the sixth, the bias is the reason
+    assert not [
+        c for c in use_fast_depthwise(convs) if type(c) is not nn.Conv2d
+    ]  # of the sixth, the bias is the reason
 
 
 def test_lite0_uses_it_and_its_tensors_keep_their_names():

@@ -98,7 +98,7 @@ def test_rates_may_be_chosen_by_what_fits_the_training_data(data, monkeypatch):
 
 def test_measured_runs_are_scored_beside_on_other_tasks(data, monkeypatch):
     (data / "lessons" / "toy" / "grids" / "small.json").write_text(
-        json.dumps([{**TWO, "beside": ["digits/mnist:test"]}])
+        json.dumps([{**TWO, "also_evaluate_on": ["digits/mnist:test"]}])
     )
     specs = []
     monkeypatch.setattr(grids, "run", lambda spec: specs.append(spec) or fake(spec))
@@ -160,7 +160,7 @@ def test_rates_can_be_chosen_by_what_a_strategy_measures_and_by_an_oracle(data, 
     for metric, tuned_on in (("DomainGauge.im", "validation"), ("elpv/poly:validation.auroc", "elpv/poly:validation")):
         specs = []
         phase = {**ARM["phases"][0], "strategy": [{"LinearProbe": {}}, {"DomainGauge": {}}]}
-        comparison = TWO | {"metric": metric, "beside": ["elpv/poly:test"]}
+        comparison = TWO | {"metric": metric, "also_evaluate_on": ["elpv/poly:test"]}
         comparison["arms"] = {"probe": {**ARM, "phases": [phase]}}
         (data / "lessons" / "toy" / "grids" / "by.json").write_text(json.dumps([comparison]))
         grids.run_grid("by")
@@ -199,11 +199,17 @@ def put(*where, **values):
     return change
 
 
+def also(splits):
+    """A function that names splits on which a comparison's runs are scored too."""
+    return put(also_evaluate_on=splits)
+
+
 BAD_GRIDS = {
     "precison": (put(precison="bfloat16"), "comparison 1: there is no key 'precison' here, the nearest known one is "
                                            "'precision'"),
     "job": (put(job=1), "comparison 1: there is no key 'job' here, the nearest known one is 'jobs'"),
-    "besides": (put(besides=[]), "there is no key 'besides' here, the nearest known one is 'beside'"),
+    "also": (put(also_evaluated_on=[]), "there is no key 'also_evaluated_on' here, the nearest known one is "
+                                        "'also_evaluate_on'"),
     "rate": (put("arms", "probe", rate=[1e-3]), "comparison 1, arm 'probe': there is no key 'rate' here, the nearest "
                                                 "known one is 'rates'"),
     "step": (put(*PHASE, step=3), "comparison 1, arm 'lp-ft', phase 2: there is no key 'step' here, the nearest known "
@@ -237,12 +243,12 @@ BAD_GRIDS = {
                  "comparison 1, arm 'probe': a phase with patience needs validations to watch: set `every`"),
     "strategy": (put(*PHASE, strategy=[{"LinearProb": {}}]), "arm 'lp-ft': no strategy is called 'LinearProb'"),
     "knob": (put(*PHASE, strategy=[{"L2SP": {"alfa": 1}}]), "arm 'lp-ft': L2SP does not take these knobs"),
-    "beside": (put(beside=["digits/mnist:tset"]), "'digits/mnist:tset' names no split: the nearest known one to 'tset' "
+    "beside": (also(["digits/mnist:tset"]), "'digits/mnist:tset' names no split: the nearest known one to 'tset' "
                                                   "is 'test'"),
-    "task beside": (put(beside=["digits/mnits:test"]), "there is no task 'digits/mnits': the nearest known one to "
+    "task beside": (also(["digits/mnits:test"]), "there is no task 'digits/mnits': the nearest known one to "
                                                        "'digits/mnits' is 'digits/mnist'"),
-    "corruption beside": (put(beside=["digits/mnist+nois4:test"]), "the nearest known one to 'nois4' is 'noise4'"),
-    "beside twice": (put(beside=["digits/optical:test"]), "the split 'test' is listed twice: each is read once"),
+    "corruption beside": (also(["digits/mnist+nois4:test"]), "the nearest known one to 'nois4' is 'noise4'"),
+    "beside twice": (also(["digits/optical:test"]), "the split 'test' is listed twice: each is read once"),
     "trained on test": (put(*PHASE, data={"train": "test"}), "phase 2 would train on the test split"),
     "task": (put(task="digits/opticle"), "there is no task 'digits/opticle'"),
 }  # fmt: skip

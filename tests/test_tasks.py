@@ -21,7 +21,7 @@ from transformers import AutoTokenizer
 from ftlib import assets, tasks
 from ftlib.tasks.digits import PHOTOGRAPHS, mnist, photos
 from ftlib.tasks.elpv import MODULES, images, table
-from ftlib.tasks.splits import even_order
+from ftlib.tasks.splits import stratified_order
 from ftlib.tasks.task import IGNORED, SPLITS, Split, Task, batch_rows
 
 NAMES = [
@@ -288,7 +288,7 @@ def test_so_many_of_each_class_can_be_asked_for_and_only_training_changes():
 
 def test_any_first_part_of_an_even_order_is_stratified():
     strata = np.repeat([0, 1, 2], [70, 20, 10])
-    order = strata[even_order(strata, np.random.default_rng(0))]
+    order = strata[stratified_order(strata, np.random.default_rng(0))]
     for stop in range(1, 101):
         assert np.abs(np.bincount(order[:stop], minlength=3) - stop * np.array([0.7, 0.2, 0.1])).max() < 2
 

@@ -19,7 +19,35 @@ UNCLEAR = "not distinguishable here"
 
 @dataclass
 class Paired:
-    """The difference arm − baseline of a metric over paired seeds; low and high bound its 95 % interval."""
+    """The difference arm - baseline of a metric over paired seeds, with its 95 % interval.
+
+    Parameters
+    ----------
+    arm, baseline : str
+        The two arms.
+    metric : str
+        What is compared.
+    seeds : int
+        Number of pairs.
+    mean : float
+        Mean difference, in the unit of the metric.
+    low, high : float
+        Bounds of the 95 % t-interval. They are infinite for a single pair.
+    p : float
+        Two-sided paired t-test against no difference, in 0..1. It is nan for a single pair.
+    detectable : float
+        The smallest true difference that this design would find in 80 % of repetitions.
+
+    See Also
+    --------
+    ftlib.paired : Makes one from runs.
+
+    Examples
+    --------
+    >>> found = Paired("full", "probe", "test.accuracy", 6, mean=0.03, low=0.02, high=0.04, p=0.001, detectable=0.01)
+    >>> found.verdict(margin=0.01), found.verdict(margin=0.02), found.verdict(margin=0.05)
+    ('supported', 'undecided', 'equivalent')
+    """
 
     arm: str
     baseline: str
@@ -32,10 +60,23 @@ class Paired:
     detectable: float  # the smallest true difference that this design finds in 80 % of repetitions
 
     def verdict(self, margin: float = 0.0) -> str:
-        """What the interval says of "the arm is higher by more than the margin".
+        """Say what the interval shows of the sentence "the arm is higher by more than the margin".
 
-        supported: all of it above the margin; contradicted: all of it below −margin; equivalent: all of it inside
-        ±margin; undecided: anything else, or fewer than six seeds.
+        Parameters
+        ----------
+        margin : float, default 0
+            A difference that matters, at least 0, in the unit of the metric.
+
+        Returns
+        -------
+        str
+            "supported" if all of the interval is above the margin, "contradicted" if all of it is below -margin,
+            "equivalent" if all of it is inside ±margin. Anything else is "undecided", and so are fewer than six seeds.
+
+        Raises
+        ------
+        ValueError
+            If the margin is negative.
         """
         if margin < 0:
             raise ValueError(f"a margin must not be negative, but it is {margin}")
@@ -49,7 +90,27 @@ class Paired:
 
 
 def interval(values: np.ndarray) -> tuple[float, float, float]:
-    """(mean, low, high) of the 95 % t-interval of a mean; not finite bounds from fewer than two values."""
+    """Compute the 95 % t-interval of a mean.
+
+    Parameters
+    ----------
+    values : array of float, shape (N,)
+        One value per seed.
+
+    Returns
+    -------
+    mean, low, high : float
+        The mean and the bounds, in the unit of the values. The bounds are infinite for a single value.
+
+    References
+    ----------
+    .. [1] Student, "The probable error of a mean", Biometrika, 1908.
+
+    Examples
+    --------
+    >>> [round(bound, 3) for bound in interval([0.7, 0.8, 0.9])]
+    [0.8, 0.552, 1.048]
+    """
     values = np.asarray(values, dtype=float)
     mean, n = values.mean(), len(values)
     half = np.inf if n < 2 else stats.t.ppf((1 + LEVEL) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n)
@@ -57,9 +118,40 @@ def interval(values: np.ndarray) -> tuple[float, float, float]:
 
 
 def paired(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
-    """Compare two arms on a column of `runs` (see runs.frame), pairing them by seed.
+    """Compare two arms, pairing their runs by seed.
 
-    `runs` must hold one task and one model, and each arm once a seed; seeds that only one arm has are an error.
+    Parameters
+    ----------
+    runs : DataFrame
+        One row per run, as `ftlib.load_runs` gives them. It holds one task and one model, and each arm once per seed.
+    metric : str
+        The column to compare, such as "test.accuracy".
+    arm, baseline : str
+        The two arms. The difference is arm - baseline.
+
+    Returns
+    -------
+    Paired
+        Mean difference, 95 % interval, p and detectable difference.
+
+    Raises
+    ------
+    KeyError
+        If there is no such column or no such arm.
+    ValueError
+        If a seed has only one of the arms, or a run has no finite number there.
+
+    Notes
+    -----
+    Runs of one seed share the split, the subset, the initial weights and the order of the data. Their difference is
+    free of these. With fewer than six seeds no exact test can reach p < 0.05, so a verdict needs six.
+
+    Examples
+    --------
+    >>> cells = runs.query("task == 'elpv' and purpose == 'measure'")
+    >>> found = ftlib.paired(cells, "test.balanced_accuracy", "full", "probe")
+    >>> found.seeds, round(found.mean, 3), round(found.low, 3), round(found.high, 3)
+    (6, -0.015, -0.076, 0.046)
     """
     wide = _wide(runs, metric)
     missing = {arm, baseline} - set(wide.columns)
@@ -81,10 +173,43 @@ def paired(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
 
 
 def table(runs: pd.DataFrame, metric: str, baseline: str) -> pd.DataFrame:
-    """One row an arm: mean and interval of the metric, and its paired difference from the baseline.
+    """Compare all arms with a baseline, one row per arm.
 
-    p is corrected for the number of comparisons (Holm 1979), so that looking at more arms finds no more by chance.
-    "reading" is "higher" or "lower" only where the interval lies on one side of 0 and the corrected p is below 0.05.
+    Parameters
+    ----------
+    runs : DataFrame
+        One row per run, as `ftlib.load_runs` gives them. It holds one task and one model, and each arm once per seed.
+    metric : str
+        The column to compare, such as "test.accuracy".
+    baseline : str
+        The arm that the others are compared with.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by arm. seeds, mean, low and high describe the arm. difference, diff_low, diff_high, p and detectable
+        describe arm - baseline, paired by seed. reading says it in words. "higher" and "lower" need an interval on one
+        side of 0 and a corrected p below 0.05.
+
+    Raises
+    ------
+    KeyError, ValueError
+        As `paired`.
+
+    Notes
+    -----
+    p is corrected for the number of comparisons by Holm's method [1]_, so looking at more arms finds no more by chance.
+
+    References
+    ----------
+    .. [1] Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Stat. 6, 1979.
+
+    Examples
+    --------
+    >>> cells = runs.query("task == 'elpv' and purpose == 'measure'")
+    >>> found = ftlib.table(cells, "test.balanced_accuracy", "probe")
+    >>> found["difference"].round(3).dropna().to_dict()
+    {'scratch': -0.074, 'full': -0.015, 'lp-ft': -0.027}
     """
     rows = []
     _wide(runs, metric)
@@ -106,13 +231,50 @@ def table(runs: pd.DataFrame, metric: str, baseline: str) -> pd.DataFrame:
 
 
 def reading(difference: Paired) -> str:
-    """In words: higher, lower, or not distinguishable here; for a margin of zero and this comparison alone."""
+    """Say a paired difference in words, for a margin of zero and this comparison alone.
+
+    Parameters
+    ----------
+    difference : Paired
+        As `paired` gives it.
+
+    Returns
+    -------
+    {"higher", "lower", "not distinguishable here"}
+        The last one shows nothing. It does not mean equal.
+
+    Examples
+    --------
+    >>> cells = runs.query("task == 'elpv' and purpose == 'measure'")
+    >>> ftlib.reading(ftlib.paired(cells, "test.balanced_accuracy", "full", "probe"))
+    'not distinguishable here'
+    """
     words = {"supported": "higher", "contradicted": "lower"}
     return words.get(difference.verdict(0.0), UNCLEAR)
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's correction (Scand. J. Stat. 6, 1979): p-values that allow for how many were looked at."""
+    """Correct p-values for the number of comparisons.
+
+    Parameters
+    ----------
+    p : array of float, shape (N,)
+        p-values in 0..1.
+
+    Returns
+    -------
+    ndarray of float, shape (N,)
+        Corrected p-values in 0..1, none below its own. Below 0.05 they hold the chance of any false finding at 5 %.
+
+    References
+    ----------
+    .. [1] Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Stat. 6, 1979.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
+    [0.03, 0.06, 0.06]
+    """
     p = np.asarray(p, dtype=float)
     order = np.argsort(p)
     stepped = np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order])

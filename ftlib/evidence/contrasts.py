@@ -73,7 +73,7 @@ def further(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
 
 def over_tasks(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
     """arm − baseline in the mean over tasks. A run that was scored on several tasks ("amazon:test.macro_f1", see
-    record's "beside") counts for each of them."""
+    "also_evaluate_on" of a grid) counts for each of them."""
     beside = [name for name in runs if name.endswith(f":{metric}")]
     rows = []
     for run in runs[runs.arm.isin([arm, baseline])].to_dict("records"):

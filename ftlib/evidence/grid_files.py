@@ -62,7 +62,7 @@ class Comparison:
     options: dict[Text, Any]
     every: Whole
     arms: Annotated[dict[Text, Arm], Field(min_length=1)]
-    beside: list[Text] = Field(default_factory=list)
+    also_evaluate_on: list[Text] = Field(default_factory=list)
     precision: Format = "float32"
     jobs: Count | None = None  # at most so many processes, where seconds are measured
 

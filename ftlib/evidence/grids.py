@@ -5,9 +5,9 @@ chosen on validation, from the same number of candidates, on seeds that are not 
 is the rate under search, and "lr": "probe" the rate that was chosen for the arm called probe; an arm whose "rates" name
 another arm is a variant that takes its rate and searches none; a single rate is given, not searched. "metric" is what
 rates are chosen by: a metric on validation, "train.accuracy" where fitting is the question, what a strategy measures
-("DomainGauge.im", without any label), or an oracle ("elpv/poly:validation.auroc"). "beside" names splits of other tasks
-("sentiment/nyt:test") on which every measured run is scored too. Killed and started again, recording goes on where it
-was: what is recorded is skipped.
+("DomainGauge.im", without any label), or an oracle ("elpv/poly:validation.auroc"). "also_evaluate_on" names splits of
+other tasks ("sentiment/nyt:test") on which every measured run is scored too. Killed and started again, recording goes
+on where it was: what is recorded is skipped.
 
 Several processes may record one grid at once: a process runs a spec only while it holds that spec's lock, which the
 system takes back when the process ends, however it ends; and each record is added to what the file holds by then.
@@ -256,7 +256,7 @@ def _spec(name: str, comparison: Comparison, arm: str, rate: float, chosen: dict
     tuned_by = tuned_by if _last(tuned_by) in SPLITS else "validation"  # else a strategy measures it
     all_three = sorted({tuned_by, "validation", "test"}, key=lambda split: SPLITS.index(_last(split)))
     splits = [tuned_by] if purpose == "tune" else all_three
-    splits += comparison.beside if purpose == "measure" else []
+    splits += comparison.also_evaluate_on if purpose == "measure" else []
     watched = purpose == "measure" or any(phase["fit"].get("patience") for phase in phases)
     return Spec(
         arm=arm, task=comparison.task, model=comparison.model, seed=seed, phases=phases, splits=splits,

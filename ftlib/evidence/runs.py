@@ -39,7 +39,41 @@ KEEP_LOSSES = 20  # the first losses of a run are kept: a repetition must match 
 
 
 def run(spec: Spec, folder: str | Path | None = None, verbose: bool = False) -> dict:
-    """Execute a spec and return its record. With a folder, a record that is there is returned without running."""
+    """Execute a Spec and return its record.
+
+    Parameters
+    ----------
+    spec : Spec
+        The experiment.
+    folder : str or Path, optional
+        Where to keep the record, as <id>.json. A record that is there already is returned without running.
+    verbose : bool, default False
+        Whether to show progress.
+
+    Returns
+    -------
+    dict
+        id, spec, scores (each split's metrics), curve (validations during the run), measured (by strategies), steps,
+        parameters (numbers, and bytes of the trainable ones), seconds, memory (peak, bytes) and provenance.
+
+    Raises
+    ------
+    ValueError
+        If the spec was changed into one that cannot or must not be run.
+    RuntimeError
+        If the test split was read more than once.
+    OSError
+        If the folder cannot be written to. This is known before the run.
+
+    Examples
+    --------
+    >>> phase = ftlib.Phase([{"LinearProbe": {}}], steps=2, lr=1e-3, batch_size=4)
+    >>> spec = ftlib.Spec("probe", "digits/mnist", "efficientnet-lite0", seed=0, phases=[phase],
+    ...                   options={"n": 10, "size": 16, "held_out": 10}, splits=["validation"])
+    >>> record = ftlib.run(spec, folder)
+    >>> record["steps"], list(record["scores"]), (folder / f"{spec.id}.json").exists()
+    (2, ['validation'], True)
+    """
     file = Path(folder) / f"{spec.id}.json" if folder else None
     if file and file.exists():
         return load_records(file)[0]
@@ -236,10 +270,31 @@ class Record:
 
 
 def load_records(*sources: str | Path) -> list[dict]:
-    """Records of recorded grids ("01_full"), of files (.json: one; .jsonl: one a line) or of folders, each id once.
+    """Load the records of runs, each id once.
 
-    A word without a slash and a dot is a grid's name first, and the kit finds its runs wherever the notebook lies.
-    Raises FileNotFoundError where there are no such runs, ValueError where one is broken, with its file and line.
+    Parameters
+    ----------
+    *sources : str or Path
+        Names of recorded grids ("01_full"), files (.json holds one record, .jsonl one per line) or folders of
+        these. A word without a slash and a dot is a grid's name first. The kit finds its runs wherever the notebook is.
+
+    Returns
+    -------
+    list of dict
+        Records as `ftlib.run` returns them.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no such runs.
+    ValueError
+        If a record is broken. The sentence names the file and the line.
+
+    Examples
+    --------
+    >>> records = ftlib.load_records("01_full")
+    >>> len(records), records[0]["spec"]["task"]
+    (160, 'elpv')
     """
     records = {}
     for source in map(_place, sources):
@@ -289,7 +344,30 @@ def _whole_record(made: Any, at: str) -> dict:
 
 
 def load_runs(*sources: str | Path) -> pd.DataFrame:
-    """One row a run, from recorded grids, files or folders (see `load_records`). Columns: see `frame`."""
+    """Load runs as a table, one row per run.
+
+    Parameters
+    ----------
+    *sources : str or Path
+        Recorded grids, files or folders, see `load_records`.
+
+    Returns
+    -------
+    DataFrame
+        id, arm, task, model, seed, purpose, grid, lr, steps and the task's options, then the scores ("test.accuracy"),
+        "seconds.forward" and the like, "parameters.trainable", and whatever strategies measured.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `load_records`.
+
+    Examples
+    --------
+    >>> runs = ftlib.load_runs("01_full")
+    >>> runs.query("purpose == 'measure'").groupby(["task", "arm"])["seed"].count().loc["elpv"].to_dict()
+    {'full': 6, 'lp-ft': 6, 'probe': 6, 'scratch': 6}
+    """
     return frame(load_records(*sources))
 
 

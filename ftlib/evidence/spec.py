@@ -23,7 +23,30 @@ FIT = {name: p.annotation for name, p in inspect.signature(fit).parameters.items
 
 @dataclass
 class Phase:
-    """One call of `fit`: what is trained, for how long, at which peak rate, on which data."""
+    """One phase of training in an experiment: a single call of `fit`.
+
+    Parameters
+    ----------
+    strategy : list of dict
+        Names from the catalogue and their parameters, [{"LoRA": {"r": 8}}]. An empty list is full fine-tuning.
+    steps : int
+        Optimizer steps.
+    lr : float
+        Peak learning rate, at least 0.
+    data : dict of str to str, optional
+        The split of each loader, such as {"train": "train", "target": "elpv/poly:train"}. By default the task's own
+        train. The test split is refused.
+    batch_size : int, default 32
+        Examples per batch.
+    fit : dict, optional
+        More arguments of `fit`, such as {"accumulate": 2}.
+
+    Examples
+    --------
+    >>> phase = ftlib.Phase([{"LinearProbe": {}}], steps=20, lr=1e-3)
+    >>> phase.data, phase.batch_size
+    ({'train': 'train'}, 32)
+    """
 
     strategy: Strategies
     steps: Whole
@@ -56,7 +79,53 @@ class Said:
 
 @dataclass
 class Spec(Said):
-    """One experiment; `id` names it by its content. ValueError, when it is made, if it cannot or must not be run."""
+    """One experiment as plain JSON values. Its `id` names it by its content.
+
+    Parameters
+    ----------
+    arm : str
+        The name under which it is compared, such as "full".
+    task : str
+        A task's name, see `ftlib.load_task`.
+    model : str
+        A model's name, see `ftlib.load_model`.
+    seed : int
+        Fixes the split, the subset, the initial weights and the order of the data. Arms are paired by it.
+    phases : list of Phase or dict
+        What is trained, one phase after the other. An empty list only evaluates.
+    options : dict, optional
+        Options of the task, such as {"n": 200, "size": 96}.
+    splits : list of str, default ["validation", "test"]
+        Evaluated at the end, each once. "elpv/poly:test" is a split of another task.
+    every : int, default 0
+        Steps between validations for the curves. 0 validates at the end of each phase only.
+    precision : {"float32", "bfloat16", "auto"}, default "float32"
+        Number format. "auto" is faster on some machines, and repeats only on the same kind.
+    grid : str, default ""
+        The recorded grid that it belongs to.
+    purpose : {"measure", "tune"}, default "measure"
+        "tune" while a learning rate is chosen. Such a run must not read the test split.
+
+    Attributes
+    ----------
+    id : str
+        Twelve hexadecimal digits. The same experiment has the same id on every machine.
+
+    Raises
+    ------
+    ValueError
+        If the experiment cannot be run, or would read the test split other than once, at the end.
+
+    Examples
+    --------
+    >>> phase = ftlib.Phase([], steps=60, lr=1e-3)
+    >>> spec = ftlib.Spec("full", "digits/mnist", "efficientnet-lite0", seed=0, phases=[phase])
+    >>> spec.id
+    '7e4869d88bb9'
+    >>> ftlib.Spec("full", "digits/mnist", "efficientnet-lite0", seed=0, phases=[phase], purpose="tune")
+    Traceback (most recent call last):
+    ValueError: a run that tunes must not read the test split, but its splits are ['validation', 'test']
+    """
 
     def __post_init__(self):
         if isinstance(self.phases, list | tuple):

@@ -11,27 +11,92 @@ ROOT = Path(__file__).resolve().parents[2]  # a replication puts another folder 
 
 
 def results() -> Path:
-    """The folder of the recorded runs."""
+    """Give the folder of the recorded runs.
+
+    Returns
+    -------
+    Path
+        data/results.
+
+    Examples
+    --------
+    >>> (results() / "01_full.jsonl").exists()
+    True
+    """
     return ROOT / "data" / "results"
 
 
 def grids() -> dict[str, Path]:
-    """The file of each grid, by its name."""
+    """Find the file of each grid.
+
+    Returns
+    -------
+    dict of str to Path
+        Files by the name of the grid.
+
+    Examples
+    --------
+    >>> grids()["01_full"].name
+    '01_full.json'
+    """
     return _files("grids")
 
 
 def claims() -> dict[str, Path]:
-    """The file of each claim, by its id."""
+    """Find the file of each claim.
+
+    Returns
+    -------
+    dict of str to Path
+        Files by the id of the claim.
+
+    Examples
+    --------
+    >>> all(file.parent.name == "claims" for file in claims().values())
+    True
+    """
     return _files("claims")
 
 
 def lessons() -> list[str]:
-    """The lessons' names, such as "01_full", in order."""
+    """List the lessons in order.
+
+    Returns
+    -------
+    list of str
+        Names such as "01_full".
+
+    Examples
+    --------
+    >>> lessons()[:2]
+    ['00_start_here', '01_full']
+    """
     return sorted(folder.name for folder in (ROOT / "lessons").glob("[0-9]*") if folder.is_dir())
 
 
 def lesson(name: str) -> Path:
-    """A lesson's folder. FileNotFoundError, which names the nearest, where there is none of that name."""
+    """Give the folder of a lesson.
+
+    Parameters
+    ----------
+    name : str
+        Name of the lesson.
+
+    Returns
+    -------
+    Path
+        lessons/<name>.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such lesson. The sentence names the nearest one.
+
+    Examples
+    --------
+    >>> lesson("01_full").name
+    '01_full'
+    """
     known = lessons()
     if name not in known:
         near = get_close_matches(str(name), known, 1)

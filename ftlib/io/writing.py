@@ -39,7 +39,26 @@ def in_one_piece(file: str | Path) -> Iterator[Path]:
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a text in one piece, as UTF-8. OSError, with a sentence, where that fails."""
+    """Write a text in one piece, as UTF-8.
+
+    Parameters
+    ----------
+    file : Path
+        The file to write. Its folder must be there.
+    text : str
+        All that the file will hold.
+
+    Raises
+    ------
+    OSError
+        If that fails. The file is then as it was before.
+
+    Examples
+    --------
+    >>> write_text(folder / "notes.txt", "whole")
+    >>> (folder / "notes.txt").read_text()
+    'whole'
+    """
     try:
         with in_one_piece(file) as part:
             part.write_text(text, encoding="utf-8")
@@ -48,7 +67,24 @@ def write_text(file: Path, text: str) -> None:
 
 
 def must_be_writable(folder: Path) -> None:
-    """Make the folder where it is missing. OSError if nothing can be written there: better before a run than after."""
+    """Make a folder where it is missing, and try to write to it: better before a run than after.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+
+    Raises
+    ------
+    OSError
+        If nothing can be written there.
+
+    Examples
+    --------
+    >>> must_be_writable(folder / "new")
+    >>> list((folder / "new").iterdir())
+    []
+    """
     probe = folder / f"probe.{os.getpid()}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)

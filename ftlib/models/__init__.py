@@ -30,13 +30,38 @@ KNOWN = {"efficientnet-lite0": "image", "minilm": "text", "smollm2": "lm"}  # na
 
 
 def load(name: str | Path, task=None, *, pretrained: bool = True) -> Model:
-    """The model in evaluation mode, on the CPU, in float32.
+    """Load a model from files on this computer, cut into stages and a head.
 
-    name: one of `KNOWN`, or the folder of a timm or transformers model. task: says how many outputs the fresh
-    head has, which torch's global generator draws (a language model keeps its head); without a task the
-    checkpoint's own head is kept. pretrained=False draws all weights as the architecture's authors do.
-    Raises ValueError for an unknown name, a task of another kind, or weights that do not fit, and
-    FileNotFoundError or AssetError for a file that is not there.
+    Parameters
+    ----------
+    name : str or Path
+        "efficientnet-lite0", "minilm" or "smollm2", or the folder of a model that timm or transformers has saved.
+    task : Task, optional
+        Brings a fresh head with one output per class, which torch's global generator draws. Without a task the
+        pretrained head is kept. A language model always keeps its head.
+    pretrained : bool, default True
+        False draws all weights as the architecture's authors do.
+
+    Returns
+    -------
+    Model
+        In evaluation mode, on the CPU, in float32.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, the task is of another kind, or the weights do not fit.
+    FileNotFoundError, ftlib.assets.AssetError
+        If a file is missing.
+
+    Examples
+    --------
+    >>> model = ftlib.load_model("minilm")
+    >>> model.kind, model.width, len(model.stages)
+    ('text', 384, 7)
+    >>> batch = model.tokenizer(["What a film!", "No."], padding=True, return_tensors="pt")
+    >>> model.features(batch).shape
+    torch.Size([2, 384])
     """
     if not isinstance(name, str | os.PathLike):
         raise ValueError(f"a model is named by a text or a folder, not by {name!r}: choose from {', '.join(KNOWN)}")
@@ -64,7 +89,22 @@ def load(name: str | Path, task=None, *, pretrained: bool = True) -> Model:
 
 
 def save(model: Model, path: str | Path) -> None:
-    """Write all weights to one safetensors file; tensors that are shared (a tied head) are written once."""
+    """Write all weights of a model to one file.
+
+    Parameters
+    ----------
+    model : Model
+        The model. Tensors that are shared, such as a tied head, are written once.
+    path : str or Path
+        A safetensors file. A missing folder is made.
+
+    Examples
+    --------
+    >>> from ftlib import models
+    >>> models.save(picture_model, "model.safetensors")
+    >>> picture_model is models.load_weights(picture_model, "model.safetensors")
+    True
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with in_one_piece(path) as part:
@@ -72,9 +112,36 @@ def save(model: Model, path: str | Path) -> None:
 
 
 def load_weights(model: Model, path: str | Path) -> Model:
-    """Fill the model with what `save` wrote; ValueError unless every tensor fits.
+    """Fill a model with weights that `save` wrote.
 
-    A model that was saved with LoRA in it is loaded into one that the same strategy's `prepare` has changed.
+    Parameters
+    ----------
+    model : Model
+        A model of the same shape. If the weights were saved with LoRA in it, the same strategy's `prepare` must
+        have changed it first.
+    path : str or Path
+        A safetensors file.
+
+    Returns
+    -------
+    Model
+        The same model.
+
+    Raises
+    ------
+    ValueError
+        If a tensor has no place, or a place has no tensor. Nothing is loaded then.
+    FileNotFoundError
+        If there is no such file.
+
+    Examples
+    --------
+    >>> from ftlib import models
+    >>> models.save(model, "model.safetensors")
+    >>> before = model.head.weight.detach().clone()
+    >>> _ = torch.nn.init.zeros_(model.head.weight)
+    >>> torch.equal(models.load_weights(model, "model.safetensors").head.weight, before)
+    True
     """
     return fill(model, read_tensors(path), path)
 

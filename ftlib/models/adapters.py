@@ -48,24 +48,47 @@ OWN_START = (True, False, None, "gaussian", "orthogonal", "eva")  # or begins wi
 
 
 def save_adapter(model: nn.Module, folder: str | Path) -> Path:
-    """Write the adapter in use, and a trained head, as a folder of peft; the weights come last, each file in one step.
+    """Write the adapter in use, and a trained head, as a folder that peft can read.
 
-    Raises ValueError if the model holds no LoRA and no IA3 (ftlib.models.save writes whatever there is).
+    Parameters
+    ----------
+    model : Model
+        A model that holds LoRA or IA3.
+    folder : str or Path
+        The folder to write to. It is made if it is missing. The weights are written last, each file in one piece.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    ValueError
+        If the model holds no adapter. `ftlib.models.save` writes any model.
+
+    Examples
+    --------
+    >>> from ftlib.models import adapters
+    >>> text_model = strategies.LoRA(r=2).prepare(text_model)
+    >>> written = adapters.save_adapter(text_model, folder / "mine")
+    >>> sorted(file.name for file in written.iterdir())
+    ['adapter_config.json', 'adapter_model.safetensors']
     """
     name, folder = active_adapter(model), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     learned = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
     layers = [layer for layer in adapter_layers(model) if any(key.startswith(f"{layer}.") for key in learned)]
-    tensors = {PREFIX + _rename(key, model.own_names): t for key, t in learned.items()}
+    tensors = {PREFIX + _rename(key, model.original_names): t for key, t in learned.items()}
     config = model.peft_config[name].to_dict()
-    config |= {"target_modules": sorted(model.own_names[layer] for layer in layers), "inference_mode": True}
+    config |= {"target_modules": sorted(model.original_names[layer] for layer in layers), "inference_mode": True}
     if config.get("feedforward_modules"):
-        config["feedforward_modules"] = sorted(model.own_names[layer] for layer in config["feedforward_modules"])
+        config["feedforward_modules"] = sorted(model.original_names[layer] for layer in config["feedforward_modules"])
     for option in ("rank_pattern", "alpha_pattern"):
         if config.get(option):
-            config[option] = _patterns(config[option], {layer: model.own_names[layer] for layer in layers})
+            config[option] = _patterns(config[option], {layer: model.original_names[layer] for layer in layers})
     if model.kind != "lm":
-        place = model.own_names["head"]
+        place = model.original_names["head"]
         tensors |= {f"{PREFIX}{place or 'head'}.{key}": t for key, t in model.head.state_dict().items()}
         config["modules_to_save"] = [place] if place else None
     plain = {k: sorted(v) if isinstance(v, set) else v for k, v in config.items()}
@@ -78,19 +101,51 @@ def save_adapter(model: nn.Module, folder: str | Path) -> Path:
 
 
 def load_adapter(model: nn.Module, folder: str | Path, name: str) -> nn.Module:
-    """Put the folder's adapter on the model, beside those that it holds, under this name, and use it.
+    """Put an adapter on a model, next to those that it holds, and use it.
 
-    peft would pass over tensors that fit nowhere; here each must have its place and each place its tensor, or nothing
-    is loaded, and ValueError says which. So it does where the model's weights are not those that the adapter was
-    trained on; a folder that was made elsewhere does not say which those are.
+    Parameters
+    ----------
+    model : Model
+        The base that the adapter was trained on.
+    folder : str or Path
+        A folder that `save_adapter` or peft wrote.
+    name : str
+        A new name for it.
+
+    Returns
+    -------
+    Model
+        The same model.
+
+    Raises
+    ------
+    ValueError
+        If a tensor has no place or a place no tensor, or the base has other weights than those that the adapter was
+        trained on. Nothing is loaded then.
+    FileNotFoundError
+        If the folder holds no adapter.
+
+    Notes
+    -----
+    peft itself passes over tensors that fit nowhere. An adapter that was made elsewhere does not say which weights
+    it was trained on, so only its shapes are compared.
+
+    Examples
+    --------
+    >>> from ftlib.models import adapters
+    >>> text_model = strategies.LoRA(r=2).prepare(text_model)
+    >>> written = adapters.save_adapter(text_model, folder / "mine")
+    >>> text_model = adapters.load_adapter(text_model, written, "again")
+    >>> list(text_model.peft_config)
+    ['default', 'again']
     """
     folder = Path(folder)
     held = getattr(model, "peft_config", {})
     if not isinstance(name, str) or name in held or not name.isidentifier():
         raise ValueError(f"an adapter's name must be a new word, but it is {name!r}; the model holds {list(held)}")
     config, tensors, numbers = _read(folder)
-    own = {v: k for k, v in model.own_names.items() if v}
-    place = model.own_names["head"] or "head"
+    own = {v: k for k, v in model.original_names.items() if v}
+    place = model.original_names["head"] or "head"
     head = {k: tensors.pop(f"{place}.{k}") for k in ("weight", "bias") if f"{place}.{k}" in tensors}
     if others := [key for key in tensors if ".lora_" not in key and ".ia3_" not in key]:
         made = "a part of the network was trained whole (modules_to_save)"
@@ -114,12 +169,12 @@ def load_adapter(model: nn.Module, folder: str | Path, name: str) -> nn.Module:
     config.target_modules, config.inference_mode, config.modules_to_save = set(layers), False, None
     if config.peft_type == "LORA":
         for option in ("rank_pattern", "alpha_pattern"):
-            setattr(config, option, _patterns(getattr(config, option), {model.own_names[k]: k for k in layers}))
+            setattr(config, option, _patterns(getattr(config, option), {model.original_names[k]: k for k in layers}))
         config.layers_to_transform = config.layers_pattern = None  # the tensors say which
         config.init_lora_weights = config.init_lora_weights if _changes_the_base(config) else True
     config.exclude_modules = None
     if getattr(config, "feedforward_modules", None):
-        config.feedforward_modules = {layer for layer in layers if _inside(config, model.own_names[layer])}
+        config.feedforward_modules = {layer for layer in layers if _inside(config, model.original_names[layer])}
     if held:
         vars(model).setdefault("heads", {})[active_adapter(model)] = model.head
     with warnings.catch_warnings():
@@ -135,10 +190,31 @@ def load_adapter(model: nn.Module, folder: str | Path, name: str) -> nn.Module:
 
 
 def base_numbers(model: nn.Module, without=()) -> dict[str, list[float]]:
-    """{name: SAMPLES values spread over it} of each weight and statistic below the adapters, to three digits or more.
+    """Sample numbers of every weight of the base, to tell it from other weights.
 
-    The same on every device, and in every number format up to its rounding. Left out are a head that travels with the
-    adapter, and the weights that an adapter has changed: those that are merged, or PiSSA's; without: more such layers.
+    Parameters
+    ----------
+    model : Model
+        A model with or without adapters.
+    without : iterable of str, optional
+        More layers to leave out.
+
+    Returns
+    -------
+    dict of str to list of float
+        16 values spread over each tensor, with five digits. They are the same on every device, and in every number
+        format up to its rounding.
+
+    Notes
+    -----
+    Left out are a head that travels with the adapter, and weights that an adapter has changed, as merging and PiSSA do.
+
+    Examples
+    --------
+    >>> from ftlib.models import adapters
+    >>> numbers = adapters.base_numbers(text_model)
+    >>> {len(values) for values in numbers.values()}
+    {16}
     """
     held, out = adapter_layers(model), {}
     changed = {
@@ -219,7 +295,34 @@ def _read(folder: Path) -> tuple[PeftConfig, dict[str, Tensor], dict | None]:
 
 
 def switch(model: nn.Module, name: str) -> nn.Module:
-    """Use another of the adapters that the model holds, with its own head; no weight is copied."""
+    """Use another of the adapters that a model holds, with its own head. No weight is copied.
+
+    Parameters
+    ----------
+    model : Model
+        A model with several adapters.
+    name : str
+        Name of the adapter to use.
+
+    Returns
+    -------
+    Model
+        The same model.
+
+    Raises
+    ------
+    ValueError
+        If there is no such adapter, or one is merged.
+
+    Examples
+    --------
+    >>> from ftlib.models import adapters
+    >>> text_model = strategies.LoRA(r=2).prepare(text_model)
+    >>> written = adapters.save_adapter(text_model, folder / "mine")
+    >>> text_model = adapters.load_adapter(text_model, written, "again")
+    >>> adapters.switch(text_model, "default") is text_model
+    True
+    """
     held = getattr(model, "peft_config", {})
     if name not in held:
         raise ValueError(f"the model holds no adapter {name!r}, but {list(held)}: load_adapter(model, folder, name)")
@@ -232,7 +335,36 @@ def switch(model: nn.Module, name: str) -> nn.Module:
 
 
 def merge(model: nn.Module) -> nn.Module:
-    """Add the adapter in use to the base's weights: the same outputs up to rounding, and no more work than the base."""
+    """Add the adapter in use to the base's weights, W + s · B A.
+
+    Parameters
+    ----------
+    model : Model
+        A model with an adapter.
+
+    Returns
+    -------
+    Model
+        The same model, with the same outputs up to rounding. It needs no more work than the base.
+
+    Raises
+    ------
+    ValueError
+        If there is no adapter, or it is merged already.
+
+    References
+    ----------
+    .. [1] Hu et al., "LoRA: low-rank adaptation of large language models", ICLR 2022, arXiv:2106.09685.
+
+    Examples
+    --------
+    >>> from ftlib.models import adapters
+    >>> text_model = strategies.LoRA(r=2).prepare(text_model)
+    >>> batch = next(iter(texts))
+    >>> before = text_model.eval()(batch)
+    >>> torch.allclose(adapters.merge(text_model)(batch), before, atol=1e-5)
+    True
+    """
     active_adapter(model)
     _unmerged(model)
     for layer in adapter_layers(model).values():
@@ -241,7 +373,31 @@ def merge(model: nn.Module) -> nn.Module:
 
 
 def unmerge(model: nn.Module) -> nn.Module:
-    """The way back: the base's weights are again what they were, up to rounding."""
+    """Take a merged adapter out of the base's weights again.
+
+    Parameters
+    ----------
+    model : Model
+        A model with a merged adapter.
+
+    Returns
+    -------
+    Model
+        The same model, with the base's weights as they were up to rounding.
+
+    Raises
+    ------
+    ValueError
+        If no adapter is merged.
+
+    Examples
+    --------
+    >>> from ftlib.models import adapters
+    >>> text_model = strategies.LoRA(r=2).prepare(text_model)
+    >>> text_model = adapters.merge(text_model)
+    >>> adapters.unmerge(text_model) is text_model
+    True
+    """
     active_adapter(model)
     layers = [layer for layer in adapter_layers(model).values() if layer.merged]
     if not layers:
@@ -270,9 +426,9 @@ def _check(model, config, tensors: dict, layers: dict, folder: Path) -> None:
     there, want = linear_layers(model), {}
     for name in layers:
         if name in there:
-            (d_out, d_in, *rest), r = there[name].weight.shape, _rank(config, model.own_names[name])
+            (d_out, d_in, *rest), r = there[name].weight.shape, _rank(config, model.original_names[name])
             if config.peft_type == "IA3":
-                inside = _inside(config, model.own_names[name])
+                inside = _inside(config, model.original_names[name])
                 want[f"{name}.ia3_l"] = (1, d_in, *rest) if inside else (1, d_out, *rest) if rest else (d_out, 1)
                 continue
             want |= {f"{name}.lora_A.weight": (r, d_in, *rest), f"{name}.lora_B.weight": (d_out, r, *rest)}
@@ -281,12 +437,12 @@ def _check(model, config, tensors: dict, layers: dict, folder: Path) -> None:
     got = {key: tuple(t.shape) for key, t in tensors.items()}
     wrong = [f"{key} is {got.get(key, 'missing')}, not {want.get(key, 'known')}" for key in {**got, **want}
              if got.get(key) != want.get(key)]  # fmt: skip
-    strange, known = [name for name in layers if name not in there], set(filter(None, model.own_names.values()))
+    strange, known = [name for name in layers if name not in there], set(filter(None, model.original_names.values()))
     if 0 < len(strange) < len(layers):
         raise ValueError(
-            f"{folder} also changes {model.own_names.get(strange[0], strange[0])!r}, which is no linear layer of the "
-            f"stages of {model.name}: it was made on another base, or changes a part that has no place here: {ELSE}; "
-            f"nothing was loaded"
+            f"{folder} also changes {model.original_names.get(strange[0], strange[0])!r}, which is no linear layer of "
+            f"the stages of {model.name}: it was made on another base, or changes a part that has no place here: "
+            f"{ELSE}; nothing was loaded"
         )
     if strange and all(name.partition(".")[2] in known or f"model.{name}" in known for name in strange):
         raise ValueError(

@@ -21,7 +21,50 @@ ADDED = (".lora_", ".ia3_", ".base_layer.", ".base.")
 
 
 class Model(nn.Module):
-    """What all kinds share; `image` and `text` say how a network is cut and what its stages need."""
+    """A network cut into stages and a head. `image` and `text` say how a network is cut and what its stages need.
+
+    Parameters
+    ----------
+    net : Module
+        The network to cut.
+    make : callable
+        Draws such a network anew, make().
+    name : str
+        Name for messages.
+    outputs : int, optional
+        K, the outputs of a fresh head. By default the network's own head is kept.
+    tokenizer : optional
+        The tokenizer of a text model.
+
+    Attributes
+    ----------
+    stages : ModuleList
+        The stages, from the input to the last features.
+    stage_names : list of str
+        Their names.
+    head : Module
+        From the features to the logits.
+    width : int
+        D, the number of features that the head reads.
+    kind : {"image", "text", "lm"}
+        What a batch must hold.
+    original_names : dict of str to str
+        What the uncut network calls each part. None for a part that it does not have.
+    soft_prompt : Module or None
+        Learned vectors that a strategy puts before a text.
+
+    See Also
+    --------
+    ftlib.load_model : Loads one from a file.
+
+    Examples
+    --------
+    >>> model = ftlib.load_model("minilm")
+    >>> batch = model.tokenizer(["What a film!"], return_tensors="pt")
+    >>> h = model.forward_to(3, batch)  # the first three stages
+    >>> torch.equal(model.forward_from(3, h, batch), model(batch))
+    True
+    """
 
     kind = ""  # "image", "text" or "lm": what a batch must hold
 
@@ -29,14 +72,14 @@ class Model(nn.Module):
         """Cut `net`. make() draws such a net anew. outputs: K of a fresh head; None keeps its own."""
         super().__init__()
         self.name, self.make, self.outputs, self.tokenizer = name, make, outputs, tokenizer
-        self.front = None  # learned tokens that a strategy puts before a text (strategies.peft)
+        self.soft_prompt = None  # learned tokens that a strategy puts before a text (strategies.peft)
         own = {module: path for path, module in net.named_modules()}  # before it is cut
         stages, head, self.width = self.split(net.eval())  # width: D, what the head reads
         self.stage_names = list(stages)
         self.stages = nn.ModuleList(stages.values())
         self.head = nn.Linear(self.width, outputs) if outputs else head
-        self.own_names = {name: own[module] for name, module in self.named_modules() if module in own}
-        self.own_names["head"] = own.get(head)  # what the uncut network calls each part; None: it has none
+        self.original_names = {name: own[module] for name, module in self.named_modules() if module in own}
+        self.original_names["head"] = own.get(head)  # what the uncut network calls each part; None: it has none
 
     def split(self, net: nn.Module) -> tuple[dict[str, nn.Module], nn.Module, int]:
         """({name: stage}, head, D)."""
@@ -58,20 +101,63 @@ class Model(nn.Module):
         """From the last stage's output to what the head reads."""
         return h
 
-    def run(self, h: Tensor, batch: dict, start: int, stop: int) -> Tensor:
-        """h through stages[start:stop]."""
+    def run_stages(self, h: Tensor, batch: dict, start: int, stop: int) -> Tensor:
+        """Run h through stages[start:stop].
+
+        Parameters
+        ----------
+        h : Tensor
+            The output of stages[start - 1], or the input for start = 0.
+        batch : dict
+            The batch that h was made of. It holds what the stages need besides, such as the attention mask.
+        start, stop : int
+            The stages to run.
+
+        Returns
+        -------
+        Tensor
+            The output of stages[stop - 1].
+        """
         extra = self.extra(batch)
         for k in range(start, stop):
             h = self.stages[k](h, **self.extra_at(k, extra)) if k else self.stages[k](h)
         return h
 
     def forward_to(self, k: int, batch: dict) -> Tensor:
-        """The output of the first k stages; k = 0 gives the input itself, images normalised."""
-        return self.run(self.inputs(batch), batch, 0, self._cut(k))
+        """Run the first k stages.
+
+        Parameters
+        ----------
+        k : int
+            Number of stages, in 0..len(stages).
+        batch : dict
+            A batch of a loader.
+
+        Returns
+        -------
+        Tensor
+            Their output. k = 0 gives the input itself, with images normalised.
+        """
+        return self.run_stages(self.inputs(batch), batch, 0, self._cut(k))
 
     def forward_from(self, k: int, h: Tensor, batch: dict) -> Tensor:
-        """The logits, from h = forward_to(k, batch)."""
-        return self.answer(self.pool(self.run(h, batch, self._cut(k), len(self.stages)), batch), batch)
+        """Run all but the first k stages, and the head.
+
+        Parameters
+        ----------
+        k : int
+            Number of stages to leave out.
+        h : Tensor
+            The output of forward_to(k, batch).
+        batch : dict
+            The same batch.
+
+        Returns
+        -------
+        Tensor of float, shape (B, K)
+            The logits.
+        """
+        return self.logits_from(self.pool(self.run_stages(h, batch, self._cut(k), len(self.stages)), batch), batch)
 
     def features(self, batch: dict) -> Tensor:
         """What the head reads: (B, D), or (B, T, D) for a language model.
@@ -83,10 +169,23 @@ class Model(nn.Module):
         same = all(batch.get(name) is t and t._version == v and not t.requires_grad for name, t, v in made_of)
         if owner is not self.stages or not same:
             k, h = 0, self.inputs(batch)
-        return self.pool(self.run(h, batch, k, len(self.stages)), batch)
+        return self.pool(self.run_stages(h, batch, k, len(self.stages)), batch)
 
-    def answer(self, features: Tensor, batch: dict) -> Tensor:
-        """The head's logits; where a strategy put several heads (nn.ModuleDict), batch["task"] names one."""
+    def logits_from(self, features: Tensor, batch: dict) -> Tensor:
+        """Apply the head.
+
+        Parameters
+        ----------
+        features : Tensor of float, shape (B, D), or (B, T, D) for a language model
+            What `features` gives.
+        batch : dict
+            The same batch. Where a strategy put several heads (nn.ModuleDict), batch["task"] names one.
+
+        Returns
+        -------
+        Tensor of float, shape (B, K)
+            The logits.
+        """
         head = self.head[batch["task"]] if isinstance(self.head, nn.ModuleDict) else self.head
         return head(features)
 
@@ -121,13 +220,27 @@ class Model(nn.Module):
             )
 
     def forward(self, batch: dict) -> Tensor:
-        """Logits (B, K); of a language model (B, T, V): [:, t] predicts the token after input_ids[:, t].
+        """Compute the logits of a batch.
 
-        Of a language model's batch with labels (M, V): those of its M counted positions, row after row.
+        Parameters
+        ----------
+        batch : dict
+            A batch of a loader.
+
+        Returns
+        -------
+        Tensor of float, shape (B, K)
+            One score per class, before the softmax. A language model gives (B, T, V), and [:, t] predicts the token
+            after input_ids[:, t]. With labels it gives (M, V), the M counted positions only, row after row.
+
+        Raises
+        ------
+        ValueError
+            If the labels are not ones that the head can give.
         """
         if isinstance(batch.get("labels"), Tensor):
             self.check(batch["labels"])  # before the work
-        return self.answer(self.features(batch), batch)
+        return self.logits_from(self.features(batch), batch)
 
     def stage(self, which: str | int) -> nn.Module:
         """A stage by name or number; ValueError for one that is not there."""

@@ -57,7 +57,7 @@ def weight_gradient(x: Tensor, g: Tensor, size: int, padding: tuple[int, int]) -
     return out.t().reshape(-1, 1, size, size)
 
 
-def quicken(net: nn.Module) -> nn.Module:
+def use_fast_depthwise(net: nn.Module) -> nn.Module:
     """Let the network's plain depthwise convolutions of stride 1 be `Depthwise`: its tensors stay what they are."""
     for module in net.modules():
         if type(module) is nn.Conv2d and module.groups == module.in_channels == module.out_channels > 1:

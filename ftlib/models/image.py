@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ftlib import assets
 from ftlib.models.base import Model, fill, read_tensors, same
-from ftlib.models.depthwise import quicken
+from ftlib.models.depthwise import use_fast_depthwise
 
 BODIES = ("blocks", "stages", "layers", "features")  # what timm calls the container of the blocks
 
@@ -69,9 +69,9 @@ class ImageModel(Model):
             )
         return (x - self.mean) / self.std  # (B, C, H, W); grey is broadcast to every channel
 
-    def run(self, h, batch, start, stop):
+    def run_stages(self, h, batch, start, stop):
         if not self.whole:
-            return super().run(h, batch, start, stop)
+            return super().run_stages(h, batch, start, stop)
         if start not in (0, len(self.stages)) or stop not in (0, len(self.stages)):
             raise ValueError(
                 f"{self.name} is no chain of its stages and cannot be entered between them: use k = 0 or "
@@ -188,7 +188,7 @@ def read_folder(folder: Path, pretrained: bool) -> tuple[nn.Module, Callable]:
 
 
 def _create(architecture: str, arguments: dict, cfg: dict) -> nn.Module:
-    net = quicken(timm.create_model(architecture, pretrained=False, **arguments))
+    net = use_fast_depthwise(timm.create_model(architecture, pretrained=False, **arguments))
     net.pretrained_cfg = {**net.pretrained_cfg, **cfg}
     return net
 

@@ -63,14 +63,14 @@ class TextModel(Model):
             return f"it is built in another way and has no {', '.join(missing)}"
         return ""
 
-    def run(self, h, batch, start, stop):
-        if self.front is None:
+    def run_stages(self, h, batch, start, stop):
+        if self.soft_prompt is None:
             return self.through(h, batch, start, stop)
-        return self.front(self, self.through, h, batch, start, stop)
+        return self.soft_prompt(self, self.through, h, batch, start, stop)
 
     def through(self, h: Tensor, batch: dict, start: int, stop: int) -> Tensor:
-        """`run` without the learned tokens that stand in front."""
-        return super().run(h, batch, start, stop)
+        """`run_stages` without the learned tokens that stand in front."""
+        return super().run_stages(h, batch, start, stop)
 
     def inputs(self, batch):
         if (length := self.past(batch) + batch["input_ids"].shape[1]) > self.context:
@@ -98,7 +98,7 @@ class TextModel(Model):
         ids[1, :4] = ids[0, :4]  # these a decoder shares
         mask = torch.tensor([[1] * 8, [1] * 5 + [0] * 3])
         batch, real = {"input_ids": ids, "attention_mask": mask}, mask.bool()
-        h = self.run(ids, batch, 0, len(self.stages))  # (B, T, D)
+        h = self.run_stages(ids, batch, 0, len(self.stages))  # (B, T, D)
         got = self.head(h) if self.kind == "lm" else h
         return same(got[real], net(**batch)[0][real])
 
@@ -213,10 +213,10 @@ class Decoder(TextModel):
             p = int(((ids == ids[:1]) & near).all(0).cumprod(0).sum().clamp(max=T - 1))
         return p if p * (B - 1) > WORTH * B * T else 0
 
-    def answer(self, features, batch):
+    def logits_from(self, features, batch):
         if "labels" in batch:
             features = features[batch["labels"] >= 0]  # (M, D): a label that is not counted is negative
-        return super().answer(features, batch)
+        return super().logits_from(features, batch)
 
     @torch.no_grad()
     def generate(self, prompts: list[str], max_new_tokens: int = 32) -> list[str]:
@@ -231,7 +231,7 @@ class Decoder(TextModel):
             room = max(self.context - new.shape[1], 0) + 1  # the last token that fits is written, but not read
             while len(answer) < min(max_new_tokens, room):
                 batch = {"input_ids": new, "cache": cache}  # keys and values of the tokens so far
-                new = self.answer(self.features(batch)[:, -1:], batch).argmax(-1)  # (1, 1)
+                new = self.logits_from(self.features(batch)[:, -1:], batch).argmax(-1)  # (1, 1)
                 if new.item() in ends:
                     break
                 answer.append(new.item())

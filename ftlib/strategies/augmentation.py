@@ -34,7 +34,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as tv
 
-from ftlib.strategy import Strategy, column, parts_of
+from ftlib.strategy import Strategy, parts_of, require_column
 
 # ---- images
 
@@ -47,7 +47,7 @@ class ImageAugmentation(Strategy):
     reads = "pictures"
 
     def transform(self, batch: dict) -> dict:
-        x = column(batch, "pixels", self)
+        x = require_column(batch, "pixels", self)
         if x.ndim != 4 or x.shape[1] not in (1, 3) or not x.is_floating_point():
             raise ValueError(
                 f"{self} changes pixels, floats in 0..1 of shape (B, 1 or 3, H, W), but these are {str(x.dtype)[6:]} "
@@ -480,7 +480,7 @@ class OnTexts(Strategy):
         return model
 
     def transform(self, batch: dict) -> dict:
-        mask = column(batch, "attention_mask", self)
+        mask = require_column(batch, "attention_mask", self)
         hidden = self.hidden(mask.cpu()).to(mask.device)
         hidden[:, 0] = False
         return {**batch, "attention_mask": mask.masked_fill(hidden, 0)}

@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ftlib.networks import heads
-from ftlib.strategy import Strategy, column, target_loss
+from ftlib.strategy import Strategy, require_column, target_loss
 
 
 @dataclass
@@ -161,7 +161,7 @@ class MixUp(Mixing):
     reads = "pictures"
 
     def transform(self, batch: dict) -> dict:
-        x, y, share = column(batch, "pixels", self), self.labels(batch), self.share()
+        x, y, share = require_column(batch, "pixels", self), self.labels(batch), self.share()
         return {**batch, "pixels": mix(x, share), "labels": mix(y, share)}
 
 
@@ -201,7 +201,7 @@ class CutMix(Mixing):
     reads = "pictures"
 
     def transform(self, batch: dict) -> dict:
-        x, y, share = column(batch, "pixels", self), self.labels(batch), self.share()
+        x, y, share = require_column(batch, "pixels", self), self.labels(batch), self.share()
         (H, W), half = x.shape[-2:], math.sqrt(1 - share) / 2
         across, down = int(torch.randint(W, (1,))), int(torch.randint(H, (1,)))  # the centre of the box
         left, right = max(across - int(half * W), 0), min(across + int(half * W), W)
@@ -257,7 +257,7 @@ class EmbeddingMixup(Mixing):
         return super().prepare(model)
 
     def loss(self, model: nn.Module, batch: dict) -> dict[str, Tensor]:
-        (term,), mask, share = batch["n"], column(batch, "attention_mask", self), self.share()
+        (term,), mask, share = batch["n"], require_column(batch, "attention_mask", self), self.share()
         h = model.forward_to(1, batch)  # (B, T, D)
         both = {**batch, "attention_mask": torch.maximum(mask, mask.roll(1, 0))}
         logits = model.forward_from(1, mix(h, share), both)

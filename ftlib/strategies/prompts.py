@@ -59,7 +59,7 @@ class Prompt(Strategy):
 
     >>> prompt = strategies.Prompt(tokens=4)
     >>> text_model = prompt.prepare(text_model)
-    >>> [tuple(p.shape) for p in text_model.front.parameters()], prompt.added(text_model)
+    >>> [tuple(p.shape) for p in text_model.soft_prompt.parameters()], prompt.added(text_model)
     ([(4, 16)], 64)
     """
 
@@ -119,7 +119,7 @@ class Prefix(Strategy):
 
 
 class VirtualTokens(nn.Module):
-    """The model's `front` under Prompt: runs the stages on P + T tokens and returns the last T."""
+    """The model's `soft_prompt` under Prompt: runs the stages on P + T tokens and returns the last T."""
 
     @torch.no_grad()
     def __init__(self, model: nn.Module, ids: Tensor):
@@ -127,7 +127,7 @@ class VirtualTokens(nn.Module):
         self.vectors = nn.Parameter(model.stages[0](ids)[0].clone())  # (P, D)
 
     def forward(self, model: nn.Module, run: Callable, h: Tensor, batch: dict, start: int, stop: int) -> Tensor:
-        """run: the model's `run` without the prompt. h and the result are as there, with P more tokens in between."""
+        """run: the model's `run_stages` without the prompt. h and the result are as there, with P more tokens."""
         if _is_going_on(batch) or start == stop:
             return run(h, batch, start, stop)
         count = len(self.vectors)
@@ -140,13 +140,14 @@ class VirtualTokens(nn.Module):
 
 
 class VirtualKeys(nn.Module):
-    """The model's `front` under Prefix: a cache of keys and values, as if the model had read P tokens already."""
+    """The model's `soft_prompt` under Prefix: a cache of keys and values, as if the model had read P tokens already."""
 
     @torch.no_grad()
     def __init__(self, model: nn.Module, ids: Tensor):
         super().__init__()
         cache = _cache()
-        model.run(ids, {"input_ids": ids, "attention_mask": torch.ones_like(ids), "cache": cache}, 0, len(model.stages))
+        batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "cache": cache}
+        model.run_stages(ids, batch, 0, len(model.stages))
         if not cache.get_seq_length():
             raise ValueError(f"Prefix needs layers that take a cache, and those of {model.name} do not: use Prompt()")
         self.keys = nn.Parameter(torch.stack([layer.keys[0] for layer in cache.layers]))  # (L, heads, P, D / heads)
@@ -173,7 +174,7 @@ def _is_going_on(batch: dict) -> bool:
 
 
 def _put_before(model: nn.Module, strategy: Strategy, kind: type) -> nn.Module:
-    """Set the model's `front`, if it has none yet, and train only the front and the new head of a task."""
+    """Set the model's `soft_prompt`, if it has none yet, and train only it and the new head of a task."""
     if getattr(model, "kind", None) not in ("text", "lm"):
         raise ValueError(
             f"{strategy} puts learned tokens before a text, and this model reads none: use LoRA or Adapter"
@@ -183,12 +184,13 @@ def _put_before(model: nn.Module, strategy: Strategy, kind: type) -> nn.Module:
             f"tokens must be 1 to {model.context - 1}, so that the {model.context} tokens that {model.name} can read "
             f"have room for a text, but it is {strategy.tokens}"
         )
-    if model.front is None:
+    held = model.soft_prompt
+    if held is None:
         words = next(m for m in model.stages[0].modules() if isinstance(m, nn.Embedding))  # positions come after
         ids = torch.randint(words.num_embeddings, (1, strategy.tokens)).to(words.weight.device)
         mode, _ = model.training, model.eval()
-        model.front = kind(model, ids)
+        model.soft_prompt = kind(model, ids)
         model.train(mode)
-    elif type(model.front) is not kind or strategy.tokens not in [p.shape[-2] for p in model.front.parameters()]:
+    elif type(held) is not kind or strategy.tokens not in [p.shape[-2] for p in held.parameters()]:
         raise ValueError(f"the model holds another prompt or prefix than that of {strategy}: load it anew")
-    return train_only_new(model, model.front.parameters())
+    return train_only_new(model, model.soft_prompt.parameters())

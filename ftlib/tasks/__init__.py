@@ -12,7 +12,7 @@ from ftlib.io.refusals import nearest, whole_number
 from ftlib.tasks import digits, elpv, fashion, instructions, sentiment
 from ftlib.tasks.checks import SEEDS, flag
 from ftlib.tasks.corruptions import corrupt, known
-from ftlib.tasks.splits import counted, some_of
+from ftlib.tasks.splits import subsample, subset_by_class_counts
 from ftlib.tasks.task import IGNORED, SPLITS, Split, Task
 
 CATALOG = {  # family -> its module, which has DOMAINS and load(domain, seed, n, **options)
@@ -27,7 +27,18 @@ __all__ = ["CATALOG", "IGNORED", "SPLITS", "Split", "Task", "load", "names"]
 
 
 def names() -> list[str]:
-    """Every name that `load` knows."""
+    """List every name that `load` knows.
+
+    Returns
+    -------
+    list of str
+        Each family, then its domains.
+
+    Examples
+    --------
+    >>> names()[:4]
+    ['elpv', 'elpv/mono', 'elpv/poly', 'sentiment']
+    """
     return [name for f, module in CATALOG.items() for name in (f, *(f"{f}/{d}" for d in module.DOMAINS))]
 
 
@@ -41,16 +52,52 @@ def load(
     max_length: int | None = None,
     **options,
 ) -> Task:
-    """A task by name: a family ("elpv", with all its domains) or one domain of it ("elpv/mono").
+    """Load a task by name: its examples in three splits, its classes and its metric.
 
-    seed: fixes the splits and the subset. n: training examples, with the classes in their shares; a list, one number a
-    class, sets the shares instead, as a label shift of known size. held_out: so many of validation and of test at most,
-    drawn in the same way, where a large model makes every example dear; by default both stay whole. shuffled: the
-    training labels in random order, which nothing in the data can help to fit (Zhang et al., ICLR 2017, 1611.03530: a
-    test of what a model *can* fit). max_length: tokens a text, where the default of 96 would cut too much; what is
-    longer loses its end. options: see `load` in the family's file. "elpv+noise3" is a task whose pictures are
-    corrupted, see `corruptions`. Raises a ValueError on a name, option or number that cannot be, and an
-    assets.AssetError where the data has not been fetched.
+    Parameters
+    ----------
+    name : str
+        A family with all its domains ("elpv") or one domain of it ("elpv/mono"). A suffix corrupts the images of all
+        splits: "elpv+noise3" has noise of strength 3, see `ftlib.tasks.corruptions`.
+    seed : int, default 0
+        Fixes the splits and the subset.
+    n : int or list of int, optional
+        Number of training examples, with the classes in their shares. A list sets the number for each class, as a label
+        shift of known size. By default all.
+    held_out : int, optional
+        Keep at most this many examples of validation and of test, where a large model makes every example dear. By
+        default all.
+    shuffled : bool, default False
+        Put the training labels in random order. Nothing in the data helps to fit them, so this tests what a model can
+        memorise [1]_.
+    max_length : int, optional
+        Tokens per text. What is longer loses its end. By default 96.
+    **options
+        Options of the family, see `load` in its file. Images have `size`.
+
+    Returns
+    -------
+    Task
+        The same examples each time for the same arguments.
+
+    Raises
+    ------
+    ValueError
+        If a name, an option or a number cannot be.
+    ftlib.assets.AssetError
+        If the data has not been fetched.
+
+    References
+    ----------
+    .. [1] Zhang et al., "Understanding deep learning requires rethinking generalization", ICLR 2017, arXiv:1611.03530.
+
+    Examples
+    --------
+    >>> task = ftlib.load_task("digits/mnist", seed=0, n=100)
+    >>> {name: len(split) for name, split in task.splits.items()}
+    {'train': 100, 'validation': 563, 'test': 1250}
+    >>> task.metric, task.outputs
+    ('accuracy', 10)
     """
     plain, plus, corruption = name.partition("+") if isinstance(name, str) else (name, "", "")
     if plain not in names():
@@ -74,7 +121,7 @@ def load(
         known(corruption)
     task = CATALOG[family].load(domain or None, seed=seed, n=None if each else n, **options)
     if each:
-        task.splits["train"] = counted(task.splits["train"], n, seed)
+        task.splits["train"] = subset_by_class_counts(task.splits["train"], n, seed)
     if plus:
         if task.kind != "image":
             raise ValueError(f"{plain} has no pictures to corrupt: leave out the part from + on")
@@ -83,7 +130,7 @@ def load(
         task.name = name
     if held_out is not None:
         for name_of in ("validation", "test"):
-            task.splits[name_of] = some_of(task.splits[name_of], held_out, seed)
+            task.splits[name_of] = subsample(task.splits[name_of], held_out, seed)
         task.options["held_out"] = held_out
         task.say_lacking()
     if max_length is not None:

@@ -27,8 +27,39 @@ NAMES = [f"{kind}{strength}" for kind in STRENGTHS for strength in range(1, 6)]
 
 
 def corrupt(pixels: Tensor, index: Tensor, name: str) -> Tensor:
-    """uint8 (N, C, S, S) in and out; index (N,) numbers the pictures, whose noise is their own. name: "noise4" and the
-    like; ValueError on any other."""
+    """Corrupt images.
+
+    Parameters
+    ----------
+    pixels : Tensor of uint8, shape (N, C, S, S)
+        Images of at least 16 pixels per side.
+    index : Tensor of int, shape (N,)
+        Numbers of the images. Each number has its own noise.
+    name : str
+        A kind and a strength from 1 to 5, such as "noise4". The kinds are noise, blur, contrast, brightness and jpeg.
+
+    Returns
+    -------
+    Tensor of uint8, shape (N, C, S, S)
+        The same result each time.
+
+    Raises
+    ------
+    ValueError
+        If there is no such corruption, or the images are not as said above.
+
+    References
+    ----------
+    .. [1] Hendrycks and Dietterich, "Benchmarking neural network robustness to common corruptions and perturbations",
+       ICLR 2019, arXiv:1903.12261.
+
+    Examples
+    --------
+    >>> grey = torch.full((2, 1, 16, 16), 128, dtype=torch.uint8)
+    >>> noisy = corrupt(grey, torch.arange(2), "noise3")
+    >>> bool((noisy[0] == noisy[1]).all()), torch.equal(noisy, corrupt(grey, torch.arange(2), "noise3"))
+    (False, True)
+    """
     known(name)
     if pixels.dtype != torch.uint8:
         raise ValueError(f"pictures to be corrupted must be uint8 in 0..255, but {pixels.dtype} came: convert them")

@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate
 
 from ftlib import assets
 from ftlib.io.refusals import whole_number
-from ftlib.tasks.splits import assign, make_splits
+from ftlib.tasks.splits import group_stratified_split, make_splits
 from ftlib.tasks.task import Split, Task
 
 LARGEST = 224  # pixels a side: 3 GB for a moment, and a digit of 28 gains nothing by it
@@ -37,7 +37,7 @@ def load(domain: str | None, *, seed: int, n: int | None, size: int | None = Non
     if size and size != pixels.shape[-1]:
         wide = interpolate(pixels.float(), (size, size), mode="bilinear", antialias=True)
         pixels = wide.round().to(torch.uint8)
-    rows = assign(np.arange(len(digit)), digit, seed=seed)
+    rows = group_stratified_split(np.arange(len(digit)), digit, seed=seed)
     splits = make_splits(Split(pixels, digit, 10), rows, digit, seed=seed, n=n)
     options = {"size": pixels.shape[-1]}
     return Task(f"digits/{domain}", "image", [str(k) for k in range(10)], "accuracy", splits, options)

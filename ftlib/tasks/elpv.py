@@ -14,6 +14,7 @@ to test, stratified by type and p. Images: CC BY-NC-SA 4.0, not shipped with thi
 """
 
 import hashlib
+import os
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -25,9 +26,8 @@ from PIL import Image
 
 from ftlib import assets
 from ftlib.io.refusals import whole_number
-from ftlib.io.writing import in_one_piece, write_text
 from ftlib.tasks.checks import choose
-from ftlib.tasks.splits import assign, make_splits
+from ftlib.tasks.splits import group_stratified_split, make_splits
 from ftlib.tasks.task import Split, Task
 
 DOMAINS = ("mono", "poly")
@@ -55,9 +55,9 @@ def load(
     defective = (p > 0.5).astype(int)
     module = np.repeat(np.arange(len(MODULES)), MODULES)
     if protocol == "random":
-        rows = assign(np.arange(len(p)), 4 * kind + np.round(3 * p).astype(int), seed=seed)
+        rows = group_stratified_split(np.arange(len(p)), 4 * kind + np.round(3 * p).astype(int), seed=seed)
     else:
-        rows = assign(module, defective, kind, seed=seed, draws=DRAWS, validation=VALIDATION)
+        rows = group_stratified_split(module, defective, kind, seed=seed, draws=DRAWS, validation=VALIDATION)
     columns = {"domain": torch.tensor(kind), "probability": torch.tensor(p, dtype=torch.float32)}
     whole = Split(images(size), kind if target == "type" else defective, 2, columns, groups=module)
     keep = kind == DOMAINS.index(domain) if domain else None
@@ -93,10 +93,11 @@ def images(size: int) -> torch.Tensor:
             cells[i] = cell.resize((size, size), Image.Resampling.BILINEAR)  # antialiased
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with assets.naming(file), in_one_piece(file) as part:
-            with open(part, "wb") as opened:
-                np.save(opened, cells)
-            write_text(_digest(file), assets.sha256(part))
+        with assets.aside(file.parent, "elpv") as part, assets.naming(file):  # it clears what killed processes left
+            np.save(part / file.name, cells)
+            (part / "digest").write_text(assets.sha256(part / file.name))
+            os.replace(part / file.name, file)
+            os.replace(part / "digest", _digest(file))
     except OSError as error:  # a full disk, or a class's folder that only the lecturer may write to
         warn(
             f"{file} could not be written ({error.strerror or error}), so the images are decoded anew in each process: "

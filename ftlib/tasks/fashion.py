@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ftlib import assets
-from ftlib.tasks.splits import assign, make_splits
+from ftlib.tasks.splits import group_stratified_split, make_splits
 from ftlib.tasks.task import Split, Task
 
 DOMAINS = ()
@@ -38,7 +38,7 @@ def load(domain: None, *, seed: int, n: int | None, folder: str | None = None) -
         )
     train, train_labels, test, test_labels = (idx(where / name) for name in FILES)
     labels = np.concatenate([train_labels, test_labels]).astype(np.int64)
-    rows = assign(np.arange(len(train)), train_labels, seed=seed, test=0)
+    rows = group_stratified_split(np.arange(len(train)), train_labels, seed=seed, test=0)
     rows["test"] = np.arange(len(train), len(labels))
     whole = Split(torch.from_numpy(np.concatenate([train, test]))[:, None], labels, len(CLASSES))
     splits = make_splits(whole, rows, labels, seed=seed, n=n)

@@ -23,7 +23,7 @@ import torch
 
 from ftlib import assets
 from ftlib.tasks.checks import choose
-from ftlib.tasks.splits import assign, make_splits
+from ftlib.tasks.splits import group_stratified_split, make_splits
 from ftlib.tasks.task import Split, Task
 
 DOMAINS = ("tweets", "amazon", "movies", "nyt")
@@ -48,7 +48,7 @@ def load(domain: str | None, *, seed: int, n: int | None, target: str = "polarit
     keep = np.abs(rating) >= (CLEAR if target == "polarity" else 0)
     if domain:
         keep &= domains == DOMAINS.index(domain)
-    parts = assign(groups, three, domains, seed=seed, draws=DRAWS)
+    parts = group_stratified_split(groups, three, domains, seed=seed, draws=DRAWS)
     splits = make_splits(whole, parts, 3 * domains + three, seed=seed, n=n, keep=keep)
     name, metric = f"sentiment/{domain}" if domain else "sentiment", "macro_f1" if classes else "pearson"
     return Task(name, "text", classes, metric, splits, {"target": target})

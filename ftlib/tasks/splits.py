@@ -2,7 +2,7 @@
 
 What makes a test honest is not the share of examples but what is kept together: the cells of one solar
 module, the sentences of one review. So whole *groups* are drawn, and none has members on two sides. And
-within that, shares should not depend on luck: `even_order` spreads the classes evenly, and every cut
+within that, shares should not depend on luck: `stratified_order` spreads the classes evenly, and every cut
 through it is stratified.
 """
 
@@ -14,8 +14,28 @@ TEST, VALIDATION = 0.25, 0.15  # a quarter is tested, as in Deitsch et al. 2019;
 SUBSET = 1_000_000  # beside the seed, so that subset and split are drawn from different random numbers
 
 
-def even_order(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A drawn order of N rows; any first part of it holds each stratum in its share, to one row."""
+def stratified_order(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw an order of N rows. Any first part of it holds each stratum in its share, to one row.
+
+    Parameters
+    ----------
+    strata : ndarray, shape (N,)
+        The stratum of each row.
+    rng : numpy.random.Generator
+        Draws the order.
+
+    Returns
+    -------
+    ndarray of int, shape (N,)
+        Row numbers.
+
+    Examples
+    --------
+    >>> strata = np.array([0, 0, 0, 0, 1, 1])
+    >>> order = stratified_order(strata, np.random.default_rng(0))
+    >>> strata[order[:3]].sum(), strata[order[3:]].sum()
+    (np.int64(1), np.int64(1))
+    """
     place = np.empty(len(strata))
     for stratum in np.unique(strata):
         rows = rng.permutation(np.flatnonzero(strata == stratum))
@@ -23,7 +43,7 @@ def even_order(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return place.argsort(kind="stable")
 
 
-def assign(
+def group_stratified_split(
     groups: np.ndarray,
     classes: np.ndarray,
     domains: np.ndarray | None = None,
@@ -33,11 +53,36 @@ def assign(
     test: float = TEST,
     validation: float = VALIDATION,
 ) -> dict[str, np.ndarray]:
-    """{split: rows}: no group has members in two splits, and the classes have about the same share in each.
+    """Split rows into train, validation and test. Groups stay whole, and classes keep about their share.
 
-    Where groups differ much, one draw may be uneven: of several `draws` the evenest is used. Each domain is
-    cut on its own, hence in the same way whether it is loaded alone or with the others. test is a share of
-    all rows, validation a share of the rest.
+    Parameters
+    ----------
+    groups : ndarray, shape (N,)
+        Rows with equal values are a group. No group has rows in two splits.
+    classes : ndarray of int, shape (N,)
+        The class of each row.
+    domains : ndarray, shape (N,), optional
+        Each domain is split on its own, in the same way whether it is loaded alone or with the others.
+    seed : int
+        Fixes the split.
+    draws : int, default 1
+        Where groups differ much, one draw may be uneven. The most even of this many draws is used.
+    test : float, default 0.25
+        Share of all rows.
+    validation : float, default 0.15
+        Share of the rows that are not tested.
+
+    Returns
+    -------
+    dict of str to ndarray of int
+        Row numbers of each split.
+
+    Examples
+    --------
+    >>> groups, classes = np.repeat(np.arange(20), 5), np.arange(100) % 2
+    >>> rows = group_stratified_split(groups, classes, seed=0)
+    >>> {split: len(found) for split, found in rows.items()}, set(groups[rows["train"]]) & set(groups[rows["test"]])
+    ({'test': 25, 'validation': 10, 'train': 65}, set())
     """
     domains = np.zeros(len(groups), int) if domains is None else domains
     part = np.empty(len(groups), int)
@@ -54,7 +99,7 @@ def _cut(
 ) -> np.ndarray:
     """One draw: the number of each row's split. Groups of similar classes form a stratum."""
     _, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    order = even_order(np.round(4 * np.bincount(number, classes) / sizes), rng)
+    order = stratified_order(np.round(4 * np.bincount(number, classes) / sizes), rng)
     share = sizes[order] / len(groups)
     middle = share.cumsum() - share / 2  # of each group, on a line from 0 to 1
     tested = share[middle < test].sum()
@@ -69,19 +114,62 @@ def _unevenness(cut: np.ndarray, classes: np.ndarray) -> float:
     return max(abs(row[cut == k].mean() - row.mean()) for k in np.unique(cut) for row in here)
 
 
-def some_of(part: Split, n: int, seed: int) -> Split:
-    """At most n of the rows of a split, with the classes in their shares; the others do not exist any more."""
+def subsample(part: Split, n: int, seed: int) -> Split:
+    """Keep at most n rows of a split, with the classes in their shares.
+
+    Parameters
+    ----------
+    part : Split
+        The split to draw from. It stays as it is.
+    n : int
+        Number of rows. A split with fewer stays whole.
+    seed : int
+        Fixes the draw. For one seed a smaller n is part of a larger one.
+
+    Returns
+    -------
+    Split
+        The rows in their order.
+
+    Examples
+    --------
+    >>> part = Split(torch.rand(6, 1, 8, 8), [0, 0, 0, 0, 1, 1], classes=2)
+    >>> subsample(part, 3, seed=0).labels
+    tensor([0, 0, 1])
+    """
     if n >= len(part):
         return part
     classes = part.labels.numpy() if not part.labels.is_floating_point() else np.zeros(len(part))
     return part.take(_evenly(classes, n, seed))
 
 
-def counted(part: Split, counts: list[int], seed: int) -> Split:
-    """counts[k] rows of class k, drawn, in their order: the shares of the classes are set, all else stays as it was.
+def subset_by_class_counts(part: Split, counts: list[int], seed: int) -> Split:
+    """Draw a given number of rows of each class. It sets the shares of the classes, and all else stays as it was.
 
-    For one seed a smaller count is part of a larger one. Raises ValueError where labels are no class numbers, or a
-    class has too few rows.
+    Parameters
+    ----------
+    part : Split
+        The split to draw from. It stays as it is.
+    counts : list of int
+        Number of rows of each class.
+    seed : int
+        Fixes the draw. For one seed a smaller count is part of a larger one.
+
+    Returns
+    -------
+    Split
+        The rows in their order.
+
+    Raises
+    ------
+    ValueError
+        If the labels are no class numbers, or a class has too few rows.
+
+    Examples
+    --------
+    >>> part = Split(torch.rand(6, 1, 8, 8), [0, 0, 0, 0, 1, 1], classes=2)
+    >>> subset_by_class_counts(part, [1, 2], seed=0).labels
+    tensor([0, 1, 1])
     """
     if part.labels.is_floating_point():
         raise ValueError("so many rows of each class can be drawn where labels are class numbers: give n as one number")
@@ -95,7 +183,7 @@ def counted(part: Split, counts: list[int], seed: int) -> Split:
 
 def _evenly(strata: np.ndarray, n: int, seed: int) -> np.ndarray:
     """n of the rows, in their order; for one seed a smaller n is part of a larger one."""
-    return np.sort(even_order(strata, np.random.default_rng([seed, SUBSET]))[:n])
+    return np.sort(stratified_order(strata, np.random.default_rng([seed, SUBSET]))[:n])
 
 
 def make_splits(

@@ -30,10 +30,39 @@ CHUNK = 50  # batches whose texts are sorted by length together: more save paddi
 
 @dataclass
 class Split:
-    """N examples. Tensors among `columns` travel in every batch, lists of strings stay here.
+    """The examples of one split.
 
-    What can be taken without a guess is taken: labels of any kind of whole number, lists and columns of pandas. A
-    ValueError says what is wrong with the rest, and names the row.
+    Parameters
+    ----------
+    inputs : Tensor of shape (N, C, H, W), or list of N str
+        Images with 1 or 3 channels, as uint8 in 0..255 or as floats in 0..1. Or texts.
+    labels : Tensor of shape (N,) or (N, K)
+        Class numbers (N,), class probabilities (N, K), or float targets (N,) where `classes` is 1.
+    classes : int
+        K, the number of classes. 1 for a regression.
+    columns : dict of str to Tensor or list, optional
+        More columns of N rows. Tensors travel in every batch, lists of strings stay here.
+    index : Tensor of int, shape (N,), optional
+        Rows in the whole data set, the same for every seed. By default 0 to N - 1.
+    groups : Tensor of int, shape (N,), optional
+        Rows with equal numbers belong together, such as the cells of one solar module. By default each is on its own.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range or a column has another length. The sentence names the first wrong row.
+
+    Notes
+    -----
+    Whatever needs no guess is accepted: arrays, lists, columns of pandas, labels of any kind of whole number.
+
+    Examples
+    --------
+    >>> split = Split(["good", "bad", "fine"], [1, 0, 1], classes=2)
+    >>> len(split), split.labels
+    (3, tensor([1, 0, 1]))
+    >>> split.take(np.array([1])).inputs
+    ['bad']
     """
 
     inputs: Tensor | list[str]  # (N, C, S, S), uint8 in 0..255 or floats in 0..1; or N texts
@@ -71,7 +100,51 @@ class Split:
 
 @dataclass
 class Task:
-    """Splits with a name and a metric."""
+    """A question to data: splits with a name and a metric.
+
+    Parameters
+    ----------
+    name : str
+        Name of the task, for messages and records.
+    kind : {"image", "text", "lm"}
+        What goes in. "lm" is a text that a language model continues.
+    labels : list of str
+        Class names. Empty for a regression and for a language model.
+    metric : str
+        The score by which runs are chosen and judged, see `ftlib.metrics`. Higher is better.
+    splits : dict of str to Split
+        Usually train, validation and test.
+    options : dict, optional
+        The options that it was loaded with.
+    max_length : int, default 96
+        Tokens per text. What is longer loses its end.
+    encode : callable, optional
+        (split, tokenizer, max_length) to rows of tokens. By default the texts alone.
+    reads : Counter, optional
+        How often each split has been read.
+    encoded : dict, optional
+        Token columns that are made already, for each split and tokenizer.
+    cut : dict of str to int, optional
+        Number of texts of a split that lost their end, when last encoded.
+
+    Raises
+    ------
+    ValueError
+        If `kind` or `max_length` cannot be.
+
+    Warns
+    -----
+    UserWarning
+        If validation or test has no example of a class.
+
+    Examples
+    --------
+    >>> part = Split(torch.rand(6, 1, 8, 8), [0, 1, 0, 1, 0, 1], classes=2)
+    >>> task = Task("mine", "image", ["intact", "broken"], "accuracy", {"train": part, "validation": part})
+    >>> batch = next(iter(task.loader("train", batch_size=4)))
+    >>> batch["pixels"].shape, batch["labels"]
+    (torch.Size([4, 1, 8, 8]), tensor([0, 1, 0, 1]))
+    """
 
     name: str
     kind: str  # "image", "text" or "lm"
@@ -126,8 +199,34 @@ class Task:
         seed: int = 0,
         max_length: int | None = None,
     ) -> DataLoader:
-        """Whole batches of a split; `len(loader)` counts them. Texts are sorted by length: `index` says which
-        row is where. With shuffle, `loader.generator` draws the order: it may be seeded anew before any pass.
+        """Give the batches of a split.
+
+        Parameters
+        ----------
+        split : str
+            Name of the split. Each pass over it counts in `reads`.
+        tokenizer : optional
+            The model's tokenizer. Texts need it.
+        batch_size : int, default 32
+            B, examples per batch. The last batch may be smaller.
+        shuffle : bool, default False
+            Draw another order in each pass. `loader.generator` draws it and may be seeded anew before any pass.
+        seed : int, default 0
+            Seed of that generator.
+        max_length : int, optional
+            Tokens per text. By default the task's.
+
+        Returns
+        -------
+        DataLoader
+            Batches with "labels" (B,), "index" (B,) and "pixels" (B, C, S, S) in 0..1, or "input_ids" and
+            "attention_mask" (B, T). Texts are sorted by length, and "index" says which row is where. len(loader)
+            counts batches.
+
+        Raises
+        ------
+        ValueError
+            If the split or a number cannot be, or a tokenizer is missing.
         """
         part = self.splits[choose("split", split, list(self.splits))]
         batch_size, seed = whole_number("batch_size", batch_size, 1), whole_number("seed", seed, 0, SEEDS)

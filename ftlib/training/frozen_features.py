@@ -51,7 +51,7 @@ class PrefixCache:
         sizes = [len(getattr(loader, "dataset", ())) for loader in loaders.values()]
         self.most = sum(sizes) if sizes and all(sizes) else None  # examples that there can be; None: not known
         self.on = hasattr(model, "forward_to") and not getattr(model, "whole", False)
-        if getattr(model, "front", None) is not None:
+        if getattr(model, "soft_prompt", None) is not None:
             self.on = False  # rows are longer inside than outside
         if self.on and owners(strategy, "transform"):
             self.on = False  # the same example would be another one each time

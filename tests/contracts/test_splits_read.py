@@ -179,7 +179,7 @@ def test_a_grid_chooses_by_the_split_that_it_names_and_reads_no_other_before(met
     beside = [] if metric == "train.accuracy" else [f"{FAR}:test"]
     reads.script = best_at
     arms = {"full": arm(list(RATES)), "variant": arm("full", "LayerRates"), "stops": arm(list(RATES), patience=1)}
-    grid(metric=metric, arms=arms, options=OPTIONS, beside=beside)
+    grid(metric=metric, arms=arms, options=OPTIONS, also_evaluate_on=beside)
     found = runs.load_records(grids.run_grid("tiny"))
     assert len(found) == len(reads.runs) == 2 * 3 + 3 * 2
     for made, passes in reads.runs.values():
@@ -201,7 +201,7 @@ def test_a_grid_chooses_by_the_split_that_it_names_and_reads_no_other_before(met
 def test_a_grid_that_chooses_by_what_a_strategy_measures_reads_validation_beside_it(grid, reads):
     data = {**ADAPT, "target": f"{FAR}:train:20"}
     grid(metric="DomainGauge.im", arms={"full": arm(list(RATES), "DomainGauge", data)},
-         options={**OPTIONS, "n": 16}, beside=[f"{FAR}:test"])  # fmt: skip
+         options={**OPTIONS, "n": 16}, also_evaluate_on=[f"{FAR}:test"])  # fmt: skip
     made = runs.load_records(grids.run_grid("tiny"))
     tuned = {r["spec"]["phases"][0]["lr"]: r["measured"]["DomainGauge.im"] for r in made
              if r["spec"]["purpose"] == "tune"}  # fmt: skip

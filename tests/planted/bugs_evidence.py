@@ -31,6 +31,7 @@ BAD_PHASE = f"{PAIRED}::test_a_wrong_value_of_a_phase_is_one_sentence_when_the_s
 NO_NUMBER = f"{RECORD}::test_a_run_without_a_number_to_be_chosen_by_is_not_recorded_without_a_word"
 ADDED = f"{RECORD}::test_a_record_is_added_to_what_others_wrote_meanwhile"
 WAITED = f"{RECORD}::test_what_another_process_runs_is_waited_for_and_not_run_here"
+WRITING = "test_writing.py"
 FULL_DISK = f"{RECORD}::test_a_full_disk_leaves_what_was_there_and_nothing_else"
 
 BUGS = [
@@ -254,8 +255,8 @@ BUGS = [
         "a folder of that name is read in place of the grid",
         "runs",
         "ftlib/evidence/runs.py",
-        "    if named and (file := RESULTS",
-        "    if named and not place.exists() and (file := RESULTS",
+        "    if named and (file := places.results()",
+        "    if named and not place.exists() and (file := places.results()",
         "A course's folder called 01_full hides the recorded runs.",
         (f"{ANYWHERE}::test_recorded_runs_are_found_by_name_from_anywhere",),
     ),
@@ -263,7 +264,7 @@ BUGS = [
         "a grid is looked for when its turn comes",
         "record",
         "ftlib/__main__.py",
-        "            record.load_grid(name)\n",
+        "            grids.load_grid(name)\n",
         "            pass\n",
         "A misspelt second name stops the command hours later, in a traceback.",
         (f"{COMMANDS}::test_bad_input_is_a_sentence_and_a_status",),
@@ -326,8 +327,8 @@ BUGS = [
         "beside is read in tuning",
         "runs",
         "ftlib/evidence/grids.py",
-        'comparison.beside if purpose == "measure" else []',
-        "comparison.beside",
+        'comparison.also_evaluate_on if purpose == "measure" else []',
+        "comparison.also_evaluate_on",
         "The test split of another task is read while rates are chosen.",
         (f"{GRID}[accuracy-validation]",),
     ),
@@ -419,7 +420,7 @@ BUGS = [
     Bug(
         "any direction is lower",
         "files",
-        "ftlib/classroom/said.py",
+        "ftlib/evidence/claim_files.py",
         'Direction = Literal["higher", "lower"]',
         "Direction = Text",
         "A misspelt direction is read as the other one.",
@@ -455,7 +456,7 @@ BUGS = [
     Bug(
         "parts of a claim may name rules that are not there",
         "files",
-        "ftlib/classroom/said.py",
+        "ftlib/evidence/claim_files.py",
         "        if part.by not in rules:\n",
         "        if number == 0 and part.by not in rules:\n",
         "A KeyError in the middle of a lesson.",
@@ -464,7 +465,7 @@ BUGS = [
     Bug(
         "the claim of another file",
         "files",
-        "ftlib/classroom/said.py",
+        "ftlib/evidence/claim_files.py",
         "    if said.id != file.stem:\n",
         "    if False:\n",
         "A copied claim shows the verdict of its copy under the old name.",
@@ -608,11 +609,47 @@ BUGS = [
     Bug(
         "a part is left behind",
         "files",
-        "ftlib/evidence/runs.py",
+        "ftlib/io/writing.py",
         "        part.unlink(missing_ok=True)\n",
         "        pass\n",
         "Each full disk and each interrupt leaves half a file for good.",
-        (FULL_DISK,),
+        (FULL_DISK, f"{WRITING}::test_an_error_leaves_the_old_file_and_nothing_else"),
+    ),
+    Bug(
+        "half a file takes the place of the old one",
+        "files",
+        "ftlib/io/writing.py",
+        "        part.unlink(missing_ok=True)\n",
+        "        part.exists() and os.replace(part, file)\n",
+        "A full disk costs what was recorded before.",
+        (FULL_DISK, f"{WRITING}::test_an_error_leaves_the_old_file_and_nothing_else"),
+    ),
+    Bug(
+        "a file takes its place before it is on the disk",
+        "files",
+        "ftlib/io/writing.py",
+        "            os.fsync(written.fileno())  #",
+        "            pass  #",
+        "After a power cut the new file is empty and the old one is gone.",
+        (f"{WRITING}::test_a_file_is_on_the_disk_before_it_takes_the_old_ones_place",),
+    ),
+    Bug(
+        "two processes write to one part",
+        "files",
+        "ftlib/io/writing.py",
+        'part = file.with_name(f"{file.name}.{os.getpid()}.part")',
+        'part = file.with_name(f"{file.name}.part")',
+        "One process renames what the other is still writing.",
+        (f"{WRITING}::test_two_processes_that_write_one_file_do_not_meet",),
+    ),
+    Bug(
+        "a trial file stays",
+        "files",
+        "ftlib/io/writing.py",
+        "        probe.unlink()\n",
+        "        pass\n",
+        "Each recording leaves a file of its own beside the results.",
+        (f"{WRITING}::test_a_trial_leaves_nothing_and_makes_the_folder",),
     ),
     Bug(
         "a folder is tried after the run",

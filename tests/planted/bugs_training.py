@@ -190,8 +190,8 @@ BUGS = [
     Bug(
         "checkpoint written in place",
         "loop",
-        "ftlib/training/checkpoint.py",
-        'part = file.with_name(file.name + ".part")',
+        "ftlib/io/writing.py",
+        'part = file.with_name(f"{file.name}.{os.getpid()}.part")',
         "part = file",
         "A kill during the write leaves neither the old state nor the new one.",
         ("test_resume.py::test_a_write_that_dies_half_way_leaves_the_old_checkpoint",),
@@ -361,7 +361,7 @@ BUGS = [
     Bug(
         "half a checkpoint stays",
         "loop",
-        "ftlib/training/checkpoint.py",
+        "ftlib/io/writing.py",
         "        part.unlink(missing_ok=True)\n",
         "        pass\n",
         "A full disk stays full.",

@@ -182,8 +182,8 @@ def test_every_strategy_of_the_catalogue_has_planted_bugs():
 
 ROW = next(bug for bug in BUGS if bug.id == "a worse arm is not called worse")
 WRONG_ROWS = [
-    ("out of date: compare.py holds its old text 0 times", replace(ROW, old="if self.high < -margins:")),
-    ("out of date: compare.py holds its old text [1-9]+ times", replace(ROW, old="margin:")),
+    ("out of date: ftlib/evidence/compare.py holds its old text 0 times", replace(ROW, old="if self.high < -margins:")),
+    ("out of date: ftlib/evidence/compare.py holds its old text [1-9]+ times", replace(ROW, old="margin:")),
     ("cannot run without the bug: .*not found", replace(ROW, red=("test_nothing.py::test_that_nobody_wrote",))),
     ("survived: .*Still green", replace(ROW, new="if -margin > self.high:")),
     ("survived: .*Still green: .*test_holm", replace(ROW, red=(*ROW.red, "test_compare.py::test_holm_by_hand"))),

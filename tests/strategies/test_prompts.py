@@ -34,16 +34,16 @@ def test_on_a_decoder_a_prompt_is_pefts(batch):
     model = Prompt(P).prepare(decoder().eval())
     config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=P)
     theirs = get_peft_model(plain(model), config).eval()
-    theirs.prompt_encoder["default"].embedding.weight.data = model.front.vectors.data.clone()
+    theirs.prompt_encoder["default"].embedding.weight.data = model.soft_prompt.vectors.data.clone()
     want = theirs(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, P:]
     torch.testing.assert_close(model(batch)[real(batch)], want[real(batch)], rtol=1e-4, atol=1e-5)
 
 
 def test_on_a_decoder_a_prefix_is_pefts(batch):
     model = Prefix(P).prepare(decoder().eval())
-    torch.nn.init.normal_(model.front.keys), torch.nn.init.normal_(model.front.values)
+    torch.nn.init.normal_(model.soft_prompt.keys), torch.nn.init.normal_(model.soft_prompt.values)
     theirs = get_peft_model(plain(model), PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=P)).eval()
-    both = torch.stack([model.front.keys, model.front.values], 1)  # (L, 2, heads, P, D / heads)
+    both = torch.stack([model.soft_prompt.keys, model.soft_prompt.values], 1)  # (L, 2, heads, P, D / heads)
     flat = both.flatten(0, 1).permute(2, 0, 1, 3).reshape(P, -1)  # (P, 2 L · heads · D / heads)
     theirs.prompt_encoder["default"].embedding.weight.data = flat.detach().clone()
     want = theirs(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
@@ -66,7 +66,7 @@ def test_at_insertion_a_decoder_reads_the_random_tokens_before_the_text(strategy
 def test_an_encoder_sees_what_stands_before_its_text(strategy, batch):
     model = strategy.prepare(encoder().eval())
     model(batch).sum().backward()
-    assert all(p.grad.abs().max() > 0 for p in model.front.parameters())
+    assert all(p.grad.abs().max() > 0 for p in model.soft_prompt.parameters())
 
 
 @pytest.mark.parametrize("make", [encoder, decoder])
@@ -90,14 +90,14 @@ class TestOnBothKindsOfText:
         labels = batch["labels"] if make is encoder else batch["input_ids"].masked_fill(~real(batch), IGNORED)
         loader = [{**batch, "labels": labels}]
         fit(model, loader, strategy, steps=3, lr=1e-2, verbose=False)
-        new = {n for n in before if n.startswith("front")}
+        new = {n for n in before if n.startswith("soft_prompt")}
         assert changed(before, weights(model)) == new | ({"head.weight", "head.bias"} if make is encoder else set())
-        assert sum(p.numel() for p in model.front.parameters()) == strategy.added(model)
+        assert sum(p.numel() for p in model.soft_prompt.parameters()) == strategy.added(model)
 
     def test_frozen_later_it_is_still_read(self, strategy, make, batch):
         """The output of frozen stages is not kept: inside, a text is longer than its mask says."""
         model = strategy.prepare(make())
-        model.front.requires_grad_(False)
+        model.soft_prompt.requires_grad_(False)
         if make is encoder:
             model, history = fit(model, [batch], combine(), steps=2, lr=0.0, verbose=False)
             assert history[0]["loss"] > 0
