@@ -31,7 +31,7 @@ from ftlib.training.machine import (
 )
 from ftlib.training.restore import settings_restored
 from ftlib.training.scoring import count_parameters, evaluate, predict_logits
-from ftlib.training.stream import SEEDS, aside, rng_state, set_rng_state, stream
+from ftlib.training.stream import SEEDS, preserve_rng, rng_state, set_rng_state, stream
 
 __all__ = ["count_parameters", "evaluate", "fit", "predict_logits"]
 
@@ -94,7 +94,7 @@ def fit(
         key = {}
         if file:
             given, start = model, STARTED.get(model, {}).get(file) or digest_of_model(model)
-            with aside():
+            with preserve_rng():
                 set_seed(seed)
                 data = digest_of_data(loaders)
             sizes = {name: len(loader) for name, loader in sorted(loaders.items()) if hasattr(loader, "__len__")}
@@ -172,7 +172,7 @@ def fit(
             history.append({**row, "seconds": dict(clock.seconds), "memory": memory_in_use(device)})
             bar.update()
             if validate and ((step + 1) % every == 0 or step + 1 == steps):
-                with aside():
+                with preserve_rng():
                     history[-1]["validation"] = plain_numbers(validate(model.eval()))
                 if patience:
                     best.see(history[-1]["validation"], model)
@@ -182,7 +182,7 @@ def fit(
                 save(step + 1)
         bar.close()
         best.restore(model)
-        with aside():
+        with preserve_rng():
             strategy.finish(model.eval(), loaders)
         if file:
             save(steps, done=True)

@@ -137,7 +137,7 @@ BUGS = [
         "validation moves training",
         "loop",
         "ftlib/training/loop.py",
-        "                with aside():\n                    history[-1]",
+        "                with preserve_rng():\n                    history[-1]",
         "                if True:\n                    history[-1]",
         "A run that is watched ends in other weights than one that is not.",
         (f"{TRAIN}::test_validation_does_not_move_training_and_stop_stops",),
