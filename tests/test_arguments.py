@@ -12,7 +12,7 @@ from ftlib.strategies.domain_shift import AdaBN, LabelShift
 from ftlib.strategies.full import Full
 from ftlib.strategies.regularisation import EMA
 from ftlib.strategy import combine
-from ftlib.training.early_stopping import Best
+from ftlib.training.early_stopping import BestWeights
 from ftlib.training.loop import evaluate, fit
 from test_contract import NAMES
 from toy import Net, data, eye, net, pictures
@@ -179,9 +179,9 @@ def test_a_value_that_is_not_there_is_named():
 
 
 def test_a_value_that_is_not_a_number_is_no_improvement():
-    best, model = Best(), Net()
+    best, model = BestWeights(), Net()
     for value in (0.5, math.nan, math.nan):
-        best.see({"nll": value}, model)
+        best.update({"nll": value}, model)
     assert best.age == 2 and best.value == 0.5
 
 

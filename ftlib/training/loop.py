@@ -18,7 +18,7 @@ from tqdm import tqdm
 from ftlib.strategy import Strategy, owners, parts_of
 from ftlib.training.arguments import plain_numbers, refuse_arguments, refuse_labels, refuse_loaders, with_n
 from ftlib.training.checkpoint import STARTED, digest_of_data, digest_of_model, read_checkpoint, ready, write_checkpoint
-from ftlib.training.early_stopping import Best
+from ftlib.training.early_stopping import BestWeights
 from ftlib.training.frozen_features import PrefixCache
 from ftlib.training.machine import (
     Clock,
@@ -82,7 +82,7 @@ def fit(
     refuse_loaders(loaders, strategy)
     if patience and not validate:
         raise ValueError("early stopping needs something to watch: give fit a `validate`, or patience=0")
-    file, history, best = ready(checkpoint) if checkpoint else None, [], Best(watch, better)
+    file, history, best = ready(checkpoint) if checkpoint else None, [], BestWeights(watch, better)
     accelerator = Accelerator()  # device and processes; number formats are ours, since it allows one a process
     me, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
     kind = getattr(model, "kind", None)
@@ -175,7 +175,7 @@ def fit(
                 with preserve_rng():
                     history[-1]["validation"] = plain_numbers(validate(model.eval()))
                 if patience:
-                    best.see(history[-1]["validation"], model)
+                    best.update(history[-1]["validation"], model)
                 if (patience and best.age >= patience) or (stop and stop(history)):
                     break
             if file and (step + 1) % save_every == 0:
