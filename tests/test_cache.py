@@ -238,7 +238,7 @@ def test_a_batch_that_it_cannot_tell_apart_passes_through(change):
     model.stages.requires_grad_(False)
     ids, mask = torch.arange(6).view(2, 3), torch.tensor([[1, 1, 1], [0, 1, 1]])
     batch = {"x": torch.ones(2)} if change.startswith("no") else {"input_ids": ids, "attention_mask": mask}
-    assert frozen_features.PrefixCache(model, Strategy(), {})(batch) is batch
+    assert frozen_features.FrozenFeatureCache(model, Strategy(), {})(batch) is batch
 
 
 def test_pictures_in_bfloat16_and_of_another_shape_are_told_apart():
@@ -253,7 +253,7 @@ def test_what_is_kept_for_one_model_is_not_used_by_another():
     student.stages.requires_grad_(False)
     with torch.no_grad():
         student.stages[0][0].weight.zero_()
-        kept = frozen_features.PrefixCache(student, Strategy(), {})(batch)
-        assert kept["prefix"][1] == 2
+        kept = frozen_features.FrozenFeatureCache(student, Strategy(), {})(batch)
+        assert kept["frozen_features"][1] == 2
         assert torch.equal(teacher(kept), teacher(batch))
         assert torch.equal(student(kept), student(batch)) and not torch.equal(student(kept), teacher(kept))

@@ -1,15 +1,15 @@
-"""The frozen-prefix cache: what frozen first stages give for an example never changes, so it is computed once.
+"""The frozen-feature cache: what frozen first stages give for an example never changes, so it is computed once.
 
     logits = forward_from(k, h, batch),   h = forward_to(k, batch)   kept for each example, as long as nothing changes
 
-It is used where it is right, by what is seen at each step and not by what a strategy promises. Stages count as frozen
+At each step the cache checks the model itself. It doesn't trust the strategy. Stages count as frozen
 while none of their weights is trained, nor one outside of stages and head (a prompt, say, that feeds them), and all of
 their modules are in evaluation mode (else BatchNorm moves, dropout draws). An example is found by the digest of its
 input, so changed data are another example; a written weight or buffer empties the cache; and h is used only by the
 model, and for the tensors, that it was made of. What it cannot see: weights written through `.data`, and settings that
 are no tensors, such as an adapter that is switched off.
 
-It saves the forward pass through the prefix from the second epoch on; freezing alone saves the backward pass.
+It saves the forward pass through the frozen stages from the second epoch on; freezing alone saves the backward pass.
 
 Letters: B examples of a batch, T tokens, C channels, H x W positions, D features.
 """
@@ -38,8 +38,8 @@ def frozen_stages(model: nn.Module) -> int:
     return len(model.stages)
 
 
-class PrefixCache:
-    """Called with a training batch, it adds batch["prefix"], from which `Model.features` goes on.
+class FrozenFeatureCache:
+    """Called with a training batch, it adds batch["frozen_features"], from which `Model.features` goes on.
 
     It holds (stages, k, h, [(name, tensor, version)] of what h was made of). Batches need "pixels", or "input_ids"
     padded on the right; others pass through as they are.
@@ -80,7 +80,7 @@ class PrefixCache:
             if not self._keep(k, keys, h, batch):
                 return batch
         made_of = [(name, batch[name], batch[name]._version) for name in READ if name in batch]
-        return {**batch, "prefix": (self.model.stages, k, h, made_of)}
+        return {**batch, "frozen_features": (self.model.stages, k, h, made_of)}
 
     def _keep(self, k: int, keys: list[bytes], h: Tensor, batch: dict) -> bool:
         """Store what is new; False, and no cache from then on, where it can do no good."""

@@ -19,7 +19,7 @@ from ftlib.strategy import Strategy, owners, parts_of
 from ftlib.training.arguments import plain_numbers, refuse_arguments, refuse_labels, refuse_loaders, with_n
 from ftlib.training.checkpoint import STARTED, digest_of_data, digest_of_model, read_checkpoint, ready, write_checkpoint
 from ftlib.training.early_stopping import BestWeights
-from ftlib.training.frozen_features import PrefixCache
+from ftlib.training.frozen_features import FrozenFeatureCache
 from ftlib.training.machine import (
     Clock,
     autocast,
@@ -142,7 +142,7 @@ def fit(
                 f"steps {first + 1} to {steps}, peak rate {max(peaks, default=0):g}"
             )
         say = accelerator.print if verbose else lambda words: None
-        prefix = PrefixCache(model, strategy, loaders, say) if cache else lambda batch: batch
+        frozen = FrozenFeatureCache(model, strategy, loaders, say) if cache else lambda batch: batch
         source = stream(strategy, loaders, seed, at)
         if first:
             set_rng_state(old["rng"][me])  # last, since preparing draws numbers too
@@ -160,7 +160,7 @@ def fit(
                 at = drawn[-1][0]
                 window = [with_n(batch) for _, items in drawn[me::world] for batch in items]
                 window = [strategy.transform(to_device(batch, device)) for batch in window]
-            row = {"step": step, **_backward(accelerator, model, strategy, window, step, dtype, clock, prefix)}
+            row = {"step": step, **_backward(accelerator, model, strategy, window, step, dtype, clock, frozen)}
             with clock("optimizer"):
                 row["grad_norm"] = nn.utils.clip_grad_norm_(model.parameters(), max_norm).item()
                 row["lr"] = max((group["lr"] for group in optimizer.param_groups), default=0.0)
@@ -199,7 +199,7 @@ def history_kept(history: list[dict]) -> Iterator[None]:
         raise
 
 
-def _backward(accelerator, model, strategy, window, step, dtype, clock, prefix) -> dict:
+def _backward(accelerator, model, strategy, window, step, dtype, clock, frozen) -> dict:
     """Fill .grad with the gradient of Σ terms / n + penalty; n counts the whole window on all processes.
 
     Returns {"loss": the sum of the terms, "terms": {name: value}, "penalty": value, "trainable": parameters trained}.
@@ -212,7 +212,7 @@ def _backward(accelerator, model, strategy, window, step, dtype, clock, prefix) 
     values, grads = Counter(), {term: {} for term in sorted(n)}
     for batch in window:
         with clear_memory_error(batch), clock("forward"), autocast(model, dtype):
-            batch = prefix(batch)
+            batch = frozen(batch)
             terms = _losses(model, strategy, batch)
             terms = {term: total / max(n[term], 1) for term, total in terms.items()}
             penalty = torch.as_tensor(strategy.penalty(model, batch)) / len(everywhere)
