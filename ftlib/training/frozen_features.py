@@ -74,7 +74,7 @@ class FrozenFeatureCache:
         if (state := (k, *((id(t), t.data_ptr(), t._version) for t in tensors))) != self.state:
             self._empty(state, tensors)
         if all(key in self.rows for key in keys):
-            h = together([self.rows[key] for key in keys], batch)
+            h = stack_rows([self.rows[key] for key in keys], batch)
         else:
             h = self.model.forward_to(k, batch)
             if not self._keep(k, keys, h, batch):
@@ -86,7 +86,7 @@ class FrozenFeatureCache:
         """Store what is new; False, and no cache from then on, where it can do no good."""
         if self.most is not None and len(self.rows) >= self.most:
             return self._off("the examples change from one epoch to the next, as under augmentation")
-        new = {key: row for key, row in zip(keys, apart(h, batch)) if key not in self.rows}
+        new = {key: row for key, row in zip(keys, unstack_rows(h, batch)) if key not in self.rows}
         size = self.bytes + sum(row.numel() * row.element_size() for row in new.values())
         count = len(self.rows) + len(new)
         expected = size / count * max(self.most or 0, count)
@@ -128,14 +128,14 @@ def _digest(row: Tensor) -> bytes:
     return found.digest()
 
 
-def apart(h: Tensor, batch: dict) -> list[Tensor]:
+def unstack_rows(h: Tensor, batch: dict) -> list[Tensor]:
     """The rows of h, each on its own; token rows (T, D) lose their pads."""
     if "pixels" in batch:
         return [row.clone() for row in h]
     return [row[:n].clone() for row, n in zip(h, lengths(batch))]
 
 
-def together(rows: list[Tensor], batch: dict) -> Tensor:
+def stack_rows(rows: list[Tensor], batch: dict) -> Tensor:
     """(B, ...) from the rows; token rows are padded to the longest of the batch, images keep the channels last."""
     if "pixels" not in batch:
         h = pad_sequence(rows, batch_first=True)  # (B, T, D)
