@@ -76,7 +76,7 @@ class Model(nn.Module):
     def features(self, batch: dict) -> Tensor:
         """What the head reads: (B, D), or (B, T, D) for a language model.
 
-        batch["frozen_features"] = (stages, k, h, made_of) may hold the output of the first k stages. They don't run again
+        batch["frozen_features"] = (stages, k, h, made_of) may hold what the first k stages gave. They don't run again
         if it is of these very stages and of tensors that the batch still holds (see ftlib.training.frozen_features).
         """
         owner, k, h, made_of = batch.get("frozen_features", (None, 0, None, ()))
