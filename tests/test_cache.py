@@ -12,7 +12,9 @@ from ftlib.strategies.freezing import FreezeFirst, GradualUnfreezing
 from ftlib.strategies.full import LinearProbe
 from ftlib.strategy import Strategy, combine
 from ftlib.training import frozen_features
+from ftlib.training.checkpoint import Checkpoint
 from ftlib.training.loop import fit
+from ftlib.training.validation import Validation
 from toy import weights
 
 
@@ -180,11 +182,10 @@ def test_it_goes_with_accumulation_and_a_resumed_run_ends_alike(tmp_path):
     def broken(model):
         raise KeyboardInterrupt
 
+    saved = Checkpoint(tmp_path / "c", every=2)
     with pytest.raises(KeyboardInterrupt):
-        go(checkpoint=tmp_path / "c", save_every=2, validate=broken, every=5)
-    torch.testing.assert_close(
-        weights(go(checkpoint=tmp_path / "c", save_every=2)), weights(go()), rtol=1e-4, atol=1e-6
-    )
+        go(checkpoint=saved, validation=Validation(broken, every=5))
+    torch.testing.assert_close(weights(go(checkpoint=saved)), weights(go()), rtol=1e-4, atol=1e-6)
 
 
 @dataclass

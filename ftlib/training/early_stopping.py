@@ -25,7 +25,7 @@ class BestWeights:
         if self.watch not in values:
             raise KeyError(
                 f"early stopping watches {self.watch!r}, but validation gave {', '.join(values) or 'nothing'}: give "
-                f"fit watch= one of these, and better= 'lower' or 'higher'"
+                f"Validation watch= one of these, and better= 'lower' or 'higher'"
             )
         value = values[self.watch]
         self.age += 1
