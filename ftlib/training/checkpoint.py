@@ -100,7 +100,7 @@ class SavedRun:
             old = read_checkpoint(self.file, self.key)
             run.model.load_state_dict(old["model"])
             run.strategy.load_state_dict(send_to_device(old["strategy"], run.hardware.device))
-            run.at, run.step, run.done = old["at"], old["step"], old["done"]
+            run.at, run.first, run.done = old["at"], old["step"], old["done"]
             run.history += old["history"]
             if not run.done:
                 run.optimizer.load_state_dict(old["optimizer"])

@@ -35,7 +35,7 @@ class Hardware:
 
 @dataclass
 class Run:
-    """All that changes from step to step. A checkpoint holds it, so a killed run can go on."""
+    """What a run consists of. A checkpoint holds all that changes in it, so a killed run can go on."""
 
     model: nn.Module
     strategy: Strategy
@@ -45,7 +45,7 @@ class Run:
     history: list[dict]
     hardware: Hardware
     at: tuple[int, int] = (0, 0)  # (pass over the data, item in it) that was drawn last
-    step: int = 0  # steps that are done
+    first: int = 0  # the step with which it begins, or goes on after a kill
     done: bool = False
     with_frozen: Callable[[dict], dict] = field(default=lambda batch: batch)  # adds the frozen features to a batch
 
@@ -81,11 +81,11 @@ def announce(run: Run, steps: int) -> None:
     trainable, total = count_parameters(run.model)
     run.hardware.say(
         f"{run.strategy}: {run.hardware.device}, {str(run.hardware.dtype)[6:]}, {trainable:,} of {total:,} parameters "
-        f"trained, steps {run.step + 1} to {steps}, peak rate {max(run.peaks, default=0):g}"
+        f"trained, steps {run.first + 1} to {steps}, peak rate {max(run.peaks, default=0):g}"
     )
 
 
 def progress_bar(run: Run, steps: int) -> Iterable[int]:
     """The steps that are left, shown as a bar where they take longer than two seconds."""
     silent = not (run.hardware.verbose and run.hardware.accelerator.is_main_process)
-    return tqdm(range(run.step, steps), initial=run.step, total=steps, delay=2, leave=False, disable=silent)
+    return tqdm(range(run.first, steps), initial=run.first, total=steps, delay=2, leave=False, disable=silent)

@@ -418,7 +418,7 @@ teach.predict("06_schedules", "warmup").compare(words.get(tuple(helped), "both")
 #
 # PyTorch's `ReduceLROnPlateau` lowers the rate once validation stands still. It follows what *has happened*, so it is no function
 # of `p`: nobody can draw it before the run, and another seed gets other rates. With `fit` it is two calls, the first with a
-# `stop` that reads the history:
+# `Validation` whose `stop` reads the history:
 
 
 # %%
