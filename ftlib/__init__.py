@@ -14,6 +14,8 @@ _PUBLIC = {
     "Strategy": "strategy:Strategy",
     "combine": "strategy:combine",
     "fit": "training.loop:fit",
+    "Validation": "training.validation:Validation",
+    "Checkpoint": "training.checkpoint:Checkpoint",
     "evaluate": "training.scoring:evaluate",
     "predict_logits": "training.scoring:predict_logits",
     "load_model": "models:load",

@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from functools import reduce
+from typing import TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -65,6 +66,26 @@ class UnlabelledBatch(dict):
         )
 
 
+class Batch(TypedDict, total=False):
+    """A batch of B examples. A loader gives those of the first six keys that its task has. The others are added later.
+
+    A task's own columns of numbers (a rating, a probability) come along under their names.
+    """
+
+    pixels: Tensor  # (B, C, H, W) float32: images with values in 0..1, until a strategy or a model rescales them
+    input_ids: Tensor  # (B, T) int64: tokens, padded on the right
+    attention_mask: Tensor  # (B, T) int64: 1 for a token, 0 for a pad
+    x: Tensor  # (B, ...): the input of any other network
+    labels: Tensor  # (B,) int64: classes. (B, T) int64: the token after each one. `IGNORED` where not counted
+    # (B,) float: measured numbers. (B, K) float: class probabilities. (M, V) float: those of the M counted tokens
+    index: Tensor  # (B,) int64: the number of each example in its source
+    task: str  # which head answers, where a strategy put in several
+    n: dict[str, int]  # {term of the loss: targets that it adds up}; `fit` counts the labels where a batch has none
+    target: "Batch"  # examples of the target domain, without their labels
+    cache: object  # keys and values of tokens before these: transformers' Cache, in generation and prefix tuning
+    frozen_features: tuple  # (stages, k, h, made_of): the output h of the first k stages, see training.frozen_features
+
+
 def target_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Sum, not mean, of the loss over the counted targets; the kind of loss follows from the labels.
 
@@ -105,10 +126,39 @@ def require_column(batch: dict, name: str, user: "Strategy") -> Tensor:
 
 @dataclass
 class Strategy:
-    """Full fine-tuning: every slot does nothing. A subclass is a dataclass of knobs that overrides what it changes.
+    """Full fine-tuning: no slot changes anything. A subclass is a dataclass of hyperparameters that overrides slots.
 
-    The fields are plain JSON values (lists, not tuples; data sets by name). What it learns (anchors, memories) lives
-    in its other attributes: they are its state, saved and loaded with a checkpoint.
+    Attributes
+    ----------
+    role : str
+        Where it stands in a combination, one of `ROLES`.
+    finishes : str
+        When its `finish` has its turn, one of `FINISH`.
+    reads : str
+        "pictures" or "texts", if it makes sense for one of them only.
+    exclusive : tuple of str
+        What only one part of a combination may do, in words.
+    idle : dict
+        ``{role or class of another part: why this one has no effect beside it}``.
+    needs, may_use : tuple of str
+        The loaders that it reads, and those that it reads if they are given.
+
+    Notes
+    -----
+    The fields are plain JSON values (lists instead of tuples, data sets by name). Anchors, memories and all else that
+    a strategy learns live in its other attributes. They are its state, which a checkpoint saves and loads.
+
+    Examples
+    --------
+    >>> @dataclass
+    ... class PullToZero(ftlib.Strategy):
+    ...     strength: float = 0.1
+    ...
+    ...     def penalty(self, model, batch):
+    ...         return self.strength * sum(p.square().sum() for p in model.parameters())
+    >>> model, history = ftlib.fit(model, train, PullToZero(), steps=2, lr=1e-2, verbose=False)
+    >>> history[0]["penalty"] > 0
+    True
     """
 
     role = ""  # where it stands in a combination: one of ROLES
@@ -141,20 +191,20 @@ class Strategy:
         """Who learns, how fast: parameter groups in, groups out. {"params": [(name, p)], "lr", "weight_decay"}."""
         return groups
 
-    def batches(self, loaders: dict) -> Iterator[dict | list[dict]]:
+    def batches(self, loaders: dict) -> Iterator[Batch | list[Batch]]:
         """One pass over the data: batches, or lists of batches that share one step. Must not change the state."""
         yield from loaders["train"]
 
-    def transform(self, batch: dict) -> dict:
+    def transform(self, batch: Batch) -> Batch:
         """Augment a training batch (never a validation batch). Keeps batch["n"] true."""
         return batch
 
-    def loss(self, model: nn.Module, batch: dict) -> dict[str, Tensor]:
+    def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """{term: SUM over its targets}, with the same terms as batch["n"], which counts the targets."""
         (term,) = batch["n"]
         return {term: target_loss(model(batch), batch["labels"])}
 
-    def penalty(self, model: nn.Module, batch: dict) -> Tensor | float:
+    def penalty(self, model: nn.Module, batch: Batch) -> Tensor | float:
         """A regulariser of the parameters. Not divided by n; averaged over the batches that share a step."""
         return 0.0
 
@@ -265,10 +315,35 @@ class Combined(Strategy):
 
 
 def combine(*strategies: Strategy) -> Strategy:
-    """Several strategies as one, the same in whatever order they are written.
+    """Make one strategy of several; the order in which they are written doesn't matter.
 
-    Raises ValueError, naming them, if two parts own a slot that only one may own (see MERGE), are of one class, both
-    inject, both do what is `exclusive`, if some read pictures and others texts, or if one has no effect beside another.
+    Parameters
+    ----------
+    *strategies : Strategy
+        The parts. A combination among them counts as its parts.
+
+    Returns
+    -------
+    Strategy
+        A strategy whose slots merge those of the parts (see `MERGE`).
+
+    Raises
+    ------
+    TypeError
+        If a part is no strategy.
+    ValueError
+        If two parts exclude each other: both own a slot that has one owner, both inject new weights, or are of one
+        class, or one has no effect beside the other. The message names them.
+
+    Examples
+    --------
+    >>> both = ftlib.combine(strategies.Cosine(), strategies.LoRA(r=4))
+    >>> both.prepare.__self__ is both and both.lr_scale(0.5) == strategies.Cosine().lr_scale(0.5)
+    True
+    >>> ftlib.combine(strategies.Cosine(), strategies.LinearDecay())
+    Traceback (most recent call last):
+        ...
+    ValueError: lr_scale() can have one owner, but Cosine(...) and LinearDecay(...) both set it: leave one of them out
     """
     parts = [part for whole in strategies for part in parts_of(whole)]
     for part in parts:

@@ -1,5 +1,6 @@
 """What `fit` is handed: a mistake is one sentence, before the first step where it can be known then."""
 
+import inspect
 import math
 
 import pytest
@@ -12,8 +13,11 @@ from ftlib.strategies.domain_shift import AdaBN, LabelShift
 from ftlib.strategies.full import Full
 from ftlib.strategies.regularisation import EMA
 from ftlib.strategy import combine
-from ftlib.training.early_stopping import Best
+from ftlib.training.arguments import MOVED
+from ftlib.training.checkpoint import Checkpoint
+from ftlib.training.early_stopping import BestWeights
 from ftlib.training.loop import evaluate, fit
+from ftlib.training.validation import Validation
 from test_contract import NAMES
 from toy import Net, data, eye, net, pictures
 
@@ -30,14 +34,21 @@ def untrained(monkeypatch):
     monkeypatch.setattr(module, "_backward", lambda *_: pytest.fail("a step was trained"))
 
 
-WHOLE = ["steps", "accumulate", "patience", "every", "save_every", "seed"]
+WHOLE = {
+    "steps": lambda value: train(steps=value),
+    "accumulate": lambda value: train(accumulate=value),
+    "seed": lambda value: train(seed=value),
+    "patience": lambda value: Validation(dict, patience=value),
+    "every of Validation": lambda value: Validation(dict, every=value),
+    "every of Checkpoint": lambda value: Checkpoint("c", every=value),
+}
 
 
 @pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.parametrize("value", [-1, 1.5, "a", None, True, math.nan])
 def test_whole_numbers(untrained, name, value):
     with pytest.raises(ValueError, match=f"{name} must be a whole number .*, not {value!r}"):
-        train(**{name: value})
+        WHOLE[name](value)
 
 
 def test_seeds_fit_into_32_bits(untrained):
@@ -65,15 +76,49 @@ def test_other_things_in_the_place_of_model_strategy_and_functions(untrained):
         fit("minilm", data(), Full(), steps=1, lr=1e-2)
     with pytest.raises(TypeError, match=r"fit needs a strategy, but got .*Full'>: write Full\(\)"):
         fit(net(), data(), Full, steps=1, lr=1e-2)
-    with pytest.raises(TypeError, match="validate must be a function, but it is {'nll': 1}"):
-        train(validate={"nll": 1})
+    with pytest.raises(TypeError, match="validation must be a function, but it is {'nll': 1}: give fit the function"):
+        train(validation={"nll": 1})
+    with pytest.raises(TypeError, match="score must be a function, but it is 0.5: give Validation the function"):
+        Validation(0.5)
+    with pytest.raises(TypeError, match="stop must be a function, but it is True"):
+        Validation(dict, stop=True)
+    with pytest.raises(TypeError, match="watch must be the name of a value, such as 'nll', but it is None"):
+        Validation(dict, watch=None)
+    with pytest.raises(TypeError, match="checkpoint must name a file, but it is True: give a path"):
+        train(checkpoint=True)
     with pytest.raises(TypeError, match="combine takes strategies, but got .*Full"):
         combine(Full)
 
 
-def test_validate_gives_a_dict():
-    with pytest.raises(TypeError, match=r"validate\(model\) must give {name: value}, but it gave 0.5"):
-        train(validate=lambda model: 0.5)
+def test_validation_gives_a_dict():
+    with pytest.raises(TypeError, match=r"score\(model\) of a Validation must give {name: value}, but it gave 0.5"):
+        train(validation=lambda model: 0.5)
+
+
+def test_a_function_stands_for_a_validation_and_a_path_for_a_checkpoint(tmp_path):
+    ends = []
+    for i, (score, saved) in enumerate([(lambda m: {"a": 1}, str(tmp_path / "0")),
+                                        (Validation(lambda m: {"a": 1}), Checkpoint(tmp_path / "1"))]):  # fmt: skip
+        _, rows = train(validation=score, checkpoint=saved)
+        ends.append([row.get("validation") for row in rows])
+        assert (tmp_path / str(i)).exists()
+    assert ends[0] == ends[1] == [None, {"a": 1}]
+
+
+@pytest.mark.parametrize(("old", "words"), [
+    ({"validate": dict}, r"fit has no 'validate': write fit\(..., validation=ftlib.Validation\(score\)\)"),
+    ({"patience": 2}, r"fit has no 'patience': write fit\(..., validation=ftlib.Validation\(score, patience=...\)\)"),
+    ({"save_every": 2}, r"fit has no 'save_every': write fit\(..., checkpoint=ftlib.Checkpoint\(file, every=...\)\)"),
+    ({"save_every": 2, "watch": "a", "every": 3}, r"fit has no 'every' and no 'watch' and no 'save_every': write "
+     r"fit\(..., validation=ftlib.Validation\(score, every=..., watch=...\), "
+     r"checkpoint=ftlib.Checkpoint\(file, every=...\)\)"),
+    *(({name: 1}, rf"fit has no '{name}': write") for name in MOVED),
+])  # fmt: skip
+def test_a_keyword_that_has_moved_says_where_it_is(untrained, old, words):
+    with pytest.raises(TypeError, match=f"^{words}") as caught:
+        train(**old)
+    assert "\n" not in str(caught.value)
+    assert not {*MOVED} & {*inspect.signature(fit).parameters}
 
 
 # ---- loaders and batches
@@ -161,7 +206,8 @@ def test_a_lone_example_of_a_larger_picture_counts_as_ever():
 # ---- early stopping
 def watched(values, **more):
     value = iter(values)
-    return train(steps=len(values), every=1, validate=lambda model: next(value), patience=2, **more)[1]
+    kept = Validation(lambda model: next(value), every=1, patience=2, **more)
+    return train(steps=len(values), validation=kept)[1]
 
 
 def test_what_is_watched_is_a_parameter():
@@ -172,16 +218,16 @@ def test_what_is_watched_is_a_parameter():
 
 
 def test_a_value_that_is_not_there_is_named():
-    with pytest.raises(KeyError, match="early stopping watches 'nll', but validation gave mae, rmse: give fit watch="):
+    with pytest.raises(KeyError, match="watches 'nll', but validation gave mae, rmse: give Validation watch="):
         watched([{"mae": 1.0, "rmse": 1.0}])
     with pytest.raises(ValueError, match="better must be 'lower' or 'higher', but it is 'up'"):
         watched([{"nll": 1.0}], better="up")
 
 
 def test_a_value_that_is_not_a_number_is_no_improvement():
-    best, model = Best(), Net()
+    best, model = BestWeights(), Net()
     for value in (0.5, math.nan, math.nan):
-        best.see({"nll": value}, model)
+        best.update({"nll": value}, model)
     assert best.age == 2 and best.value == 0.5
 
 
@@ -196,8 +242,8 @@ def test_early_stopping_of_a_regression_goes_back_to_its_best():
     torch.manual_seed(0)
     model = One()
     score = lambda model: evaluate(model, rows)  # noqa: E731
-    model, history = fit(model, rows, Full(), steps=40, lr=5e-2, every=2, validate=score, patience=3, watch="rmse",
-                         verbose=False)  # fmt: skip
+    model, history = fit(model, rows, Full(), steps=40, lr=5e-2, verbose=False,
+                         validation=Validation(score, every=2, patience=3, watch="rmse"))  # fmt: skip
     values = [row["validation"]["rmse"] for row in history if "validation" in row]
     assert evaluate(model, rows)["rmse"] == pytest.approx(min(values))
 

@@ -12,7 +12,9 @@ from ftlib.strategies.freezing import FreezeFirst, GradualUnfreezing
 from ftlib.strategies.full import LinearProbe
 from ftlib.strategy import Strategy, combine
 from ftlib.training import frozen_features
+from ftlib.training.checkpoint import Checkpoint
 from ftlib.training.loop import fit
+from ftlib.training.validation import Validation
 from toy import weights
 
 
@@ -180,11 +182,10 @@ def test_it_goes_with_accumulation_and_a_resumed_run_ends_alike(tmp_path):
     def broken(model):
         raise KeyboardInterrupt
 
+    saved = Checkpoint(tmp_path / "c", every=2)
     with pytest.raises(KeyboardInterrupt):
-        go(checkpoint=tmp_path / "c", save_every=2, validate=broken, every=5)
-    torch.testing.assert_close(
-        weights(go(checkpoint=tmp_path / "c", save_every=2)), weights(go()), rtol=1e-4, atol=1e-6
-    )
+        go(checkpoint=saved, validation=Validation(broken, every=5))
+    torch.testing.assert_close(weights(go(checkpoint=saved)), weights(go()), rtol=1e-4, atol=1e-6)
 
 
 @dataclass
@@ -238,7 +239,7 @@ def test_a_batch_that_it_cannot_tell_apart_passes_through(change):
     model.stages.requires_grad_(False)
     ids, mask = torch.arange(6).view(2, 3), torch.tensor([[1, 1, 1], [0, 1, 1]])
     batch = {"x": torch.ones(2)} if change.startswith("no") else {"input_ids": ids, "attention_mask": mask}
-    assert frozen_features.PrefixCache(model, Strategy(), {})(batch) is batch
+    assert frozen_features.FrozenFeatureCache(model, Strategy(), {})(batch) is batch
 
 
 def test_pictures_in_bfloat16_and_of_another_shape_are_told_apart():
@@ -253,7 +254,7 @@ def test_what_is_kept_for_one_model_is_not_used_by_another():
     student.stages.requires_grad_(False)
     with torch.no_grad():
         student.stages[0][0].weight.zero_()
-        kept = frozen_features.PrefixCache(student, Strategy(), {})(batch)
-        assert kept["prefix"][1] == 2
+        kept = frozen_features.FrozenFeatureCache(student, Strategy(), {})(batch)
+        assert kept["frozen_features"][1] == 2
         assert torch.equal(teacher(kept), teacher(batch))
         assert torch.equal(student(kept), student(batch)) and not torch.equal(student(kept), teacher(kept))

@@ -8,14 +8,15 @@ import torch
 from torch.utils.data import DataLoader
 
 from ftlib.strategies.full import Full
-from ftlib.training.checkpoint import digest_of_data, digest_of_model
+from ftlib.training.checkpoint import Checkpoint, digest_of_data, digest_of_model
 from ftlib.training.loop import fit
+from ftlib.training.validation import Validation
 from toy import data, net, same, weights
 
 
 def train(file, model=None, loaders=None, **more):
-    more = {"steps": 4, "lr": 1e-2, "save_every": 1, "verbose": False, **more}
-    return fit(model or net(), loaders or data(), Full(), checkpoint=file, **more)
+    more = {"steps": 4, "lr": 1e-2, "verbose": False, **more}
+    return fit(model or net(), loaders or data(), Full(), checkpoint=Checkpoint(file, every=1), **more)
 
 
 def test_other_data_is_another_run(tmp_path):
@@ -45,7 +46,7 @@ def test_a_cell_that_is_run_again_goes_on(tmp_path):
     whole, _ = train(tmp_path / "whole")
     model = net()
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "c", model=model, validate=stop, every=3)
+        train(tmp_path / "c", model=model, validation=Validation(stop, every=3))
     model, rows = train(tmp_path / "c", model=model)
     assert len(rows) == 4 and same(weights(model), weights(whole))
     again, rows = train(tmp_path / "c", model=model)
@@ -54,7 +55,7 @@ def test_a_cell_that_is_run_again_goes_on(tmp_path):
 
 @pytest.mark.parametrize("value", [np.float32(0.5), np.float64(0.5), np.int64(3), np.array(0.5), torch.tensor(0.5)])
 def test_numbers_of_numpy_are_written_as_plain_ones(tmp_path, value):
-    _, rows = train(tmp_path / "c", validate=lambda model: {"score": value}, every=2)
+    _, rows = train(tmp_path / "c", validation=Validation(lambda model: {"score": value}, every=2))
     assert type(rows[-1]["validation"]["score"]) in (int, float)
     assert train(tmp_path / "c")[1] == rows
 
@@ -98,7 +99,7 @@ def test_a_broken_or_foreign_file_is_named(tmp_path, content):
 
 def test_a_half_written_checkpoint_is_taken_away(tmp_path, monkeypatch):
     def full_disk(state, file):
-        file.write(b"half")
+        file.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full_disk)

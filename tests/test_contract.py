@@ -10,7 +10,9 @@ import torch
 
 from ftlib import strategies
 from ftlib.strategy import ROLES, combine, to_json
+from ftlib.training.checkpoint import Checkpoint
 from ftlib.training.loop import evaluate, fit
+from ftlib.training.validation import Validation
 from toy import changed, data, encoder, eye, net, pictures, same, sentences, weights
 
 NAMES = list(strategies.CATALOG)
@@ -118,9 +120,10 @@ class TestEveryStrategy:
         def broken(model):
             raise KeyboardInterrupt
 
+        saved = Checkpoint(tmp_path / "c", every=4)
         with pytest.raises(KeyboardInterrupt):
-            train(name, checkpoint=tmp_path / "c", save_every=4, validate=broken, every=10)
-        assert same(weights(train(name, checkpoint=tmp_path / "c", save_every=4)), weights(train(name)))
+            train(name, checkpoint=saved, validation=Validation(broken, every=10))
+        assert same(weights(train(name, checkpoint=saved)), weights(train(name)))
 
     def test_its_knobs_are_plain_json_and_its_state_is_not_a_knob(self, name):
         strategy = make(name)

@@ -12,6 +12,7 @@ from ftlib.strategies.regularisation import Dropout
 from ftlib.strategy import combine
 from ftlib.training.loop import fit
 from ftlib.training.restore import settings_restored
+from ftlib.training.validation import Validation
 from test_contract import NAMES, loaders, make, toy
 from toy import changed, data, encoder, net, same, sentences, weights
 
@@ -45,9 +46,9 @@ def end(model, strategy, how, given, seed=0):
             raise RuntimeError("planted")
         return {"nll": float(len(seen))}
 
-    more = {"patience": 2} if how == "early stop" else {}
+    watched = Validation(validate, every=1, patience=2 if how == "early stop" else 0)
     try:
-        fit(model, given, strategy, steps=6, lr=1e-2, every=1, validate=validate, verbose=False, seed=seed, **more)
+        fit(model, given, strategy, steps=6, lr=1e-2, validation=watched, verbose=False, seed=seed)
     except (KeyboardInterrupt, RuntimeError) as error:
         assert how in ("Ctrl-C", "error") and len(error.history) == 3 and error.history[-1]["loss"] > 0
     else:

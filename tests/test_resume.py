@@ -15,8 +15,10 @@ from torch.utils.data import DataLoader
 
 from ftlib.strategies.full import Full
 from ftlib.strategy import Strategy, combine
+from ftlib.training.checkpoint import Checkpoint
 from ftlib.training.loop import fit
 from ftlib.training.stream import stream
+from ftlib.training.validation import Validation
 from toy import Cosine, Mixup, data, net, same, weights
 
 KILLS = 10
@@ -26,6 +28,7 @@ sys.path.insert(0, {here!r})
 import torch
 from toy import EWC, Cosine, LoRA, Mixup, Noise, data, net
 from ftlib.training import loop
+from ftlib.training.checkpoint import Checkpoint
 from ftlib.strategy import combine
 
 torch.set_num_threads(2)
@@ -39,7 +42,7 @@ def backward(*args):
 loop._backward = backward
 strategy = combine(LoRA(), Mixup(0.5), Noise(), EWC(5.0), Cosine(0.1))
 model, _ = loop.fit(net(p=0.3), data(shuffle=True), strategy, steps=80, lr=1e-2, accumulate=2, verbose=False,
-                     checkpoint=sys.argv[1], save_every=1)
+                     checkpoint=Checkpoint(sys.argv[1], every=1))
 torch.save(model.state_dict(), sys.argv[1] + ".final")
 """
 
@@ -76,15 +79,15 @@ def test_ten_kills_at_random_points_lose_nothing(tmp_path):
 
 def test_a_write_that_dies_half_way_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     def run(name):
-        return fit(net(p=0.3), data(shuffle=True), Mixup(), steps=9, lr=1e-2, checkpoint=tmp_path / name, save_every=3,
-                   verbose=False)[0]  # fmt: skip
+        return fit(net(p=0.3), data(shuffle=True), Mixup(), steps=9, lr=1e-2,
+                   checkpoint=Checkpoint(tmp_path / name, every=3), verbose=False)[0]  # fmt: skip
 
     whole, save, calls = run("whole"), torch.save, []
 
     def dies(state, file):
         calls.append(1)
         if len(calls) == 2:
-            file.write(b"half")
+            file.write_bytes(b"half")
             raise KeyboardInterrupt
         save(state, file)
 
@@ -113,8 +116,9 @@ def test_resume_when_the_stream_itself_draws_at_random(tmp_path):
             return {}
 
         strategy = combine(Lossy(), Mixup())
-        return fit(net(p=0.3), data(shuffle=True), strategy, steps=14, lr=1e-2, every=1, validate=validate,
-                   checkpoint=tmp_path / name, save_every=3, verbose=False)[0]  # fmt: skip
+        return fit(net(p=0.3), data(shuffle=True), strategy, steps=14, lr=1e-2,
+                   validation=Validation(validate, every=1), checkpoint=Checkpoint(tmp_path / name, every=3),
+                   verbose=False)[0]  # fmt: skip
 
     whole = run("whole")
     with pytest.raises(AssertionError, match="killed"):
@@ -141,8 +145,8 @@ def test_what_a_strategy_has_learned_survives_a_kill(tmp_path):
             assert not die, "killed"
             return {}
 
-        return fit(net(), data(), Slowing(), steps=9, lr=1e-2, every=5, validate=validate, checkpoint=tmp_path / name,
-                   save_every=4, verbose=False)  # fmt: skip
+        return fit(net(), data(), Slowing(), steps=9, lr=1e-2, validation=Validation(validate, every=5),
+                   checkpoint=Checkpoint(tmp_path / name, every=4), verbose=False)  # fmt: skip
 
     whole, rows = run("whole")
     with pytest.raises(AssertionError, match="killed"):
@@ -194,11 +198,11 @@ def test_a_resumed_run_still_knows_its_best_weights(tmp_path):
                 raise KeyboardInterrupt
             return {"nll": nll[step]}
 
-        return fit(net(), data(), Full(), steps=50, lr=1e-2, verbose=False, validate=validate, every=2, patience=2,
-                   save_every=1, **more)  # fmt: skip
+        return fit(net(), data(), Full(), steps=50, lr=1e-2, verbose=False,
+                   validation=Validation(validate, every=2, patience=2), **more)  # fmt: skip
 
     whole, history = run()
     with pytest.raises(KeyboardInterrupt):
-        run(stop_at=8, checkpoint=tmp_path / "run")
-    again, resumed = run(checkpoint=tmp_path / "run", resumed=True)
+        run(stop_at=8, checkpoint=Checkpoint(tmp_path / "run", every=1))
+    again, resumed = run(checkpoint=Checkpoint(tmp_path / "run", every=1), resumed=True)
     assert len(resumed) == len(history) == 8 and same(weights(again), weights(whole))

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from ftlib import strategies
 from ftlib.strategy import Strategy, combine, parts_of
 from ftlib.training.loop import evaluate, fit, predict_logits
+from ftlib.training.validation import Validation
 from toy import AGEM, DANN, EWC, Cosine, Decay, LoRA, Mixup, MultiTask, PCGrad, changed, data, net, same, weights
 
 
@@ -42,7 +43,7 @@ def test_gradients_are_zeroed_each_step():
         seen.extend(p.grad for p in model.parameters())
         return {}
 
-    train(net(), data(n=16, bs=16), steps=2, every=1, validate=validate)
+    train(net(), data(n=16, bs=16), steps=2, validation=Validation(validate, every=1))
     assert len(seen) == 2 * 8 and all(g is None for g in seen)
 
 
@@ -214,11 +215,12 @@ def test_an_empty_split_and_wrong_arguments_are_one_sentence():
 
 def test_validation_does_not_move_training_and_stop_stops():
     plain, watched = (
-        train(net(p=0.5), data(shuffle=True), Mixup(), steps=12, every=3, validate=v)[0]
-        for v in (None, lambda m: evaluate(m, data(shuffle=True)))
+        train(net(p=0.5), data(shuffle=True), Mixup(), steps=12, validation=v)[0]
+        for v in (None, Validation(lambda m: evaluate(m, data(shuffle=True)), every=3))
     )
     assert same(weights(plain), weights(watched))
-    _, rows = train(net(), data(), steps=50, every=5, validate=lambda m: {"a": 0.5}, stop=lambda h: len(h) >= 10)
+    ten = Validation(lambda m: {"a": 0.5}, every=5, stop=lambda h: len(h) >= 10)
+    _, rows = train(net(), data(), steps=50, validation=ten)
     assert len(rows) == 10 and rows[-1]["validation"] == {"a": 0.5}
 
 
@@ -229,11 +231,9 @@ def test_early_stopping_stops_and_goes_back_to_the_best_weights():
         seen.append(weights(model))
         return {"nll": next(nll)}
 
-    model, history = train(net(), data(), steps=50, validate=validate, every=2, patience=2)
+    model, history = train(net(), data(), steps=50, validation=Validation(validate, every=2, patience=2))
     assert len(history) == 8 and len(seen) == 4  # 0.5 at step 4, and two validations without a lower one
     assert same(weights(model), seen[1]) and not same(weights(model), seen[3])
-    with pytest.raises(ValueError, match="early stopping needs something to watch"):
-        train(net(), data(), patience=2)
 
 
 def test_evaluating_switches_dropout_off_and_learns_nothing():

@@ -10,7 +10,7 @@ import platform
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -24,13 +24,14 @@ import torch
 from accelerate.utils import set_seed
 
 from ftlib import models, strategies, tasks
-from ftlib.evidence.spec import Phase, Said, Spec, split_of
+from ftlib.evidence.spec import EARLY, Phase, Said, Spec, split_of
 from ftlib.io import places, typed
 from ftlib.io.typed import Number, Text, Whole, entry
 from ftlib.io.writing import must_be_writable, write_text
 from ftlib.strategy import Strategy, combine, parts_of
 from ftlib.training.loop import count_parameters, evaluate, fit
 from ftlib.training.machine import processor
+from ftlib.training.validation import Validation
 
 __all__ = ["Phase", "Record", "Spec", "curves", "first_losses", "frame", "load_records", "load_runs"]
 __all__ += ["provenance", "run", "split_of"]
@@ -162,22 +163,23 @@ def _phases(
         data = {
             k: _loader(spec, task, model, v, batch_size=phase.batch_size, shuffle=True) for k, v in phase.data.items()
         }
-        watched = {"validate": validate, "every": spec.every} if spec.every and most is None else {}
-        more = dict(phase.fit)
+        more, validation = _arguments(phase.fit, validate, spec.every)
         if most is not None:
-            more.pop("patience", None)
-            watched = {
-                "validate": lambda model: {},
-                "every": 1,
-                "stop": lambda rows, done=done: done + len(rows) >= most,
-            }
+            validation = Validation(lambda model: {}, every=1, stop=lambda rows, done=done: done + len(rows) >= most)
         _, history = fit(
             model, data, strategy, steps=phase.steps, lr=phase.lr, seed=spec.seed + 1000 * i, precision=spec.precision,
-            verbose=verbose, **watched, **more,
+            verbose=verbose, validation=validation, **more,
         )  # fmt: skip
         memory |= {type(part).__name__: part.state_dict() for part in parts_of(strategy)}
         done += len(history)
         yield history
+
+
+def _arguments(said: dict, score: Callable, every: int) -> tuple[dict, Validation | None]:
+    """The arguments of `fit` that a phase names. It names them flat, and recorded ids are made of that form."""
+    early = {name: value for name, value in said.items() if name in EARLY}
+    more = {name: value for name, value in said.items() if name not in EARLY}
+    return more, Validation(score, every=every, **early) if every else None
 
 
 def _execute(spec: Spec, verbose: bool) -> dict:

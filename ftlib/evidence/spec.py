@@ -17,8 +17,10 @@ from ftlib.training.loop import fit
 
 Format = Literal["auto", "float32", "bfloat16"]  # machine.PRECISIONS
 Strategies = list[dict[Text, dict[Text, Any]]]  # [{name: knobs}, ...], see strategies.CATALOG; []: full fine-tuning
-OURS = {"model", "loaders", "strategy", "steps", "lr", "seed", "precision", "validate", "stop", "every", "verbose"}
+OURS = {"model", "loaders", "strategy", "steps", "lr", "seed", "precision", "validation", "checkpoint", "verbose"}
 FIT = {name: p.annotation for name, p in inspect.signature(fit).parameters.items() if name not in OURS}
+EARLY = {"patience": int, "watch": str, "better": str}  # belong to fit's Validation; a phase names them flat
+FIT |= EARLY
 
 
 @dataclass
@@ -53,7 +55,7 @@ class Phase:
     lr: NotNegative
     data: dict[Text, Text] = field(default_factory=lambda: {"train": "train"})  # loader -> split, see split_of
     batch_size: Count = 32
-    fit: dict[Text, Any] = field(default_factory=dict)  # more arguments of fit, e.g. {"accumulate": 2}
+    fit: dict[Text, Any] = field(default_factory=dict)  # more arguments of fit, e.g. {"accumulate": 2}; see FIT
 
     __pydantic_config__ = typed.KNOWN_KEYS_ONLY
 

@@ -162,10 +162,10 @@ class Model(nn.Module):
     def features(self, batch: dict) -> Tensor:
         """What the head reads: (B, D), or (B, T, D) for a language model.
 
-        Where batch["prefix"] = (stages, k, h, made_of) is of these very stages and of what the batch still holds, the
-        first k are not run again (see ftlib.training.frozen_features).
+        batch["frozen_features"] = (stages, k, h, made_of) may hold what the first k stages gave. They don't run again
+        if it is of these very stages and of tensors that the batch still holds (see ftlib.training.frozen_features).
         """
-        owner, k, h, made_of = batch.get("prefix", (None, 0, None, ()))
+        owner, k, h, made_of = batch.get("frozen_features", (None, 0, None, ()))
         same = all(batch.get(name) is t and t._version == v and not t.requires_grad for name, t, v in made_of)
         if owner is not self.stages or not same:
             k, h = 0, self.inputs(batch)

@@ -1,7 +1,8 @@
 """What `fit` is handed, looked at before the first step: each mistake is one sentence."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
 
 import numpy as np
 from torch import Tensor, nn
@@ -10,19 +11,48 @@ from ftlib.io.refusals import nearest, number, whole_number
 from ftlib.strategy import Strategy, count_targets, owners, parts_of
 
 SEEDS = 2**32  # seeds are below this: numpy's generators take no larger ones
-WHOLE = {"steps": 0, "accumulate": 1, "patience": 0, "every": 1, "save_every": 1}  # the least value of each
+WHOLE = {"steps": 0, "accumulate": 1}  # the least value of each
+# Keywords that fit had once: where each of them is now. {old: (argument of fit, field of its class)}
+MOVED = {
+    "validate": ("validation", "score"),
+    "every": ("validation", "every"),
+    "patience": ("validation", "patience"),
+    "watch": ("validation", "watch"),
+    "better": ("validation", "better"),
+    "stop": ("validation", "stop"),
+    "save_every": ("checkpoint", "every"),
+}
+NOW = {"validation": "ftlib.Validation(score", "checkpoint": "ftlib.Checkpoint(file"}
 
 
-def refuse_arguments(model, strategy, validate, stop, **values) -> None:
+def explain_moved(function: Callable) -> Callable:
+    """`fit`, which says of a keyword that has moved where it is now: a TypeError of one sentence."""
+
+    @wraps(function)
+    def explained(*args, **more):
+        if moved := [name for name in MOVED if name in more]:
+            fields = {where: [f for w, f in map(MOVED.get, moved) if w == where and f != "score"] for where in NOW}
+            used = [where for where in NOW if any(MOVED[name][0] == where for name in moved)]
+            instead = [f"{w}={', '.join([NOW[w], *(f'{f}=...' for f in fields[w])])})" for w in used]
+            raise TypeError(f"fit has no {' and no '.join(map(repr, moved))}: write fit(..., {', '.join(instead)})")
+        return function(*args, **more)
+
+    return explained
+
+
+def refuse_no_function(name: str, given, taker: str) -> None:
+    """TypeError unless `given` can be called."""
+    if not callable(given):
+        raise TypeError(f"{name} must be a function, but it is {given!r}: give {taker} the function, and not its value")
+
+
+def refuse_arguments(model, strategy, **values) -> None:
     """TypeError or ValueError unless `fit` can begin with these."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"fit needs a model, but got {type(model).__name__}: load one with ftlib.load_model")
     if not isinstance(strategy, Strategy):
         hint = f"write {strategy.__name__}()" if isinstance(strategy, type) else "take one of ftlib.strategies"
         raise TypeError(f"fit needs a strategy, but got {strategy!r}: {hint}")
-    for name, given in (("validate", validate), ("stop", stop)):
-        if given is not None and not callable(given):
-            raise TypeError(f"{name} must be a function, but it is {given!r}: give fit the function, and not its value")
     for name, least in WHOLE.items():
         whole_number(name, values[name], least)
     whole_number("seed", values["seed"], 0, SEEDS - 1)
@@ -81,7 +111,7 @@ def refuse_labels(labels: Tensor | None, examples: list[int]) -> None:
 def plain_numbers(values: dict) -> dict:
     """What a validation gave, as Python's own numbers, which a checkpoint can hold."""
     if not isinstance(values, dict):
-        raise TypeError(f"validate(model) must give {{name: value}}, but it gave {values!r}")
+        raise TypeError(f"score(model) of a Validation must give {{name: value}}, but it gave {values!r}")
     return {k: v.item() if _single(v) else v for k, v in values.items()}
 
 

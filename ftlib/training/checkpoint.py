@@ -9,17 +9,114 @@ import os
 import pickle
 import weakref
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate.utils import gather_object, send_to_device, set_seed
 from torch import Tensor, nn
 
+from ftlib.io.refusals import whole_number
 from ftlib.io.writing import in_one_piece
+from ftlib.training.setup import Run
+from ftlib.training.stream import preserve_rng, rng_state, set_rng_state
 
 ROWS = 1000  # of a data set whose columns cannot be seen, at most so many rows are read, evenly spaced
 # {model: {file: digest of what it started from}}: a cell that is run again hands over the same model, changed since.
 STARTED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where `fit` saves its state and how often, so a killed run goes on from there.
+
+    Parameters
+    ----------
+    file : str or Path
+        The file to write. A missing folder is made.
+    every : int, default 100
+        Steps between two writes. One more follows the last step.
+
+    Raises
+    ------
+    TypeError
+        If `file` is no path.
+    ValueError
+        If `every` is no whole number of at least 1.
+
+    Notes
+    -----
+    Call `fit` again with the same arguments and it ends in the same weights as a run that nobody killed. A file of
+    another run is refused. Two runs are the same if their arguments, their data and the weights that they start from
+    are the same.
+
+    Examples
+    --------
+    >>> saved = ftlib.Checkpoint(folder / "run.pt", every=2)
+    >>> model, history = ftlib.fit(
+    ...     model, train, strategies.Full(), steps=4, lr=1e-2, checkpoint=saved, verbose=False
+    ... )
+    >>> saved.file.exists()
+    True
+    """
+
+    file: str | Path
+    every: int = 100
+
+    def __post_init__(self):
+        if not isinstance(self.file, str | os.PathLike):
+            raise TypeError(f"checkpoint must name a file, but it is {self.file!r}: give a path, as 'run.pt'")
+        whole_number("every of Checkpoint", self.every, 1)
+
+
+def as_checkpoint(given: "Checkpoint | str | Path | None") -> Checkpoint | None:
+    """What `fit` got for `checkpoint`, in a folder that is there; a plain path stands for Checkpoint(path)."""
+    if given is None:
+        return None
+    given = given if isinstance(given, Checkpoint) else Checkpoint(given)
+    return replace(given, file=ready(given.file))
+
+
+class SavedRun:
+    """The checkpoint of one run: it writes the run's state, and gives it back to the same run only."""
+
+    def __init__(self, file: Path, model: nn.Module, loaders: dict, arguments: dict, validation=None):
+        """model: as `fit` was given it. arguments: the others on which the result depends."""
+        self.file, self.given = file, model
+        self.start = STARTED.get(model, {}).get(file) or digest_of_model(model)
+        with preserve_rng():
+            set_seed(arguments["seed"])
+            data = digest_of_data(loaders)
+        sizes = {name: len(loader) for name, loader in sorted(loaders.items()) if hasattr(loader, "__len__")}
+        patience = validation.patience if validation else 0
+        key = {**arguments, "patience": patience, "watch": validation.watch if patience else "", "batches": sizes,
+               "the model's start": self.start, "the data": data}  # fmt: skip
+        self.key = {name: str(value) for name, value in key.items()}
+
+    def resume(self, run: Run) -> None:
+        """Bring the run to where the file left it; without a file it stays at its beginning."""
+        if self.file.exists():
+            old = read_checkpoint(self.file, self.key)
+            run.model.load_state_dict(old["model"])
+            run.strategy.load_state_dict(send_to_device(old["strategy"], run.hardware.device))
+            run.at, run.first, run.done = old["at"], old["step"], old["done"]
+            run.history += old["history"]
+            if not run.done:
+                run.optimizer.load_state_dict(old["optimizer"])
+                vars(run.best).update(old["best"])
+                set_rng_state(old["rng"][run.hardware.me])  # last, since preparing draws numbers too
+        STARTED.setdefault(self.given, {})[self.file] = self.start
+
+    def write(self, run: Run, step: int, done: bool = False) -> None:
+        """Save the state after `step` steps."""
+        state = {
+            "key": self.key, "step": step, "done": done, "at": run.at, "history": run.history,
+            "model": run.model.state_dict(), "optimizer": {} if done else run.optimizer.state_dict(),
+            "strategy": run.strategy.state_dict(), "rng": gather_object([rng_state()]), "best": vars(run.best),
+        }  # fmt: skip
+        if run.hardware.accelerator.is_main_process:
+            write_checkpoint(state, self.file)
 
 
 def ready(file: str | Path) -> Path:

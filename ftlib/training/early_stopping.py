@@ -11,7 +11,7 @@ from torch import Tensor, nn
 BETTER = ("lower", "higher")
 
 
-class Best:
+class BestWeights:
     """The weights of the best value so far, and how many validations ago that was."""
 
     def __init__(self, watch: str = "nll", better: str = "lower"):
@@ -20,12 +20,12 @@ class Best:
         self.watch, self.better = watch, better
         self.value, self.age, self.weights = math.inf if better == "lower" else -math.inf, 0, {}
 
-    def see(self, values: dict[str, float], model: nn.Module) -> None:
+    def update(self, values: dict[str, float], model: nn.Module) -> None:
         """Take note of one more validation; KeyError where it lacks the watched value."""
         if self.watch not in values:
             raise KeyError(
                 f"early stopping watches {self.watch!r}, but validation gave {', '.join(values) or 'nothing'}: give "
-                f"fit watch= one of these, and better= 'lower' or 'higher'"
+                f"Validation watch= one of these, and better= 'lower' or 'higher'"
             )
         value = values[self.watch]
         self.age += 1

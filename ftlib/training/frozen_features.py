@@ -1,15 +1,15 @@
-"""The frozen-prefix cache: what frozen first stages give for an example never changes, so it is computed once.
+"""The frozen-feature cache: what frozen first stages give for an example never changes, so it is computed once.
 
     logits = forward_from(k, h, batch),   h = forward_to(k, batch)   kept for each example, as long as nothing changes
 
-It is used where it is right, by what is seen at each step and not by what a strategy promises. Stages count as frozen
+At each step the cache checks the model itself. It doesn't trust the strategy. Stages count as frozen
 while none of their weights is trained, nor one outside of stages and head (a prompt, say, that feeds them), and all of
 their modules are in evaluation mode (else BatchNorm moves, dropout draws). An example is found by the digest of its
 input, so changed data are another example; a written weight or buffer empties the cache; and h is used only by the
 model, and for the tensors, that it was made of. What it cannot see: weights written through `.data`, and settings that
 are no tensors, such as an adapter that is switched off.
 
-It saves the forward pass through the prefix from the second epoch on; freezing alone saves the backward pass.
+It saves the forward pass through the frozen stages from the second epoch on; freezing alone saves the backward pass.
 
 Letters: B examples of a batch, T tokens, C channels, H x W positions, D features.
 """
@@ -38,8 +38,8 @@ def frozen_stages(model: nn.Module) -> int:
     return len(model.stages)
 
 
-class PrefixCache:
-    """Called with a training batch, it adds batch["prefix"], from which `Model.features` goes on.
+class FrozenFeatureCache:
+    """Called with a training batch, it adds batch["frozen_features"], from which `Model.features` goes on.
 
     It holds (stages, k, h, [(name, tensor, version)] of what h was made of). Batches need "pixels", or "input_ids"
     padded on the right; others pass through as they are.
@@ -74,19 +74,19 @@ class PrefixCache:
         if (state := (k, *((id(t), t.data_ptr(), t._version) for t in tensors))) != self.state:
             self._empty(state, tensors)
         if all(key in self.rows for key in keys):
-            h = together([self.rows[key] for key in keys], batch)
+            h = stack_rows([self.rows[key] for key in keys], batch)
         else:
             h = self.model.forward_to(k, batch)
             if not self._keep(k, keys, h, batch):
                 return batch
         made_of = [(name, batch[name], batch[name]._version) for name in READ if name in batch]
-        return {**batch, "prefix": (self.model.stages, k, h, made_of)}
+        return {**batch, "frozen_features": (self.model.stages, k, h, made_of)}
 
     def _keep(self, k: int, keys: list[bytes], h: Tensor, batch: dict) -> bool:
         """Store what is new; False, and no cache from then on, where it can do no good."""
         if self.most is not None and len(self.rows) >= self.most:
             return self._off("the examples change from one epoch to the next, as under augmentation")
-        new = {key: row for key, row in zip(keys, apart(h, batch)) if key not in self.rows}
+        new = {key: row for key, row in zip(keys, unstack_rows(h, batch)) if key not in self.rows}
         size = self.bytes + sum(row.numel() * row.element_size() for row in new.values())
         count = len(self.rows) + len(new)
         expected = size / count * max(self.most or 0, count)
@@ -128,14 +128,14 @@ def _digest(row: Tensor) -> bytes:
     return found.digest()
 
 
-def apart(h: Tensor, batch: dict) -> list[Tensor]:
+def unstack_rows(h: Tensor, batch: dict) -> list[Tensor]:
     """The rows of h, each on its own; token rows (T, D) lose their pads."""
     if "pixels" in batch:
         return [row.clone() for row in h]
     return [row[:n].clone() for row, n in zip(h, lengths(batch))]
 
 
-def together(rows: list[Tensor], batch: dict) -> Tensor:
+def stack_rows(rows: list[Tensor], batch: dict) -> Tensor:
     """(B, ...) from the rows; token rows are padded to the longest of the batch, images keep the channels last."""
     if "pixels" not in batch:
         h = pad_sequence(rows, batch_first=True)  # (B, T, D)

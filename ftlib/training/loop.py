@@ -1,7 +1,8 @@
 """fit(): the only training loop of the kit. (The only evaluation is in ftlib.training.scoring.)
 
 The loop draws a window of batches, counts its targets, adds up the gradients of Σ loss / n + penalty, and takes one
-AdamW step. Everything that differs between strategies happens in the ten slots of `strategy.Strategy`.
+AdamW step. Everything that differs between strategies happens in the ten slots of `strategy.Strategy`. Read it from top
+to bottom: `fit` is the loop, `one_step` is one update of the weights, `_backward` is its gradient.
 """
 
 from collections import Counter
@@ -10,32 +11,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import broadcast, gather_object, send_to_device, set_seed
+from accelerate.utils import broadcast, gather_object
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from ftlib.strategy import Strategy, owners, parts_of
-from ftlib.training.arguments import plain_numbers, refuse_arguments, refuse_labels, refuse_loaders, with_n
-from ftlib.training.checkpoint import STARTED, digest_of_data, digest_of_model, read_checkpoint, ready, write_checkpoint
-from ftlib.training.early_stopping import Best
-from ftlib.training.frozen_features import PrefixCache
-from ftlib.training.machine import (
-    Clock,
-    autocast,
-    clear_memory_error,
-    forget_peak,
-    memory_in_use,
-    resolve_precision,
-    to_device,
-)
+from ftlib.strategy import Strategy, owners
+from ftlib.training.arguments import explain_moved, refuse_arguments, refuse_labels, refuse_loaders, with_n
+from ftlib.training.checkpoint import Checkpoint, SavedRun, as_checkpoint
+from ftlib.training.frozen_features import FrozenFeatureCache
+from ftlib.training.machine import Clock, autocast, clear_memory_error, memory_in_use, to_device
 from ftlib.training.restore import settings_restored
 from ftlib.training.scoring import count_parameters, evaluate, predict_logits
-from ftlib.training.stream import SEEDS, aside, rng_state, set_rng_state, stream
+from ftlib.training.setup import Hardware, Run, announce, progress_bar, set_up
+from ftlib.training.stream import preserve_rng, stream
+from ftlib.training.validation import Validation, as_validation
 
-__all__ = ["count_parameters", "evaluate", "fit", "predict_logits"]
+__all__ = ["Checkpoint", "Validation", "count_parameters", "evaluate", "fit", "predict_logits"]
 
 
+@explain_moved
 def fit(
     model: nn.Module,
     loaders,
@@ -48,145 +41,140 @@ def fit(
     weight_decay: float = 0.01,
     max_norm: float = 1.0,
     precision: str = "auto",
-    validate: Callable[[nn.Module], dict] | None = None,
-    stop: Callable[[list[dict]], bool] | None = None,
-    patience: int = 0,
-    watch: str = "nll",
-    better: str = "lower",
-    every: int = 50,
     cache: bool = True,
-    checkpoint: str | Path | None = None,
-    save_every: int = 100,
+    validation: Validation | Callable[[nn.Module], dict] | None = None,
+    checkpoint: Checkpoint | str | Path | None = None,
     verbose: bool = True,
 ) -> tuple[nn.Module, list[dict]]:
-    """Train for `steps` updates and return (model, history), one row of the history a step.
+    """Fine-tune a model with a strategy for a number of steps.
 
-    loaders: {name: loader}, or a single one, which is called "train". lr: the peak rate of AdamW. accumulate: items of
-    the stream that share a step. max_norm: the gradient is clipped to this length. validate(model) -> {name: value}
-    runs `every` so many steps and after the last; stop(history) -> True ends early. patience: early stopping, after so
-    many validations in which the value called `watch` got no `better` ("lower" or "higher"); the weights of the best
-    come back. cache: what frozen first stages give is computed once an example, which changes the result by rounding at
-    most (see frozen_features). With `checkpoint` (a file) the state is written every `save_every` steps: killed at any
-    moment and called again with the same arguments, `fit` ends in the same weights (up to rounding where frozen stages
-    are kept).
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The model to train. It is changed in place.
+    loaders : loader or dict
+        ``{name: loader}``, or a single loader, which is called "train". A loader gives batches (see
+        `ftlib.strategy.Batch`) and can be read again and again.
+    strategy : Strategy
+        The method. `ftlib.combine` makes one of several.
+    steps : int
+        Updates of the weights.
+    lr : float
+        The peak learning rate of AdamW.
+    seed : int, default 0
+        Decides the order of the examples and every random draw of the training.
+    accumulate : int, default 1
+        Batches that share a step.
+    weight_decay : float, default 0.01
+        AdamW's pull of the weights towards 0.
+    max_norm : float, default 1.0
+        The gradient is clipped to this length. ``math.inf`` clips nothing.
+    precision : {"auto", "float32", "bfloat16"}, default "auto"
+        The number format of the forward pass. "auto" takes the fastest that is safe here.
+    cache : bool, default True
+        Whether the output of frozen first stages is computed once per example. It changes the result by rounding at
+        most.
+    validation : Validation or callable, optional
+        What is scored between steps, how often, and early stopping. A function stands for ``Validation(function)``.
+    checkpoint : Checkpoint, str or Path, optional
+        The file for the state of the run. A killed run that is called again with the same arguments goes on from there
+        and ends in the same weights (up to rounding where frozen stages are cached).
+    verbose : bool, default True
+        Whether to print what is trained and show progress.
 
-    However it ends, what the run has set on the model besides its result is put back (see restore), and an error,
-    or Ctrl-C, carries the `history` so far. Raises ValueError for bad input before the first step, FloatingPointError
-    on a non-finite loss, and MemoryError if a batch does not fit.
+    Returns
+    -------
+    model : torch.nn.Module
+        The trained model in evaluation mode, with the weights of the last step or, after early stopping, the best ones.
+    history : list of dict
+        One row per step: "step", "loss", "terms", "penalty", "trainable" (parameters), "grad_norm", "lr", "seconds" (of
+        each part of the step), "memory" (bytes), and "validation" where the model was scored.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Before the first step, if an argument can't be used.
+    FloatingPointError
+        If the loss is not finite. The message names the step and the examples.
+    MemoryError
+        If a batch doesn't fit in memory.
+
+    Notes
+    -----
+    Settings that a strategy makes for the run, such as frozen weights, are undone however the run ends. An error, or
+    Ctrl-C, carries the rows so far as its attribute `history`.
+
+    Examples
+    --------
+    >>> model, history = ftlib.fit(model, train, strategies.LinearProbe(), steps=20, lr=1e-2, verbose=False)
+    >>> len(history), history[-1]["trainable"]
+    (20, 51)
+    >>> history[-1]["loss"] < history[0]["loss"]
+    True
     """
     loaders = loaders if isinstance(loaders, dict) else {"train": loaders}
-    refuse_arguments(
-        model, strategy, validate, stop, steps=steps, seed=seed, accumulate=accumulate, patience=patience, every=every,
-        save_every=save_every, lr=lr, weight_decay=weight_decay, max_norm=max_norm,
-    )  # fmt: skip
+    numbers = {"steps": steps, "lr": lr, "seed": seed, "accumulate": accumulate, "weight_decay": weight_decay,
+               "max_norm": max_norm}  # fmt: skip
+    refuse_arguments(model, strategy, **numbers)
     refuse_loaders(loaders, strategy)
-    if patience and not validate:
-        raise ValueError("early stopping needs something to watch: give fit a `validate`, or patience=0")
-    file, history, best = ready(checkpoint) if checkpoint else None, [], Best(watch, better)
-    accelerator = Accelerator()  # device and processes; number formats are ours, since it allows one a process
-    me, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
-    kind = getattr(model, "kind", None)
-    dtype = resolve_precision(precision, device, kind)
-    forget_peak(device)
-    layout = torch.channels_last if kind == "image" else torch.contiguous_format
-
+    validation, checkpoint = as_validation(validation), as_checkpoint(checkpoint)
+    hardware, history, saved = Hardware(model, precision, verbose), [], None
     with settings_restored(model), history_kept(history):
-        key = {}
-        if file:
-            given, start = model, STARTED.get(model, {}).get(file) or digest_of_model(model)
-            with aside():
-                set_seed(seed)
-                data = digest_of_data(loaders)
-            sizes = {name: len(loader) for name, loader in sorted(loaders.items()) if hasattr(loader, "__len__")}
-            key = {"strategy": strategy, "steps": steps, "lr": lr, "seed": seed, "accumulate": accumulate,
-                   "weight_decay": weight_decay, "max_norm": max_norm, "precision": precision, "processes": world,
-                   "patience": patience, "watch": watch if patience else "", "batches": sizes,
-                   "the model's start": start, "the data": data}  # fmt: skip
-            key = {name: str(value) for name, value in key.items()}
-        for part in parts_of(strategy):
-            part.begin(model)
-        set_seed(seed)
-        model = strategy.prepare(model).to(device, memory_format=layout)
-        for tensor in model.state_dict().values() if world > 1 else ():
-            broadcast(tensor)
-        optimizer, peaks = _optimizer(model, strategy, lr, weight_decay)
-        optimizer.zero_grad()
-        set_seed((seed + 1 + me) % SEEDS)  # dropout and mixup differ between processes
-        at, first = (0, 0), 0
+        if checkpoint:
+            arguments = {"strategy": strategy, **numbers, "precision": precision, "processes": hardware.world}
+            saved = SavedRun(checkpoint.file, model, loaders, arguments, validation)
+        run = set_up(model, strategy, hardware, history, validation, seed, lr, weight_decay)
+        if saved:
+            saved.resume(run)
+        if run.done:
+            return run.model.eval(), history
+        announce(run, steps)
+        if cache:
+            run.with_frozen = FrozenFeatureCache(run.model, strategy, loaders, hardware.say)
+        batches = stream(strategy, loaders, seed, run.at)
+        for step in progress_bar(run, steps):
+            history.append(one_step(run, batches, step, steps, accumulate, max_norm))
+            if validation and validation.due(step, steps) and validation.ends(run):
+                break
+            if saved and (step + 1) % checkpoint.every == 0:
+                saved.write(run, step + 1)
+        run.best.restore(run.model)
+        with preserve_rng():
+            strategy.finish(run.model.eval(), loaders)
+        if saved:
+            saved.write(run, steps, done=True)
+        return run.model, history
 
-        def save(step: int, done: bool = False) -> None:
-            state = {
-                "key": key, "step": step, "done": done, "at": at, "history": history,
-                "model": model.state_dict(), "optimizer": {} if done else optimizer.state_dict(),
-                "strategy": strategy.state_dict(), "rng": gather_object([rng_state()]), "best": vars(best),
-            }  # fmt: skip
-            if accelerator.is_main_process:
-                write_checkpoint(state, file)
 
-        if file and file.exists():
-            old = read_checkpoint(file, key)
-            model.load_state_dict(old["model"])
-            strategy.load_state_dict(send_to_device(old["strategy"], device))
-            at, first = old["at"], old["step"]
-            history += old["history"]
-            if old["done"]:
-                return model.eval(), history
-            optimizer.load_state_dict(old["optimizer"])
-            vars(best).update(old["best"])
-        if file:
-            STARTED.setdefault(given, {})[file] = start
-        if verbose:
-            trainable, total = count_parameters(model)
-            accelerator.print(
-                f"{strategy}: {device}, {str(dtype)[6:]}, {trainable:,} of {total:,} parameters trained, "
-                f"steps {first + 1} to {steps}, peak rate {max(peaks, default=0):g}"
-            )
-        say = accelerator.print if verbose else lambda words: None
-        prefix = PrefixCache(model, strategy, loaders, say) if cache else lambda batch: batch
-        source = stream(strategy, loaders, seed, at)
-        if first:
-            set_rng_state(old["rng"][me])  # last, since preparing draws numbers too
-        silent = not (verbose and accelerator.is_main_process)
-        bar = tqdm(total=steps, initial=first, delay=2, leave=False, disable=silent)
-        for step in range(first, steps):
-            clock = Clock(device)
-            progress = (step + 0.5) / steps
-            model.train()
-            strategy.before_step(model, progress)
-            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-                group["lr"] = peak * strategy.lr_scale(progress)
-            with clock("data"):
-                drawn = [next(source) for _ in range(accumulate * world)]  # each process draws all, keeps its turns
-                at = drawn[-1][0]
-                window = [with_n(batch) for _, items in drawn[me::world] for batch in items]
-                window = [strategy.transform(to_device(batch, device)) for batch in window]
-            row = {"step": step, **_backward(accelerator, model, strategy, window, step, dtype, clock, prefix)}
-            with clock("optimizer"):
-                row["grad_norm"] = nn.utils.clip_grad_norm_(model.parameters(), max_norm).item()
-                row["lr"] = max((group["lr"] for group in optimizer.param_groups), default=0.0)
-                optimizer.step()
-                optimizer.zero_grad()
-                for module in model.modules() if world > 1 else ():
-                    for buffer in module.buffers(recurse=False) if module.training else ():  # no other moves
-                        broadcast(buffer)
-            history.append({**row, "seconds": dict(clock.seconds), "memory": memory_in_use(device)})
-            bar.update()
-            if validate and ((step + 1) % every == 0 or step + 1 == steps):
-                with aside():
-                    history[-1]["validation"] = plain_numbers(validate(model.eval()))
-                if patience:
-                    best.see(history[-1]["validation"], model)
-                if (patience and best.age >= patience) or (stop and stop(history)):
-                    break
-            if file and (step + 1) % save_every == 0:
-                save(step + 1)
-        bar.close()
-        best.restore(model)
-        with aside():
-            strategy.finish(model.eval(), loaders)
-        if file:
-            save(steps, done=True)
-        return model, history
+def one_step(run: Run, batches: Iterator, step: int, steps: int, accumulate: int, max_norm: float) -> dict:
+    """Update the weights once; the row of the history that says how it went."""
+    model, strategy, clock = run.model, run.strategy, Clock(run.hardware.device)
+    progress = (step + 0.5) / steps
+    model.train()
+    strategy.before_step(model, progress)
+    for group, peak in zip(run.optimizer.param_groups, run.peaks, strict=True):
+        group["lr"] = peak * strategy.lr_scale(progress)
+    with clock("data"):
+        window = draw(run, batches, accumulate)
+        window = [strategy.transform(to_device(batch, run.hardware.device)) for batch in window]
+    row = {"step": step, **_backward(run, window, step, clock)}
+    with clock("optimizer"):
+        row["grad_norm"] = nn.utils.clip_grad_norm_(model.parameters(), max_norm).item()
+        row["lr"] = max((group["lr"] for group in run.optimizer.param_groups), default=0.0)
+        run.optimizer.step()
+        run.optimizer.zero_grad()
+        for module in model.modules() if run.hardware.world > 1 else ():
+            for buffer in module.buffers(recurse=False) if module.training else ():  # no other moves
+                broadcast(buffer)
+    return {**row, "seconds": dict(clock.seconds), "memory": memory_in_use(run.hardware.device)}
+
+
+def draw(run: Run, batches: Iterator, accumulate: int) -> list[dict]:
+    """The batches of one step. Each process draws those of all, and keeps its turns."""
+    me, world = run.hardware.me, run.hardware.world
+    drawn = [next(batches) for _ in range(accumulate * world)]
+    run.at = drawn[-1][0]
+    return [with_n(batch) for _, items in drawn[me::world] for batch in items]
 
 
 @contextmanager
@@ -199,11 +187,12 @@ def history_kept(history: list[dict]) -> Iterator[None]:
         raise
 
 
-def _backward(accelerator, model, strategy, window, step, dtype, clock, prefix) -> dict:
+def _backward(run: Run, window: list[dict], step: int, clock: Clock) -> dict:
     """Fill .grad with the gradient of Σ terms / n + penalty; n counts the whole window on all processes.
 
     Returns {"loss": the sum of the terms, "terms": {name: value}, "penalty": value, "trainable": parameters trained}.
     """
+    model, strategy, accelerator = run.model, run.strategy, run.hardware.accelerator
     weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
     everywhere, n = gather_object([batch["n"] for batch in window]), Counter()
     for counts in everywhere:
@@ -211,8 +200,8 @@ def _backward(accelerator, model, strategy, window, step, dtype, clock, prefix) 
     owned = bool(owners(strategy, "gradient"))
     values, grads = Counter(), {term: {} for term in sorted(n)}
     for batch in window:
-        with clear_memory_error(batch), clock("forward"), autocast(model, dtype):
-            batch = prefix(batch)
+        with clear_memory_error(batch), clock("forward"), autocast(model, run.hardware.dtype):
+            batch = run.with_frozen(batch)
             terms = _losses(model, strategy, batch)
             terms = {term: total / max(n[term], 1) for term, total in terms.items()}
             penalty = torch.as_tensor(strategy.penalty(model, batch)) / len(everywhere)
@@ -266,16 +255,6 @@ def _losses(model: nn.Module, strategy: Strategy, batch: dict) -> dict[str, Tens
     finally:
         for norm in norms:
             norm.train()
-
-
-def _optimizer(model, strategy, lr, weight_decay) -> tuple[torch.optim.Optimizer, list[float]]:
-    """AdamW over the strategy's parameter groups, and the peak rate of each."""
-    groups = strategy.groups([{"params": list(model.named_parameters()), "lr": lr, "weight_decay": weight_decay}])
-    lost = {name for name, _ in model.named_parameters()} - {name for g in groups for name, _ in g["params"]}
-    if lost:
-        raise ValueError(f"groups() of {strategy} lost {sorted(lost)}: every parameter must stay in one group")
-    optimizer = torch.optim.AdamW(groups, fused=True)  # one pass over each tensor: seven times as fast on a CPU
-    return optimizer, [group["lr"] for group in optimizer.param_groups]
 
 
 def _summed(accelerator, grads, weights) -> dict[str, Tensor]:

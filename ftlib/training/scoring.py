@@ -11,7 +11,31 @@ from ftlib.training.machine import model_device, to_device
 
 @torch.no_grad()
 def predict_logits(model: nn.Module, loader) -> dict[str, Tensor]:
-    """{"logits": (N, K), "labels": (N,), "index": (N,)} over a loader, in its order, in float32 on the CPU."""
+    """Predict every example of a loader, in its order.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A model that answers with one row per example. It is left in evaluation mode.
+    loader : iterable of dict
+        Batches with "labels" and "index" (see `ftlib.strategy.Batch`).
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        "logits" (N, K) in float32, "labels" (N,) and "index" (N,), all on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If the loader gives no batch.
+
+    Examples
+    --------
+    >>> out = ftlib.predict_logits(model, train)
+    >>> out["logits"].shape, out["labels"].shape
+    (torch.Size([16, 3]), torch.Size([16]))
+    """
     model.eval()
     rows = defaultdict(list)
     for batch in loader:
@@ -25,7 +49,31 @@ def predict_logits(model: nn.Module, loader) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def evaluate(model: nn.Module, loader) -> dict[str, float]:
-    """Every metric that fits the model's task, by name (ftlib.metrics says what each means)."""
+    """Compute every metric that fits the model's task.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The model. It is left in evaluation mode.
+    loader : iterable of dict
+        Batches with "labels" and "index" (see `ftlib.strategy.Batch`).
+
+    Returns
+    -------
+    dict of str to float
+        The value of each metric by its name. `ftlib.metrics` says what each means.
+
+    Raises
+    ------
+    ValueError
+        If the loader gives no batch.
+
+    Examples
+    --------
+    >>> scores = ftlib.evaluate(model, train)
+    >>> 0 <= scores["accuracy"] <= 1 and scores["nll"] > 0
+    True
+    """
     if getattr(model, "kind", None) != "lm":
         out = predict_logits(model, loader)
         score = metrics.regression if out["logits"].shape[-1] == 1 else metrics.classification

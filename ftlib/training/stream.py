@@ -34,7 +34,7 @@ def set_rng_state(state: tuple) -> None:
 
 
 @contextmanager
-def aside(state: tuple | None = None) -> Iterator[None]:
+def preserve_rng(state: tuple | None = None) -> Iterator[None]:
     """Run a block without moving the training's generators (even iterating over a DataLoader draws a number)."""
     mine = rng_state()
     if state:
@@ -49,14 +49,14 @@ def stream(strategy: Strategy, loaders: dict, seed: int, at: tuple[int, int] = (
     """Endless ((pass, k), [batches that share a step]), pass after pass of strategy.batches, from position `at` on."""
     number, skip = at
     while True:
-        with aside():
+        with preserve_rng():
             set_seed((seed + PASS_STRIDE * number) % SEEDS)
             for loader in loaders.values():
                 if getattr(loader, "generator", None):
                     loader.generator.manual_seed((seed + PASS_STRIDE * number) % SEEDS)
             items, rng = iter(strategy.batches(loaders)), rng_state()
         for k in count(1):
-            with aside(rng):
+            with preserve_rng(rng):
                 item, rng = next(items, None), rng_state()
             if item is None:
                 break

@@ -418,7 +418,7 @@ teach.predict("06_schedules", "warmup").compare(words.get(tuple(helped), "both")
 #
 # PyTorch's `ReduceLROnPlateau` lowers the rate once validation stands still. It follows what *has happened*, so it is no function
 # of `p`: nobody can draw it before the run, and another seed gets other rates. With `fit` it is two calls, the first with a
-# `stop` that reads the history:
+# `Validation` whose `stop` reads the history:
 
 
 # %%
@@ -431,12 +431,20 @@ def stands_still(history: list[dict]) -> bool:
 torch.manual_seed(0)
 model = ftlib.load_model("efficientnet-lite0", task)
 loader, held_out = task.loader("train", shuffle=True), task.loader("validation", batch_size=64)
-watched = {"validate": lambda model: ftlib.evaluate(model, held_out), "every": 4}
+
+
+def score(model):
+    return ftlib.evaluate(model, held_out)
+
+
+until_flat = ftlib.Validation(score, every=4, stop=stands_still)
 model, high = ftlib.fit(
-    model, loader, strategies.Full(), steps=STEPS, lr=3e-3, stop=stands_still, **watched
+    model, loader, strategies.Full(), steps=STEPS, lr=3e-3, validation=until_flat
 )
-left = STEPS - len(high)
-model, low = ftlib.fit(model, loader, strategies.Full(), steps=left, lr=3e-4, seed=1, **watched)
+left, watched = STEPS - len(high), ftlib.Validation(score, every=4)
+model, low = ftlib.fit(
+    model, loader, strategies.Full(), steps=left, lr=3e-4, seed=1, validation=watched
+)
 nll = [row["validation"]["nll"] for row in high + low if "validation" in row]
 print(f"{len(high)} steps at 0.003, then {len(low)} at 0.0003; NLL on validation:")
 print([round(x, 3) for x in nll])

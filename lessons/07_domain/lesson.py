@@ -738,11 +738,10 @@ for method, strategy in (("source-only", strategies.Full()), ("DANN", strategies
     model = ftlib.load_model("efficientnet-lite0", cells["mono"])
     loaders = {"train": cells["mono"].loader("train", shuffle=True)}
     loaders["target"] = cells["poly"].loader("train", shuffle=True)
-    same = {"steps": 24, "lr": 1e-3, "verbose": False, "every": 6}
+    same = {"steps": 24, "lr": 1e-3, "verbose": False}
     moments = {0: features(model)}  # as pretrained
-    model, history = ftlib.fit(
-        model, loaders, strategy, validate=lambda m: {"features": features(m)}, **same
-    )
+    watched = ftlib.Validation(lambda m: {"features": features(m)}, every=6)
+    model, history = ftlib.fit(model, loaders, strategy, validation=watched, **same)
     seen = [(r["step"] + 1, r["validation"]["features"]) for r in history if "validation" in r]
     progress[method] = moments | dict(seen)
 

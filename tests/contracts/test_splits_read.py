@@ -13,6 +13,7 @@ from ftlib.evidence import grids, runs
 from ftlib.models import load as load_model
 from ftlib.strategies.full import Full
 from ftlib.training.loop import evaluate, fit, predict_logits
+from ftlib.training.validation import Validation
 from test_contract import ALIGNED, NAMES, loaders, make, toy
 from test_paired_runs import spec
 from toy import same
@@ -225,7 +226,7 @@ def test_what_a_lesson_calls_reads_the_split_that_it_names_once(tiny):
     found = predict_logits(model, task.loader("test", batch_size=7))
     assert torch.equal(found["index"], task.splits["test"].index)  # every example once, in its order
     task.reads.clear()
-    watched = {"validate": lambda model: evaluate(model, task.loader("validation")), "every": 2}
+    watched = {"validation": Validation(lambda model: evaluate(model, task.loader("validation")), every=2)}
     fit(model, task.loader("train", batch_size=8, shuffle=True), Full(), steps=3, lr=1e-3, verbose=False, **watched)
     assert task.reads == {"train": 3, "validation": 2}
 

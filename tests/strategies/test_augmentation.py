@@ -33,6 +33,7 @@ from ftlib.strategies.prompts import Prompt
 from ftlib.strategies.regularisation import EMA, SWA, Dropout, StochasticDepth, WeightDecay
 from ftlib.strategy import Strategy, combine, owners
 from ftlib.training.loop import evaluate, fit, predict_logits
+from ftlib.training.validation import Validation
 from toy import encoder, eye, pictures, same, sentences, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -295,7 +296,7 @@ def test_what_validation_and_test_see_is_what_is_in_the_file():
     model.__class__ = Watched
     scores = []
     validate = lambda m: scores.append(evaluate(m, loader)) or scores[-1]  # noqa: E731
-    fit(model, pictures(), strategy, steps=4, lr=1e-3, validate=validate, every=4, verbose=False)
+    fit(model, pictures(), strategy, steps=4, lr=1e-3, validation=Validation(validate, every=4), verbose=False)
     assert torch.equal(torch.cat([x for training, x in seen if not training]), plain)
     assert not torch.equal(torch.cat([x for training, x in seen if training]), plain)
     torch.manual_seed(5)
@@ -334,8 +335,8 @@ def test_held_out_examples_stay_as_they_are_and_a_score_is_that_of_the_weights_a
             assert torch.equal(first["labels"], torch.cat([batch["labels"] for batch in batches]))
         return evaluate(model, kept["validation"])
 
-    model, rows = fit(make(), {"train": kept["train"]}, combine(strategy, Count()), steps=6, lr=1e-2, validate=score,
-                      every=2, verbose=False)  # fmt: skip
+    model, rows = fit(make(), {"train": kept["train"]}, combine(strategy, Count()), steps=6, lr=1e-2,
+                      validation=Validation(score, every=2), verbose=False)  # fmt: skip
     assert score(model) == score(model) == evaluate(twin, before["validation"])
     assert len(changes) == 6, "transform is for training batches alone"
     assert [row["step"] for row in rows if "validation" in row] == [1, 3, 5]

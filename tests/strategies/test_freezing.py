@@ -16,6 +16,7 @@ from ftlib.strategies.freezing import (
 from ftlib.strategies.full import Full, LinearProbe
 from ftlib.strategy import combine
 from ftlib.training.loop import count_parameters, fit
+from ftlib.training.validation import Validation
 from toy import changed, data, net, same, weights
 
 HEAD = {"head.weight", "head.bias"}
@@ -68,7 +69,7 @@ def test_stages_wake_one_after_the_other(progress, learning):
 
 
 def test_gradual_unfreezing_starts_as_a_probe_and_ends_with_everything():
-    first_sixth = {"validate": lambda model: {}, "every": 1, "stop": lambda history: len(history) == 2}
+    first_sixth = {"validation": Validation(lambda model: {}, every=1, stop=lambda history: len(history) == 2)}
     assert moved(GradualUnfreezing(0.5), **first_sixth) == HEAD
     assert moved(GradualUnfreezing(0.5)) == set(weights(net()))
 

@@ -15,7 +15,8 @@ from ftlib import models, tasks
 from ftlib.models.adapters import merge
 from ftlib.strategies.peft import IA3, Adapter, LoRA, adapter_layers
 from ftlib.strategy import combine
-from ftlib.training.loop import _optimizer, count_parameters, fit
+from ftlib.training.loop import count_parameters, fit
+from ftlib.training.setup import make_optimizer
 from toy import changed, data, decoder, encoder, net, same, sentences, weights
 
 ALL = [LoRA(), LoRA(variant="dora"), IA3(), Adapter()]
@@ -114,7 +115,7 @@ def test_dora_is_magnitude_times_direction():
 
 def test_lora_plus_lets_b_learn_faster_than_a():
     model = LoRA(r=4, ratio=16).prepare(net())
-    optimizer, peaks = _optimizer(model, LoRA(r=4, ratio=16), 1e-3, 0.01)
+    optimizer, peaks = make_optimizer(model, LoRA(r=4, ratio=16), 1e-3, 0.01)
     rate = {id(p): peak for group, peak in zip(optimizer.param_groups, peaks) for p in group["params"]}
     assert {rate[id(p)] for n, p in model.named_parameters() if ".lora_B." in n} == {16e-3}
     assert {rate[id(p)] for n, p in model.named_parameters() if ".lora_B." not in n} == {1e-3}

@@ -10,8 +10,10 @@ from ftlib.strategies.freezing import FreezeFirst
 from ftlib.strategies.full import L2SP, Full, LinearProbe
 from ftlib.strategies.regularisation import EMA, SWA, Drop, Dropout, StochasticDepth, WeightDecay
 from ftlib.strategy import Strategy, combine
+from ftlib.training.checkpoint import Checkpoint
 from ftlib.training.loop import fit
 from ftlib.training.restore import settings_restored
+from ftlib.training.validation import Validation
 from toy import MultiTask, changed, data, decoder, encoder, eye, net, pictures, same, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -25,7 +27,7 @@ def train(strategy, model=None, **more):
 def after_each_step(**more):
     """The weights that a run has after each of its steps: those of a run that was as long as the step's number."""
     found = []
-    train(Full(), validate=lambda m: found.append(weights(m)) or {}, every=1, **more)
+    train(Full(), validation=Validation(lambda m: found.append(weights(m)) or {}, every=1), **more)
     assert len(found) == STEPS
     return found
 
@@ -103,16 +105,17 @@ def test_killed_in_the_middle_of_its_average_it_ends_in_the_same_weights(strateg
     def broken(model):
         raise KeyboardInterrupt
 
+    saved = Checkpoint(tmp_path / "c", every=6)
     with pytest.raises(KeyboardInterrupt):
-        train(type(strategy)(0.5), checkpoint=tmp_path / "c", save_every=6, validate=broken, every=7)
-    assert same(weights(train(type(strategy)(0.5), checkpoint=tmp_path / "c", save_every=6)),
+        train(type(strategy)(0.5), checkpoint=saved, validation=Validation(broken, every=7))
+    assert same(weights(train(type(strategy)(0.5), checkpoint=saved)),
                 weights(train(type(strategy)(0.5))))  # fmt: skip
 
 
 def test_early_stopping_ends_the_run_and_leaves_an_average():
     falling = iter([1.0, 0.9, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0])
-    model, rows = fit(net(), data(), EMA(0.5), steps=STEPS, lr=1e-2, verbose=False, patience=2, every=1,
-                      validate=lambda m: {"nll": next(falling)})  # fmt: skip
+    model, rows = fit(net(), data(), EMA(0.5), steps=STEPS, lr=1e-2, verbose=False,
+                      validation=Validation(lambda m: {"nll": next(falling)}, every=1, patience=2))  # fmt: skip
     assert len(rows) == 4 and not same(weights(model), after_each_step()[1])
 
 
