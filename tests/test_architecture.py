@@ -132,10 +132,12 @@ def test_what_all_lessons_share_stays_small():
 
     The limit rose from 3,600 when every kind of bad input got its sentence and files their types: about 1,800 lines
     that a lesson never shows, in files of their own (arguments, checks, chat, folder, refusals, sharing, spec, typed).
-    It rose by 100 when what all checkers share (`classroom.reading`), which was not counted, moved to its room.
+    It rose by 300 when three things came that were not counted before: what all checkers share (`classroom.reading`,
+    60 lines), what strategies had copied (`networks`, 64), and the parts of `fit` with their own checks of input
+    (`setup`, `validation`, `checkpoint`, 110).
     """
     shared = [file for file in FILES if LIBRARY / "strategies" not in file.parents]
-    assert sum(code_lines(file) for file in shared) <= 5600
+    assert sum(code_lines(file) for file in shared) <= 5800
 
 
 def test_strategies_never_import_each_other():

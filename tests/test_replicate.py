@@ -70,7 +70,7 @@ def test_decided_claims_are_found_and_only_what_decides_them_is_run_at_the_recor
     here = Machine(GAIN | {"lp-ft": 0.3})
     monkeypatch.setattr(grids, "run", here)
     said = []
-    (row,) = replicate.replicate(say=said.append)
+    (row,) = replicate.replicate(log=said.append)
     assert {(s.task, s.arm, s.seed, s.purpose) for s in here.ran} == {
         ("digits/optical", arm, seed, "measure") for arm in ("probe", "lp-ft") for seed in range(6)
     }
@@ -96,18 +96,18 @@ def test_it_goes_on_where_it_stopped_and_other_code_begins_anew(kit, monkeypatch
 
     monkeypatch.setattr(grids, "run", dies)
     with pytest.raises(KeyboardInterrupt):
-        replicate.replicate(["T1"], say=lambda words: None)
+        replicate.replicate(["T1"], log=lambda words: None)
     assert kit == places.ROOT and not replicate.PAGE.exists()
     monkeypatch.setattr(grids, "run", here)
     said = []
-    replicate.replicate(["T1"], say=said.append)
+    replicate.replicate(["T1"], log=said.append)
     assert len(here.ran) == 12 and "12 runs, of which 5 are there; the others trained for 7 minutes" in said[0]
-    replicate.replicate(["T1"], say=lambda words: None)
+    replicate.replicate(["T1"], log=lambda words: None)
     assert len(here.ran) == 12
-    replicate.replicate(["T1"], seeds=7, say=lambda words: None)
+    replicate.replicate(["T1"], seeds=7, log=lambda words: None)
     assert len(here.ran) == 14
     monkeypatch.setattr(replicate, "code", lambda: "another")
-    replicate.replicate(["T1"], say=lambda words: None)
+    replicate.replicate(["T1"], log=lambda words: None)
     assert len(here.ran) == 26
 
 
@@ -154,7 +154,7 @@ def test_it_runs_for_real(kit, monkeypatch):
     replicate.write(kit / "lessons" / "toy" / "claims" / "T1.json", claim)
     grids.run_grid("small")
     assert claims.judge("T1").verdict == "supported"
-    (row,) = replicate.replicate(["T1"], say=lambda words: None)
+    (row,) = replicate.replicate(["T1"], log=lambda words: None)
     assert row["here"] == "supported" and row["contrasts"][0]["recorded"] == row["contrasts"][0]["here"]
     shutil.rmtree(replicate.RUNS)
 

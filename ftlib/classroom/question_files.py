@@ -42,8 +42,8 @@ class Question:
 
 def read_questions(file: Path) -> list[dict]:
     """Read the questions of one file. Raises ValueError for an unknown key or value."""
-    said = typed.parse(typed.read_text(file), str(file), ADVICE)
-    names = [one.id for one in typed.check(list[Question], said, str(file))]
+    written = typed.parse(typed.read_text(file), str(file), ADVICE)
+    names = [one.id for one in typed.check(list[Question], written, str(file))]
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"{file}: the id {twice[0]!r} stands twice, but a question is found by its id")
-    return said
+    return written

@@ -18,9 +18,9 @@ from ftlib.io import places
 class Question(Text):
     """A question with its options, {key: option}."""
 
-    def __init__(self, lesson: str, said: dict):
-        self.lesson, self.id, self.text = lesson, said["id"], said["text"]
-        self.options = {option["key"]: option for option in said["options"]}
+    def __init__(self, lesson: str, written: dict):
+        self.lesson, self.id, self.text = lesson, written["id"], written["text"]
+        self.options = {option["key"]: option for option in written["options"]}
         listed = "\n".join(f"- **{key}**: {option['text']}" for key, option in self.options.items())
         super().__init__(f"**{self.text}**\n\n{listed}")
 
@@ -164,12 +164,12 @@ def load(lesson: str, kind: str) -> list[dict]:
         raise FileNotFoundError(f"the lesson {lesson!r} has no questions: write them into {files[0]}")
     found = {}
     for file in files:
-        found |= {said["id"]: said for said in (read_questions(file) if file.exists() else ())}
-    return [said for said in found.values() if said["kind"] == kind]
+        found |= {written["id"]: written for written in (read_questions(file) if file.exists() else ())}
+    return [written for written in found.values() if written["kind"] == kind]
 
 
 def _find(lesson: str, name: str, kind: str) -> dict:
-    known = {said["id"]: said for said in load(lesson, kind)}
+    known = {written["id"]: written for written in load(lesson, kind)}
     if name not in known:
         raise KeyError(f"{lesson} has no {kind} question called {name!r}: there are {', '.join(known)}")
     return known[name]

@@ -38,13 +38,13 @@ class Claim(Text):
     """
 
     def __init__(self, judged: Judged):
-        said, self.rows, self.verdict = judged.said, judged.rows, judged.verdict
-        self.id = said.id
+        written, self.rows, self.verdict = judged.written, judged.rows, judged.verdict
+        self.id = written.id
         super().__init__(
-            f"**Claim {self.id}.** {said.sentence}\n\n"
-            f"*The rule, written before the results were seen:* {said.rule}\n\n"
+            f"**Claim {self.id}.** {written.sentence}\n\n"
+            f"*The rule, written before the results were seen:* {written.rule}\n\n"
             f"{_tables(self.rows)}\n\n**Verdict: {self.verdict}**: {MEANING[self.verdict]} "
-            f"What the literature led us to expect: {said.prior}"
+            f"What the literature led us to expect: {written.prior}"
         )
 
 

@@ -70,10 +70,10 @@ class Claimed:
 
 def read_claim(file: Path, rules: dict) -> Claimed:
     """The claim of a file. ValueError, one sentence, if it is not as said here or names a rule that is not there."""
-    said = typed.check(Claimed, typed.parse(typed.read_text(file), str(file), ADVICE), str(file))
-    if said.id != file.stem:
-        raise ValueError(f"{file}: its id is {said.id!r}, but it must be the name of the file, {file.stem!r}")
-    for number, (part, _) in enumerate(said.parts()):
+    written = typed.check(Claimed, typed.parse(typed.read_text(file), str(file), ADVICE), str(file))
+    if written.id != file.stem:
+        raise ValueError(f"{file}: its id is {written.id!r}, but it must be the name of the file, {file.stem!r}")
+    for number, (part, _) in enumerate(written.parts()):
         where = f"{file}, also {number}" if number else str(file)
         if part.by not in rules:
             near = typed.nearest(part.by, rules)
@@ -83,4 +83,4 @@ def read_claim(file: Path, rules: dict) -> Claimed:
                 f"{where}: the rule over_all takes a list of baselines and every other rule one name, but by is "
                 f"{part.by!r} and baseline is {part.contrast.baseline!r}"
             )
-    return said
+    return written

@@ -41,7 +41,7 @@ class NotRecorded(FileNotFoundError):
 class Judged:
     """A claim with its result. `rows` holds one row per task and contrast, those that decide first."""
 
-    said: Claimed
+    written: Claimed
     rows: pd.DataFrame
 
     @property
@@ -53,11 +53,11 @@ class Judged:
 
 def judge(name: str) -> Judged:
     """Judge a claim from its recorded runs. Raises NotRecorded as long as the runs are not all there."""
-    said = load_claim(name)
-    runs = {str(part.grid): part.grid for part, _ in said.parts()}
+    written = load_claim(name)
+    runs = {str(part.grid): part.grid for part, _ in written.parts()}
     runs = {key: recorded(names, name) for key, names in runs.items()}
-    rows = [_judge(part, runs[str(part.grid)], decides) for part, decides in said.parts()]
-    return Judged(said, pd.concat(rows, ignore_index=True))
+    rows = [_judge(part, runs[str(part.grid)], decides) for part, decides in written.parts()]
+    return Judged(written, pd.concat(rows, ignore_index=True))
 
 
 def claims(lesson: str) -> pd.DataFrame:

@@ -93,8 +93,8 @@ class Comparison:
 
 def read(file: Path) -> list[Comparison]:
     """The comparisons of a grid's file. ValueError, one sentence, where it is not as said here."""
-    said = typed.parse(typed.read_text(file), str(file), ADVICE)
-    return typed.check(list[Comparison], said, str(file))
+    written = typed.parse(typed.read_text(file), str(file), ADVICE)
+    return typed.check(list[Comparison], written, str(file))
 
 
 def _refuse_twice(name: str, values: list) -> None:

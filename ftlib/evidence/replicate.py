@@ -34,7 +34,7 @@ command writes this page from `data/replication.json`.
 """
 
 
-def replicate(names: list[str] | None = None, seeds: int = SEEDS_FOR_A_VERDICT, jobs: int = 1, say=print) -> list[dict]:
+def replicate(names: list[str] | None = None, seeds: int = SEEDS_FOR_A_VERDICT, jobs: int = 1, log=print) -> list[dict]:
     """Run claims anew, write the page, and return their rows; without names, all claims that are decided.
 
     seeds: how many of the recorded ones; fewer than six give no verdict. jobs: as in record. Raises ValueError for a
@@ -53,7 +53,7 @@ def replicate(names: list[str] | None = None, seeds: int = SEEDS_FOR_A_VERDICT, 
     folder = RUNS / hashlib.sha1(json.dumps([here, code()], sort_keys=True).encode()).hexdigest()[:12]
     todo = {name: prepare(name, folder / name, seeds) for name in recorded}
     for name, records in todo.items():
-        say(f"{name}: {forecast(records, folder / name)}{about_seconds(name)}")
+        log(f"{name}: {forecast(records, folder / name)}{about_seconds(name)}")
     rows = []
     for name, claim in recorded.items():
         with data(folder / name):
@@ -62,7 +62,7 @@ def replicate(names: list[str] | None = None, seeds: int = SEEDS_FOR_A_VERDICT, 
             found = claims.judge(name)
         made = load_records(folder / name / "data" / "results")
         rows.append(compared(name, claim, found) | here | {k: made[-1]["provenance"][k] for k in ("commit", "date")})
-        say(f"{name}: {claim.verdict} by the records, {found.verdict} here")
+        log(f"{name}: {claim.verdict} by the records, {found.verdict} here")
         keep(rows[-1])
     return rows
 
@@ -84,10 +84,10 @@ def prepare(name: str, folder: Path, seeds: int) -> list[dict]:
     Its grids hold the arms of the claim's contrasts with the rates that the records chose, on the first seeds.
     """
     claims.load_claim(name)  # refuses what is written wrongly
-    said = plain("claims", name)
-    parts = [said, *({**said, **more} for more in said.get("also", []) if more.get("decides"))]
-    kept = {**said, "also": [more for more in said.get("also", []) if more.get("decides")]}
-    write(folder / "lessons" / said["lesson"] / "claims" / f"{name}.json", kept)
+    written = plain("claims", name)
+    parts = [written, *({**written, **more} for more in written.get("also", []) if more.get("decides"))]
+    kept = {**written, "also": [more for more in written.get("also", []) if more.get("decides")]}
+    write(folder / "lessons" / written["lesson"] / "claims" / f"{name}.json", kept)
     repeated = []
     for grid in sorted({grid for part in parts for grid in grids_of(part)}):
         made = {r["id"]: r for r in load_records(places.results() / f"{grid}.jsonl")}
@@ -100,7 +100,7 @@ def prepare(name: str, folder: Path, seeds: int) -> list[dict]:
             reduced += [{**comparison, "seeds": some, "arms": arms}] if arms else []
             repeated += [made[s.id] for s in specs]
         if reduced:
-            write(folder / "lessons" / said["lesson"] / "grids" / f"{grid}.json", reduced)
+            write(folder / "lessons" / written["lesson"] / "grids" / f"{grid}.json", reduced)
     return repeated
 
 
@@ -154,9 +154,9 @@ def forecast(records: list[dict], folder: Path) -> str:
 
 def about_seconds(name: str) -> str:
     """A warning where the claim is about time."""
-    said = plain("claims", name)
-    metrics = said["metric"].values() if isinstance(said["metric"], dict) else [said["metric"]]
-    timed = said["by"] == "cost" or any(metric.startswith("seconds") for metric in metrics)
+    written = plain("claims", name)
+    metrics = written["metric"].values() if isinstance(written["metric"], dict) else [written["metric"]]
+    timed = written["by"] == "cost" or any(metric.startswith("seconds") for metric in metrics)
     return "; it is about seconds, so let nothing else run on this computer" if timed else ""
 
 

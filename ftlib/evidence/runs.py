@@ -24,7 +24,7 @@ import torch
 from accelerate.utils import set_seed
 
 from ftlib import models, strategies, tasks
-from ftlib.evidence.spec import EARLY, Phase, Said, Spec, split_of
+from ftlib.evidence.spec import EARLY, Phase, Spec, WrittenSpec, split_of
 from ftlib.io import places, typed
 from ftlib.io.typed import Number, Text, Whole, entry
 from ftlib.io.writing import must_be_writable, write_text
@@ -175,10 +175,10 @@ def _phases(
         yield history
 
 
-def _arguments(said: dict, score: Callable, every: int) -> tuple[dict, Validation | None]:
+def _arguments(written: dict, score: Callable, every: int) -> tuple[dict, Validation | None]:
     """The arguments of `fit` that a phase names. It names them flat, and recorded ids are made of that form."""
-    early = {name: value for name, value in said.items() if name in EARLY}
-    more = {name: value for name, value in said.items() if name not in EARLY}
+    early = {name: value for name, value in written.items() if name in EARLY}
+    more = {name: value for name, value in written.items() if name not in EARLY}
     return more, Validation(score, every=every, **early) if every else None
 
 
@@ -259,7 +259,7 @@ class Record:
     """What a run left behind, as `_execute` writes it; the scores of each split by name."""
 
     id: Text
-    spec: Said
+    spec: WrittenSpec
     scores: dict[Text, dict[Text, Number]]
     curve: list[dict[Text, Number]]
     steps: Whole

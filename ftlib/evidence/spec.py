@@ -61,7 +61,7 @@ class Phase:
 
 
 @dataclass
-class Said:
+class WrittenSpec:
     """What a Spec says, as its record repeats it. Plain JSON values only."""
 
     arm: Text  # the name under which it is compared, e.g. "full"
@@ -80,7 +80,7 @@ class Said:
 
 
 @dataclass
-class Spec(Said):
+class Spec(WrittenSpec):
     """One experiment as plain JSON values. Its `id` names it by its content.
 
     Parameters
@@ -134,15 +134,15 @@ class Spec(Said):
             self.phases = [self._phase(i, phase) for i, phase in enumerate(self.phases)]
         self.check()
 
-    def _phase(self, i: int, said) -> Phase:
-        if isinstance(said, Phase):
-            return said
-        typed.check(Phase, said, f"Spec, phase {i + 1}")
-        return Phase(**said)  # the values as they are: the id is made of them
+    def _phase(self, i: int, written) -> Phase:
+        if isinstance(written, Phase):
+            return written
+        typed.check(Phase, written, f"Spec, phase {i + 1}")
+        return Phase(**written)  # the values as they are: the id is made of them
 
     def check(self) -> None:
         """Raise a ValueError if it cannot be run, or reads the test split otherwise than once, at the end."""
-        typed.check(Said, said := asdict(self), "Spec")
+        typed.check(WrittenSpec, written := asdict(self), "Spec")
         _refuse_unknown_task(self.task)
         read = [split_of(name, self.task) for name in self.splits]
         for name, at in zip(self.splits, read):
@@ -167,7 +167,7 @@ class Spec(Said):
         if not self.every and any(phase.fit.get("patience") for phase in self.phases):
             raise ValueError("a phase with patience needs validations to watch: set `every`, the steps between two")
         try:
-            json.dumps(said)
+            json.dumps(written)
         except TypeError as error:
             raise ValueError(f"a Spec holds plain JSON values only: {error}") from None
 

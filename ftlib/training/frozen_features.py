@@ -45,9 +45,9 @@ class FrozenFeatureCache:
     padded on the right; others pass through as they are.
     """
 
-    def __init__(self, model: nn.Module, strategy: Strategy, loaders: dict, say=print):
+    def __init__(self, model: nn.Module, strategy: Strategy, loaders: dict, log=print):
         """loaders: as `fit` has them, to know how many examples there are. say: where it reports what it does."""
-        self.model, self.say, self.said = model, say, set()
+        self.model, self.log, self.told = model, log, set()
         sizes = [len(getattr(loader, "dataset", ())) for loader in loaders.values()]
         self.most = sum(sizes) if sizes and all(sizes) else None  # examples that there can be; None: not known
         self.on = hasattr(model, "forward_to") and not getattr(model, "whole", False)
@@ -94,16 +94,16 @@ class FrozenFeatureCache:
             return self._off(f"{expected / 1e6:,.0f} MB would be more than a quarter of the free memory")
         self.rows |= new
         self.bytes = size
-        if k not in self.said:
-            self.said.add(k)
+        if k not in self.told:
+            self.told.add(k)
             of = f"{self.most:,} examples, {expected / 1e6:,.1f} MB" if self.most else "each example seen"
-            self.say(f"the first {k} of {len(self.model.stages)} stages stand still: their output is kept for {of}")
+            self.log(f"the first {k} of {len(self.model.stages)} stages stand still: their output is kept for {of}")
         return True
 
     def _off(self, why: str) -> bool:
         self.on = False
         self._empty()
-        self.say(f"frozen stages are computed anew at each step: {why}")
+        self.log(f"frozen stages are computed anew at each step: {why}")
         return False
 
 

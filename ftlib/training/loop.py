@@ -130,7 +130,7 @@ def fit(
             return run.model.eval(), history
         announce(run, steps)
         if cache:
-            run.with_frozen = FrozenFeatureCache(run.model, strategy, loaders, hardware.say)
+            run.with_frozen = FrozenFeatureCache(run.model, strategy, loaders, hardware.log)
         batches = stream(strategy, loaders, seed, run.at)
         for step in progress_bar(run, steps):
             history.append(one_step(run, batches, step, steps, accumulate, max_norm))

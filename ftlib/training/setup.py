@@ -27,7 +27,7 @@ class Hardware:
         self.verbose = verbose
         forget_peak(self.device)
 
-    def say(self, words: str) -> None:
+    def log(self, words: str) -> None:
         """Print on one process, unless the run is silent."""
         if self.verbose:
             self.accelerator.print(words)
@@ -79,7 +79,7 @@ def make_optimizer(model, strategy, lr, weight_decay) -> tuple[torch.optim.Optim
 def announce(run: Run, steps: int) -> None:
     """Say what is trained, on what, and how."""
     trainable, total = count_parameters(run.model)
-    run.hardware.say(
+    run.hardware.log(
         f"{run.strategy}: {run.hardware.device}, {str(run.hardware.dtype)[6:]}, {trainable:,} of {total:,} parameters "
         f"trained, steps {run.first + 1} to {steps}, peak rate {max(run.peaks, default=0):g}"
     )

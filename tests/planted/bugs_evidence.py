@@ -466,7 +466,7 @@ BUGS = [
         "the claim of another file",
         "files",
         "ftlib/evidence/claim_files.py",
-        "    if said.id != file.stem:\n",
+        "    if written.id != file.stem:\n",
         "    if False:\n",
         "A copied claim shows the verdict of its copy under the old name.",
         (f"{BAD_CLAIM}[id]",),
