@@ -1,10 +1,8 @@
 """Killed at any moment and started again, a run ends in the same bits. The process is really killed."""
 
-import os
+import contextlib
 import random
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,66 +11,72 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from forks import PROCESSES
 from ftlib.strategies.full import Full
 from ftlib.strategy import Strategy, combine
+from ftlib.training import loop
 from ftlib.training.checkpoint import Checkpoint
 from ftlib.training.loop import fit
 from ftlib.training.stream import stream
 from ftlib.training.validation import Validation
-from toy import Cosine, Mixup, data, net, same, weights
+from toy import EWC, Cosine, LoRA, Mixup, Noise, data, net, same, weights
 
 KILLS = 10
-CHILD = """
-import sys, time
-sys.path.insert(0, {here!r})
-import torch
-from toy import EWC, Cosine, LoRA, Mixup, Noise, data, net
-from ftlib.training import loop
-from ftlib.training.checkpoint import Checkpoint
-from ftlib.strategy import combine
-
-torch.set_num_threads(2)
-slow, real = float(sys.argv[2]), loop._backward
-def backward(*args):
-    print("step", flush=True)
-    if slow:
-        sys.stdin.readline()  # whoever will kill it keeps step with it, however busy the computer is
-        time.sleep(slow)
-    return real(*args)
-loop._backward = backward
-strategy = combine(LoRA(), Mixup(0.5), Noise(), EWC(5.0), Cosine(0.1))
-model, _ = loop.fit(net(p=0.3), data(shuffle=True), strategy, steps=80, lr=1e-2, accumulate=2, verbose=False,
-                     checkpoint=Checkpoint(sys.argv[1], every=1))
-torch.save(model.state_dict(), sys.argv[1] + ".final")
-"""
 
 
-def start(file: Path, slow: float) -> subprocess.Popen:
-    code = CHILD.format(here=str(Path(__file__).parent))
-    command = [sys.executable, "-c", code, str(file), str(slow)]
-    passive = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}  # else its two threads wait for each other in loops
-    return subprocess.Popen(command, env=passive, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def child(file: Path, slow: float, connection) -> None:
+    """Train in a process of its own. With `slow`, it says at each step where it is, and waits until it may go on."""
+    torch.set_num_threads(2)
+    real = loop._backward
+
+    def backward(*args):
+        connection.send("step")
+        if slow:
+            connection.recv()  # whoever will kill it keeps step with it, however busy the computer is
+            time.sleep(slow)
+        return real(*args)
+
+    loop._backward = backward
+    strategy = combine(LoRA(), Mixup(0.5), Noise(), EWC(5.0), Cosine(0.1))
+    model, _ = fit(net(p=0.3), data(shuffle=True), strategy, steps=80, lr=1e-2, accumulate=2, verbose=False,
+                   checkpoint=Checkpoint(file, every=1))  # fmt: skip
+    torch.save(model.state_dict(), f"{file}.final")
+
+
+def start(file: Path, slow: float):
+    """(process, our end of its connection)."""
+    ours, theirs = PROCESSES.Pipe()
+    process = PROCESSES.Process(target=child, args=(file, slow, theirs))
+    process.start()
+    theirs.close()
+    return process, ours
+
+
+def steps_to_the_end(file: Path) -> int:
+    """How many steps it takes from here to the end."""
+    (process, ours), steps = start(file, 0), 0
+    with contextlib.suppress(EOFError):
+        while ours.recv() == "step":
+            steps += 1
+    process.join()
+    assert process.exitcode == 0
+    return steps
 
 
 def test_ten_kills_at_random_points_lose_nothing(tmp_path):
-    whole = start(tmp_path / "whole", 0)
-    assert whole.communicate()[0].count("step") == 80 and whole.returncode == 0
+    assert steps_to_the_end(tmp_path / "whole") == 80
     draw, done = random.Random(0), 0
     for _ in range(KILLS):
-        child, limit, seen = start(tmp_path / "killed", 0.005), draw.randint(2, 9), 0
-        for line in child.stdout:
-            seen += line == "step\n"
-            child.stdin.write("go on\n")
-            child.stdin.flush()
-            if seen == limit:
-                time.sleep(draw.random() * 0.01)  # in the forward pass, the backward pass or the write
-                child.send_signal(signal.SIGKILL)
-                break
-        child.stdout.close()
-        assert child.wait() == -signal.SIGKILL
-        done += seen
-    last = start(tmp_path / "killed", 0)
-    assert last.communicate()[0].count("step") <= 80 - done + 2 * KILLS and last.returncode == 0
+        (process, ours), limit = start(tmp_path / "killed", 0.005), draw.randint(2, 9)
+        for _ in range(limit):
+            assert ours.recv() == "step"
+            ours.send("go on")
+        time.sleep(draw.random() * 0.01)  # in the forward pass, the backward pass or the write
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        done += limit
+    assert steps_to_the_end(tmp_path / "killed") <= 80 - done + 2 * KILLS
     ends = [torch.load(tmp_path / f"{name}.final", weights_only=True) for name in ("whole", "killed")]
     assert same(*ends)
 

@@ -8,12 +8,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
+from accelerate.utils import set_seed as accelerate_set_seed
 from torch import nn
 from torch.utils.data import DataLoader
 
 from ftlib import strategies
 from ftlib.strategy import Strategy, combine, parts_of
 from ftlib.training.loop import evaluate, fit, predict_logits
+from ftlib.training.stream import rng_state, set_seed
 from ftlib.training.validation import Validation
 from toy import AGEM, DANN, EWC, Cosine, Decay, LoRA, Mixup, MultiTask, PCGrad, changed, data, net, same, weights
 
@@ -311,3 +313,11 @@ def test_parts_of_a_combination_keep_their_state_when_saved_and_loaded():
 def test_float32_on_a_gpu_is_not_rounded_to_tf32_and_a_seed_repeats_a_run():
     # ftlib.training.machine sets this where it is imported
     assert not torch.backends.cudnn.allow_tf32 and torch.backends.cudnn.deterministic
+
+
+def test_a_seed_does_what_accelerates_does():
+    states = []
+    for seed in (accelerate_set_seed, set_seed):
+        seed(3)
+        states.append(rng_state())
+    assert str(states[0][:2]) == str(states[1][:2]) and torch.equal(states[0][2], states[1][2])

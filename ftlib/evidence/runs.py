@@ -21,7 +21,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from accelerate.utils import set_seed
 
 from ftlib import models, strategies, tasks
 from ftlib.evidence.spec import EARLY, Phase, Spec, WrittenSpec, split_of
@@ -31,6 +30,7 @@ from ftlib.io.writing import must_be_writable, write_text
 from ftlib.strategy import Strategy, combine, parts_of
 from ftlib.training.loop import count_parameters, evaluate, fit
 from ftlib.training.machine import processor
+from ftlib.training.stream import set_seed
 from ftlib.training.validation import Validation
 
 __all__ = ["Phase", "Record", "Spec", "curves", "first_losses", "frame", "load_records", "load_runs"]

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate.utils import gather_object, send_to_device, set_seed
+from accelerate.utils import gather_object, send_to_device
 from torch import Tensor, nn
 
 from ftlib.io.refusals import whole_number
 from ftlib.io.writing import in_one_piece
 from ftlib.training.setup import Run
-from ftlib.training.stream import preserve_rng, rng_state, set_rng_state
+from ftlib.training.stream import preserve_rng, rng_state, set_rng_state, set_seed
 
 ROWS = 1000  # of a data set whose columns cannot be seen, at most so many rows are read, evenly spaced
 # {model: {file: digest of what it started from}}: a cell that is run again hands over the same model, changed since.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast, set_seed
+from accelerate.utils import broadcast
 from torch import nn
 from tqdm import tqdm
 
@@ -13,7 +13,7 @@ from ftlib.strategy import Strategy, parts_of
 from ftlib.training.early_stopping import BestWeights
 from ftlib.training.machine import forget_peak, resolve_precision
 from ftlib.training.scoring import count_parameters
-from ftlib.training.stream import SEEDS
+from ftlib.training.stream import SEEDS, set_seed
 
 
 class Hardware:

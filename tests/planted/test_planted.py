@@ -9,7 +9,6 @@ is a fork of that process.
 import contextlib
 import gc
 import io
-import multiprocessing
 import os
 import shutil
 import sys
@@ -20,24 +19,15 @@ from pathlib import Path
 from runpy import run_path
 
 import pytest
-from _pytest.config import default_plugins
 from bug import Bug
+
+from forks import PROCESSES
 
 TESTS = Path(__file__).resolve().parent.parent
 ROOT = TESTS.parent
 FILES = [*sorted(Path(__file__).parent.glob("bugs_*.py")), *sorted((ROOT / "lessons").glob("*/bugs.py"))]
 BUGS = [bug for file in FILES for bug in run_path(str(file))["BUGS"]]
 LIMIT = 1800  # seconds for the tests of one row, against hanging; on a quiet computer they take about one
-# What the tests import, but for the library itself. Where there is no fork server (Windows), each run imports it anew.
-HEAVY = ["accelerate", "anywidget", "IPython.display", "jinja2", "pandas", "peft", "plotly.graph_objects", "pydantic"]
-HEAVY += ["scipy.stats", "skimage.data", "sklearn.linear_model", "timm", "torchmetrics.functional.classification"]
-HEAVY += ["torchvision.transforms.v2.functional", "transformers.models.auto.modeling_auto"]
-HEAVY += [f"transformers.models.{name}.modeling_{name}" for name in ("bert", "llama")]
-HEAVY += ["pytest", *(f"_pytest.{name}" for name in default_plugins)]
-PROCESSES = multiprocessing.get_context(
-    "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-)
-PROCESSES.set_forkserver_preload(HEAVY)
 # A row that ends in one of these is written wrongly: nothing ran. A bug runs, and gives wrong results.
 NOTHING_RAN = ("ImportError", "ModuleNotFoundError", "NameError", "SyntaxError", "UnboundLocalError")
 
