@@ -99,6 +99,15 @@ def test_no_room_uses_one_above_it():
         assert ROOMS[name] <= set(rooms[:at]), f"{name} stands below what it uses"
 
 
+def test_the_page_says_the_same():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)/?` \| (.*?) \|", page, re.M)
+    assert {name: set(re.findall(r"`(\w+)`", rooms)) for name, rooms in rows} == {
+        k: v for k, v in ROOMS.items() if k != "__init__"
+    }
+    assert [name for name, _ in rows] == [name for name in ROOMS if name != "__init__"]
+
+
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_a_file_imports_only_what_its_room_may(name):
     for other in imports(NAMES[name]):

@@ -6,8 +6,8 @@
     EMA                θ̄ ← d θ̄ + (1 − d) θ after each step                    Polyak & Juditsky, 1992
     SWA                θ̄ = mean of θ over the last part of the run            Izmailov et al., UAI 2018, 1803.05407
 
-Elsewhere: L2-SP, decay towards the pretrained point, in strategies.full; early stopping is `patience` of `fit`; label
-smoothing and MixUp in strategies.mixing.
+Elsewhere: L2-SP, decay towards the pretrained point, in strategies.full; early stopping is `patience` of
+`ftlib.Validation`; label smoothing and MixUp in strategies.mixing.
 
 How much does weight decay do? T steps at a mean rate lr shrink a weight that has no gradient by (1 − lr · λ)^T: with
 lr 0.001, λ 0.05 and 100 steps, by half a per cent. Short fine-tuning hardly feels it.

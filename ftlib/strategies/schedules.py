@@ -24,8 +24,8 @@ sqrt don't need it, and WSD (named by Hu et al., 2024, 2404.06395) needs it only
 
 Not here: lowering the rate when the validation loss stops falling, as torch's ReduceLROnPlateau does. That depends on
 the validation loss and not only on p, so each seed would get its own rates. To do it by hand, call `fit` twice: once
-with a `stop` that reads the history, and once more at a tenth of the rate. Some recipes of one cycle change the
-momentum as well. Here AdamW's β₁ is constant. Lesson: notebooks/06_schedules.
+with a `Validation` whose `stop` reads the history, and once more at a tenth of the rate. Some recipes of one cycle
+change the momentum as well. Here AdamW's β₁ is constant. Lesson: notebooks/06_schedules.
 """
 
 import math
