@@ -109,6 +109,14 @@ def test_a_half_written_checkpoint_is_taken_away(tmp_path, monkeypatch):
 
 
 # ---- digests
+def test_what_a_killed_run_left_of_a_write_goes_when_it_is_started_again(tmp_path):
+    left, others = tmp_path / "run[1].pt.4000000.part", tmp_path / "run1.pt.4000000.part"
+    for file in (left, others):
+        file.write_bytes(b"half")
+    fit(net(), data(), Full(), steps=1, lr=1e-2, checkpoint=tmp_path / "run[1].pt", verbose=False)
+    assert not left.exists() and others.exists()
+
+
 def test_a_digest_sees_every_tensor_and_every_row():
     model, before = net(), digest_of_model(net())
     assert digest_of_model(model) == before

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from ftlib.evidence.runs import load_records
 from ftlib.evidence.spec import Spec
-from ftlib.io.writing import must_be_writable, write_text
+from ftlib.io.writing import clear_leftovers, must_be_writable, write_text
 
 
 class Results:
@@ -39,8 +39,7 @@ class Results:
         must_be_writable(self.file.parent)
         must_be_writable(self.locks)
         with FileLock(self.locks / f"{self.file.stem}.lock"):  # who writes holds it
-            for left in self.file.parent.glob(f"{self.file.name}.*.part"):
-                left.unlink()
+            clear_leftovers(self.file)
 
     def claim(self, todo: list[Spec]) -> Iterator[Spec]:
         """One spec after the other that no other process runs or has recorded; each is this process's until `add`."""

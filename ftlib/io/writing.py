@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 
@@ -36,6 +37,25 @@ def in_one_piece(file: str | Path) -> Iterator[Path]:
         os.replace(part, file)
     finally:
         part.unlink(missing_ok=True)
+
+
+def clear_leftovers(file: Path) -> None:
+    """Delete what killed processes left of a write of `file`. Call it where no other process can be writing.
+
+    Parameters
+    ----------
+    file : Path
+        The file that they would have written.
+
+    Examples
+    --------
+    >>> _ = (folder / "notes.txt.123.part").write_text("ha")
+    >>> clear_leftovers(folder / "notes.txt")
+    >>> list(folder.iterdir())
+    []
+    """
+    for left in file.parent.glob(f"{escape(file.name)}.*.part"):
+        left.unlink(missing_ok=True)
 
 
 def write_text(file: Path, text: str) -> None:

@@ -18,7 +18,7 @@ from accelerate.utils import gather_object, send_to_device
 from torch import Tensor, nn
 
 from ftlib.io.refusals import whole_number
-from ftlib.io.writing import in_one_piece
+from ftlib.io.writing import clear_leftovers, in_one_piece
 from ftlib.training.setup import Run
 from ftlib.training.stream import preserve_rng, rng_state, set_rng_state, set_seed
 
@@ -130,6 +130,7 @@ def ready(file: str | Path) -> Path:
         raise ValueError(f"the folder of the checkpoint {file} cannot be made ({error}): name another one") from None
     if not os.access(file.parent, os.W_OK):
         raise ValueError(f"the checkpoint {file} cannot be written, {file.parent} is read-only: name another folder")
+    clear_leftovers(file)
     return file
 
 
