@@ -65,3 +65,12 @@ def test_a_lesson_has_the_files_that_the_page_names_and_no_others(lesson):
 def test_every_path_on_the_page_is_there():
     words = [w for w in re.findall(r"`([\w./<>*-]+)`", PAGE) if "/" in w and not w.startswith((".venv", "build/"))]
     assert len(words) > 25 and missing(words) == []
+
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("data/**/*.md"), *ROOT.glob("lessons/*/*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_of_a_page_leads_somewhere(page):
+    links = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not link.startswith("http") and not (page.parent / link).exists()] == []
