@@ -428,6 +428,7 @@ def stands_still(history: list[dict]) -> bool:
     return len(nll) > 2 and min(nll[-2:]) >= min(nll[:-2])
 
 
+# %%
 torch.manual_seed(0)
 model = ftlib.load_model("efficientnet-lite0", task)
 loader, held_out = task.loader("train", shuffle=True), task.loader("validation", batch_size=64)
