@@ -23,7 +23,7 @@ lab: ## set up, then open JupyterLab at the first notebook (LAB_ARGS=--no-browse
 test: ## set up, then run the style checks, the tests and every notebook (TEST_ARGS go to pytest)
 	@$(SETUP) test $(TEST_ARGS)
 
-check: ## set up, then run the style checks and the fast tests: two minutes, before each commit
+check: ## set up, then run the style checks and all tests but the slow ones: two minutes, before each commit
 	@$(SETUP) check $(TEST_ARGS)
 
 notebooks: ## execute the lessons that changed into notebooks/, and draw the picture in the README (LESSON_ARGS=--force: all)

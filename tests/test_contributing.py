@@ -34,7 +34,7 @@ STRATEGIES = sorted(set(strategies.CATALOG.values()))
 
 
 def test_the_tables_were_found():
-    assert [len(named(f"Add a {what}")) for what in ("strategy", "task", "lesson")] == [4, 3, 11]
+    assert [len(named(f"Add a {what}")) for what in ("strategy", "task", "lesson")] == [4, 5, 11]
     assert missing(["lessons/<lesson>/nothing.py"], lesson="01_full") == ["lessons/01_full/nothing.py"]
 
 
@@ -52,7 +52,9 @@ def test_a_task_has_the_files_that_the_page_names(name):
 def test_a_lesson_has_the_files_that_the_page_names_and_no_others(lesson):
     patterns = named("Add a lesson")
     grids = [name for name, file in places.grids().items() if file.parts[-3] == lesson]
-    assert grids and missing(patterns, lesson=lesson) == []
+    assert grids, f"{lesson} has no grid: write lessons/{lesson}/grids/{lesson}.json"
+    lacks = missing(patterns, lesson=lesson)
+    assert not lacks, f"{lesson} lacks {', '.join(lacks)}"
     for grid in grids:
         assert missing([pattern for pattern in patterns if "<grid>" in pattern], lesson=lesson, grid=grid) == []
     folder = f"lessons/{lesson}/"
@@ -60,6 +62,12 @@ def test_a_lesson_has_the_files_that_the_page_names_and_no_others(lesson):
     known += [folder + extra for extra in ("widget*.py", "test_*.py", "prose.csv", "questions.*.json")]
     files = [f for f in (ROOT / folder).rglob("*") if f.is_file() and "__pycache__" not in f.parts]
     assert files and [f for f in files if not any(f.relative_to(ROOT).match(pattern) for pattern in known)] == []
+
+
+def test_the_readme_has_a_row_for_every_lesson():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    lacks = [name for name in LESSONS if f"(notebooks/{name}.ipynb)" not in readme]
+    assert not lacks, f"the table of lessons in README.md has no row for {', '.join(lacks)}"
 
 
 def test_every_path_on_the_page_is_there():

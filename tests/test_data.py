@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from ftlib import assets
+from ftlib import assets, tasks
 
 
 @pytest.mark.parametrize("name", assets.ASSETS)
@@ -64,9 +64,18 @@ def test_every_asset_has_a_true_card() -> None:
     listed = (assets.DATA / "README.md").read_text(encoding="utf-8")
     cards = {file.stem: file.read_text(encoding="utf-8") for file in (assets.DATA / "cards").glob("*.md")}
     assert set(assets.ASSETS) | set(assets.SHIPPED) <= set(cards)
-    assert all(f"(cards/{name}.md)" in listed for name in cards)
+    assert [name for name in cards if f"(cards/{name}.md)" not in listed] == [], (
+        "data/README.md has a row for each card"
+    )
     for name, asset in assets.ASSETS.items():
         for fact in (asset.package, asset.version, asset.sha256, f"{asset.size:,} bytes"):
             assert fact in cards[name], (name, fact)
     assert assets.SHIPPED["sentiment"][1] in cards["sentiment"]
-    assert all("**Cite.**" in card for card in cards.values())
+    assert [name for name, card in cards.items() if "**Cite.**" not in card] == [], "a card says how to cite its data"
+
+
+def test_every_task_names_its_cards() -> None:
+    named = {f"{name}: {card}" for name, module in tasks.CATALOG.items() for card in module.CARDS}
+    assert len(named) >= len(tasks.CATALOG)
+    cards = assets.DATA / "cards"
+    assert [one for one in named if not (cards / f"{one.partition(': ')[2]}.md").is_file()] == []

@@ -84,7 +84,7 @@ def test_core_and_lab_take_45_minutes_each_and_every_section_says_how_long(lesso
             lab += int(minutes[1])
         else:
             core += int(minutes[1])
-    assert 30 <= core <= 45 and 30 <= lab <= 45, (core, lab)
+    assert 30 <= core <= 45 and 30 <= lab <= 45, f"core and lab take 30 to 45 minutes each, not {core} and {lab}"
 
 
 def test_something_works_within_five_code_cells(lesson):
@@ -93,14 +93,15 @@ def test_something_works_within_five_code_cells(lesson):
 
 def test_the_mechanism_is_built_by_hand_before_the_library_is_shown_to_be_equal(lesson):
     by_hand = [i for i, cell in enumerate(lesson.cells) if "by-hand" in cell.metadata.get("tags", [])]
-    assert by_hand
+    assert by_hand, "no cell is tagged by-hand: build the idea by hand before the library's call"
     equal = [i for i in range(by_hand[0], len(lesson.cells)) if "fit(" in lesson.cells[i].source]
-    assert equal and "assert" in lesson.cells[equal[0]].source
+    assert equal and "assert" in lesson.cells[equal[0]].source, "assert that the library's fit equals what is by hand"
 
 
 def test_each_prediction_comes_before_what_it_is_about_and_is_compared(lesson):
     asked = lesson.calls(r'widgets\.predict\("(\w+)", "([\w-]+)"\)')
-    assert len(set(asked)) >= 3 and {name for name, _ in asked} == {lesson.name}
+    assert len(set(asked)) >= 3, f"at least three predictions are asked, but there are {len(set(asked))}"
+    assert {name for name, _ in asked} == {lesson.name}, "a prediction names the lesson that it is in"
     for _, name in asked:
         before = lesson.place(f'widgets.predict("{lesson.name}", "{name}")')
         after = lesson.place(f'teach.predict("{lesson.name}", "{name}").compare(')
@@ -111,17 +112,20 @@ def test_each_prediction_comes_before_what_it_is_about_and_is_compared(lesson):
 
 def test_something_is_broken_and_its_symptom_named(lesson):
     broken = [section for section in lesson.sections if re.match(r"## .*Break it", section[0].source)]
-    assert broken and "symptom" in "\n".join(cell.source for cell in broken[0])
+    assert broken, "no heading says 'Break it'"
+    text = "\n".join(cell.source for cell in broken[0])
+    assert "symptom" in text, "the section that breaks something names the symptom"
 
 
 def test_there_are_exercises_on_three_levels_each_with_a_check(lesson):
     names = [name for cell in lesson.cells if (name := parts.tagged(cell, "exercise"))]
-    assert len(names) >= 4 and len(set(names)) == len(names)
+    assert len(names) >= 4, f"at least four cells are tagged exercise:, but there are {len(names)}"
+    assert len(set(names)) == len(names), f"an exercise is there twice: {names}"
     parts.refuse_what_cannot_be_graded(lesson.notebook)
     levels = "\n".join(lesson.prose)
-    assert "Change it" in levels and levels.count("## ") and "Investigate" in levels
+    assert "Change it" in levels and "Investigate" in levels, "headings name the levels Change it and Investigate"
     known = part(lesson.name, "checks").EXERCISES
-    assert set(names) <= set(known)
+    assert set(names) <= set(known), f"checks.py lacks {set(names) - set(known)}"
     for name in lesson.calls(rf'teach\.check\("{lesson.name}/(\w+)"'):
         assert name in known
 
@@ -129,7 +133,8 @@ def test_there_are_exercises_on_three_levels_each_with_a_check(lesson):
 def test_at_least_five_questions_are_asked_and_every_option_explained(lesson):
     questions = teach.questions.load(lesson.name, "quiz")
     shown = [name for call in lesson.calls(r"widgets\.quiz\((.*?)\)") for name in re.findall(r'"([\w-]+)"', call)[1:]]
-    assert sorted(shown) == sorted(one["id"] for one in questions) and len(shown) >= 5
+    assert sorted(shown) == sorted(one["id"] for one in questions), "the notebook asks each question of the quiz once"
+    assert len(shown) >= 5, f"at least five questions are asked, but there are {len(shown)}"
     for one in [*questions, *teach.questions.load(lesson.name, "predict")]:
         assert all(len(option["why"]) > 30 for option in one["options"]), one["id"]
         assert all(len(option["text"]) < 120 for option in one["options"]), f"{one['id']}: a radio button has one line"
@@ -138,10 +143,11 @@ def test_at_least_five_questions_are_asked_and_every_option_explained(lesson):
 def test_a_widget_is_preceded_by_a_task_whose_answer_is_checked(lesson):
     found = [i for i, section in enumerate(lesson.sections) if any("widgets.board(" in c.source for c in section)]
     found += [i for i, section in enumerate(lesson.sections) if any(CONTROLLED.search(c.source) for c in section)]
-    assert found
+    assert found, "no section shows a widget (widgets.board, or the lesson's own by widgets.of_lesson)"
     for i in found:
         text = "\n".join(cell.source for cell in lesson.sections[i])
-        assert "Your task" in text and text.index("Your task") < text.index("widgets.") < text.index("teach.check(")
+        order = [text.find(word) for word in ("Your task", "widgets.", "teach.check(")]
+        assert -1 < order[0] < order[1] < order[2], "first Your task, then the widget, then teach.check, in one section"
     assert len(lesson.calls(r"widgets\.board\(")) <= 2  # each figure of a widget brings five megabytes of code
 
 
@@ -150,9 +156,9 @@ def test_claims_are_asserted_and_every_claim_of_the_lesson_is_judged(lesson):
     judged = [found for one in both for found in one.calls(r'teach\.claim\("(\w+)", verdict="(\w+)"\)')]
     files = [json.loads(file.read_text(encoding="utf-8")) for file in places.claims().values()]
     mine = [said["id"] for said in files if said["lesson"] == lesson.name]
-    assert sorted(name for name, _ in judged) == sorted(mine) and mine
+    assert mine and sorted(name for name, _ in judged) == sorted(mine), f"each of the claims {mine} is judged once"
     assert sum(len(one.calls(r"teach\.claim\(")) for one in both) == len(judged)
-    assert len(lesson.calls(r"teach\.claim\(")) == 2  # the headlines; the others in depth
+    assert len(lesson.calls(r"teach\.claim\(")) == 2, "two claims are judged in the core, the others in depth"
 
 
 @pytest.mark.parametrize("name", sorted(places.claims()))

@@ -9,6 +9,7 @@ from pydantic import Field
 from ftlib.io import typed
 from ftlib.io.typed import Flag, NotNegative, Text, entry
 
+OVER_TASKS = ("rank", "further", "regret", "over_tasks")  # rules that make one number of several tasks
 ADVICE = "correct it there, or take the file back from git"
 Direction = Literal["higher", "lower"]
 Names = Annotated[list[Text], Field(min_length=1)]
@@ -82,5 +83,10 @@ def read_claim(file: Path, rules: dict) -> Claimed:
             raise ValueError(
                 f"{where}: the rule over_all takes a list of baselines and every other rule one name, but by is "
                 f"{part.by!r} and baseline is {part.contrast.baseline!r}"
+            )
+        if isinstance(part.metric, str) != (part.by in OVER_TASKS):
+            raise ValueError(
+                f"{where}: the rules {', '.join(OVER_TASKS)} take one name as metric and every other rule takes "
+                f"{{task: name}}, but by is {part.by!r} and metric is {part.metric!r}"
             )
     return written

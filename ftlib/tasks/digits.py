@@ -21,6 +21,7 @@ from ftlib.tasks.splits import group_stratified_split, make_splits
 from ftlib.tasks.task import Split, Task
 
 LARGEST = 224  # pixels a side: 3 GB for a moment, and a digit of 28 gains nothing by it
+CARDS = ["mnist", "optical-digits", "digits-photos"]  # in data/cards/
 DOMAINS = ("mnist", "optical", "photos")
 # scikit-image's own photographs, without loss (PNG) and free (NASA's public domain and CC0)
 PHOTOGRAPHS = ("astronaut", "brick", "camera", "chelsea", "coffee", "grass", "gravel")

@@ -30,6 +30,7 @@ from ftlib.tasks.checks import choose
 from ftlib.tasks.splits import group_stratified_split, make_splits
 from ftlib.tasks.task import Split, Task
 
+CARDS = ["elpv"]  # in data/cards/
 DOMAINS = ("mono", "poly")
 CLASSES = {"defect": ["intact", "defective"], "soft": ["intact", "defective"], "type": ["mono", "poly"]}
 # Cells of each module, in file order. Inferred, not stated by the authors: most modules have 60 cells, and

@@ -15,6 +15,7 @@ from ftlib.models.chat import end_of_turn, prompt_text
 from ftlib.tasks import sentiment
 from ftlib.tasks.task import IGNORED, Split, Task
 
+CARDS = ["sentiment"]  # in data/cards/
 DOMAINS = sentiment.DOMAINS
 QUESTION = "Is this sentence positive or negative? Answer with one word.\n\n{text}"
 MAX_LENGTH = 256  # tokens; no row has as many, and a batch is padded only to its own longest

@@ -26,6 +26,7 @@ from ftlib.tasks.checks import choose
 from ftlib.tasks.splits import group_stratified_split, make_splits
 from ftlib.tasks.task import Split, Task
 
+CARDS = ["sentiment"]  # in data/cards/
 DOMAINS = ("tweets", "amazon", "movies", "nyt")
 CLASSES = {"polarity": ["negative", "positive"], "three": ["negative", "neutral", "positive"], "rating": []}
 CLEAR = 0.5  # |rating| from which a sentence counts as negative or positive
