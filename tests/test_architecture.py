@@ -25,7 +25,7 @@ ROOMS = {
     "metrics": {"strategy"},
     "strategies": {"strategy", "networks"},
     "assets": {"io"},
-    "models": {"io", "assets", "strategies"},
+    "models": {"io", "assets", "networks", "strategies"},
     "tasks": {"io", "assets", "models"},
     "training": {"io", "strategy", "metrics"},
     "evidence": {"io", "strategy", "metrics", "strategies", "models", "tasks", "training"},

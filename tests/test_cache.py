@@ -165,12 +165,12 @@ def test_it_says_what_it_keeps(capsys):
 def test_a_stage_counts_as_frozen_only_in_evaluation_mode():
     model = tiny().eval()
     model.stages.requires_grad_(False)
-    assert frozen_features.frozen_stages(model) == 2
+    assert frozen_features.standing_still(model)[0] == 2
     model.stages[0][1].train()
-    assert frozen_features.frozen_stages(model) == 0
+    assert frozen_features.standing_still(model)[0] == 0
     model.stages[0].eval()
     model.stages[1][0].bias.requires_grad_(True)
-    assert frozen_features.frozen_stages(model) == 1
+    assert frozen_features.standing_still(model)[0] == 1
 
 
 def test_it_goes_with_accumulation_and_a_resumed_run_ends_alike(tmp_path):

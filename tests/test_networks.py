@@ -4,7 +4,16 @@ import pytest
 import torch
 from torch import nn
 
-from ftlib.networks import batchnorms, collect, count_statistics, heads, repeated, statistics_follow, train_only_new
+from ftlib.networks import (
+    batchnorms,
+    collect,
+    count_statistics,
+    heads,
+    repeated,
+    set_mode,
+    statistics_follow,
+    train_only_new,
+)
 from toy import MultiTask, data, decoder, net, same, weights
 
 
@@ -89,3 +98,24 @@ def test_a_second_count_changes_nothing():
     once = weights(model)
     count_statistics(model, batchnorms(model).values(), data())
     assert same(once, weights(model))
+
+
+class Stubborn(nn.Sequential):
+    """Its first layer stays in evaluation mode, whatever it is told."""
+
+    def train(self, mode=True):
+        super().train(mode)
+        self[0].eval()
+        return self
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_mode_is_set_as_torch_sets_it(training):
+    def network():
+        inside = nn.Sequential(nn.Dropout(), Stubborn(nn.Dropout(), nn.Sequential(nn.BatchNorm1d(2))))
+        return nn.ModuleDict({"a": inside, "b": nn.Linear(2, 2), "c": nn.Sequential()}).train(not training)
+
+    ours, torchs = network(), network().train(training)
+    set_mode(ours, training)
+    modes = [{name: m.training for name, m in model.named_modules()} for model in (ours, torchs)]
+    assert modes[0] == modes[1] and len(set(modes[0].values())) == (2 if training else 1)

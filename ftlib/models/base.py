@@ -16,6 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ftlib.networks import set_mode
+
 # In a tensor's name: what a strategy has put into the stages (peft's layers, bottlenecks).
 ADDED = (".lora_", ".ia3_", ".base_layer.", ".base.")
 
@@ -194,13 +196,15 @@ class Model(nn.Module):
 
         They hold the base and an adapter's update in one: once trained, they could not be parted again.
         """
-        merged = (layer.get_base_layer() for layer in self.modules() if getattr(layer, "merged", False))
+        adapted = (layer for layer in self.modules() if hasattr(type(layer), "merged"))
+        merged = (layer.get_base_layer() for layer in adapted if layer.merged)
         if mode and any(p.requires_grad for base in merged for p in base.parameters()):
             raise ValueError(
                 f"an adapter is merged into the weights of {self.name}, which cannot be trained so: unmerge(model) "
                 f"first, or freeze the stages, as LinearProbe does"
             )
-        return super().train(mode)
+        set_mode(self, mode)
+        return self
 
     def check(self, labels: Tensor) -> None:
         """ValueError for labels that this model's head cannot give."""

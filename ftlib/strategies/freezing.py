@@ -21,6 +21,7 @@ import torch
 from accelerate.utils import send_to_device
 from torch import nn
 
+from ftlib.networks import set_mode
 from ftlib.strategy import FROZEN_ALREADY, HEAD_ALONE, Strategy, count_targets, target_loss
 
 
@@ -63,7 +64,8 @@ class FreezeFirst(Strategy):
         return model
 
     def before_step(self, model: nn.Module, progress: float) -> None:
-        model.stages[: self.k].eval()
+        for stage in model.stages[: self.k]:
+            set_mode(stage, training=False)
 
 
 @dataclass
@@ -107,7 +109,7 @@ class TuneOnly(Strategy):
     def before_step(self, model: nn.Module, progress: float) -> None:
         for i, stage in enumerate(model.stages):
             if i not in self._chosen(model):
-                stage.eval()
+                set_mode(stage, training=False)
 
     def _chosen(self, model: nn.Module) -> set[int]:
         n = len(model.stages)
@@ -167,7 +169,7 @@ class GradualUnfreezing(Strategy):
             for name, p in stage.named_parameters():
                 p.requires_grad_(i >= asleep and self.learns[f"{i}.{name}"])
             if i < asleep:
-                stage.eval()
+                set_mode(stage, training=False)
 
 
 @dataclass
@@ -196,7 +198,7 @@ class BiasOnly(Strategy):
     def before_step(self, model: nn.Module, progress: float) -> None:
         for module in model.stages.modules():
             if _is_norm(module):
-                module.eval()
+                set_mode(module, training=False)
 
 
 @dataclass

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ftlib.networks import set_mode
 from ftlib.strategy import FROZEN_ALREADY, HEAD_ALONE, Strategy
 
 
@@ -91,7 +92,7 @@ class LinearProbe(Strategy):
         return model
 
     def before_step(self, model: nn.Module, progress: float) -> None:
-        model.stages.eval()  # in train mode BatchNorm's statistics move, whatever requires_grad says
+        set_mode(model.stages, training=False)  # in train mode BatchNorm's statistics move, whatever requires_grad says
 
 
 @dataclass

@@ -27,15 +27,28 @@ READ = ("pixels", "input_ids", "attention_mask")  # what stages read of a batch
 SHARE = 0.25  # of the free memory: the rest is for training
 
 
-def frozen_stages(model: nn.Module) -> int:
-    """How many first stages stand still at this moment: no weight trained, every module in evaluation mode."""
-    known = {*model.stages.parameters(), *model.head.parameters()}
-    if any(p.requires_grad and p not in known for p in model.parameters()):
-        return 0  # it may change what the stages see
+def standing_still(model: nn.Module) -> tuple[int, list[Tensor]]:
+    """How many first stages stand still at this moment, and their tensors.
+
+    No weight of them is trained, and every module is in evaluation mode. One walk finds both, since each step asks.
+    """
+    outside = [child for name, child in model.named_children() if name not in ("stages", "head")]
+    if any(p.requires_grad for part in outside for p in part.parameters()) or _learns(model):
+        return 0, []  # it may change what the stages see
+    tensors = []
     for k, stage in enumerate(model.stages):
-        if any(p.requires_grad for p in stage.parameters()) or any(m.training for m in stage.modules()):
-            return k
-    return len(model.stages)
+        mine = []
+        for module in stage.modules():
+            if module.training or _learns(module):
+                return k, tensors
+            mine += [t for t in (*module._parameters.values(), *module._buffers.values()) if t is not None]
+        tensors += mine
+    return len(model.stages), tensors
+
+
+def _learns(module: nn.Module) -> bool:
+    """Whether a weight that the module itself holds is trained."""
+    return any(p is not None and p.requires_grad for p in module._parameters.values())
 
 
 class FrozenFeatureCache:
@@ -65,12 +78,11 @@ class FrozenFeatureCache:
     @torch.no_grad()
     def __call__(self, batch: dict) -> dict:
         """The batch with the output of the frozen stages, or as it is where there is nothing to save."""
-        k = frozen_stages(self.model) if self.on else 0
+        k, tensors = standing_still(self.model) if self.on else (0, [])
         keys = digests(batch) if k else []
         if not keys:
             self._empty()
             return batch
-        tensors = [t for stage in self.model.stages[:k] for t in (*stage.parameters(), *stage.buffers())]
         if (state := (k, *((id(t), t.data_ptr(), t._version) for t in tensors))) != self.state:
             self._empty(state, tensors)
         if all(key in self.rows for key in keys):

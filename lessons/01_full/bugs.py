@@ -28,7 +28,7 @@ BUGS = [
     ),
     Bug(
         "BatchNorm left in train mode", "LinearProbe", "ftlib/strategies/full.py",
-        "        model.stages.eval()", "        pass",
+        "        set_mode(model.stages, training=False)", "        pass",
         "The statistics of the frozen stages move, and with them the features.",
         (PROBE,),
     ),

@@ -17,7 +17,7 @@ BUGS = [
     ),
     Bug(
         "frozen stages left in train mode", "FreezeFirst", "ftlib/strategies/freezing.py",
-        "        model.stages[: self.k].eval()\n", "        pass\n",
+        "        for stage in model.stages[: self.k]:\n            set_mode(stage, training=False)\n", "        pass\n",
         "BatchNorm's statistics follow the batches although no weight moves.",
         (
             f"{FREEZING}::test_the_first_k_stages_stand_still_and_the_rest_learns",
@@ -59,7 +59,7 @@ BUGS = [
     ),
     Bug(
         "statistics that move while biases learn", "BiasOnly", "ftlib/strategies/freezing.py",
-        "            if _is_norm(module):\n                module.eval()\n", "            pass\n",
+        "            if _is_norm(module):\n                set_mode(module, training=False)\n", "            pass\n",
         "Statistics move although only biases should.",
         (f"{FREEZING}::test_biases_only_leaves_weights_and_statistics_alone",),
     ),

@@ -484,4 +484,10 @@ BUGS = [
         "The mean of an arm leaves out the seeds on which its score has no value.",
         (f"{COMPARE}::test_a_score_that_is_no_number_is_said_and_no_mean_passes_over_it",),
     ),
+    Bug(
+        "one metric for many tasks", "files", "ftlib/evidence/claim_files.py",
+        "        if isinstance(part.metric, str) != (part.by in OVER_TASKS):\n", "        if False:\n",
+        "A claim about each task is judged by runs of all tasks together.",
+        (f"{BAD_CLAIM}[one metric]",),
+    ),
 ]  # fmt: skip
