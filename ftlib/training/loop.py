@@ -157,9 +157,10 @@ def one_step(run: Run, batches: Iterator, step: int, steps: int, accumulate: int
     with clock("data"):
         window = draw(run, batches, accumulate)
         window = [strategy.transform(to_device(batch, run.hardware.device)) for batch in window]
-    row = {"step": step, **_backward(run, window, step, clock)}
+    weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    row = {"step": step, **_backward(run, window, step, clock, weights)}
     with clock("optimizer"):
-        row["grad_norm"] = nn.utils.clip_grad_norm_(model.parameters(), max_norm).item()
+        row["grad_norm"] = nn.utils.clip_grad_norm_(weights.values(), max_norm).item()
         row["lr"] = max((group["lr"] for group in run.optimizer.param_groups), default=0.0)
         run.optimizer.step()
         run.optimizer.zero_grad()
@@ -187,13 +188,12 @@ def history_kept(history: list[dict]) -> Iterator[None]:
         raise
 
 
-def _backward(run: Run, window: list[dict], step: int, clock: Clock) -> dict:
-    """Fill .grad with the gradient of Σ terms / n + penalty; n counts the whole window on all processes.
+def _backward(run: Run, window: list[dict], step: int, clock: Clock, weights: dict[str, Tensor]) -> dict:
+    """Fill .grad of the weights with the gradient of Σ terms / n + penalty; n counts the whole window on all processes.
 
     Returns {"loss": the sum of the terms, "terms": {name: value}, "penalty": value, "trainable": parameters trained}.
     """
     model, strategy, accelerator = run.model, run.strategy, run.hardware.accelerator
-    weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
     everywhere, n = gather_object([batch["n"] for batch in window]), Counter()
     for counts in everywhere:
         n.update(counts)

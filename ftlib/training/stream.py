@@ -36,7 +36,8 @@ def set_seed(seed: int) -> None:
 def rng_state() -> tuple:
     """The state of every generator, as tensors and plain values (a checkpoint is loaded with weights_only=True)."""
     kind, keys, *rest = np.random.get_state()
-    return random.getstate(), (kind, keys.tolist(), *rest), torch.get_rng_state(), torch.cuda.get_rng_state_all()
+    on_gpu = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # to ask for a count takes long
+    return random.getstate(), (kind, keys.tolist(), *rest), torch.get_rng_state(), on_gpu
 
 
 def set_rng_state(state: tuple) -> None:

@@ -36,7 +36,7 @@ BUGS = [
     ),
     Bug(
         "clipping dropped", "loop", "ftlib/training/loop.py",
-        "clip_grad_norm_(model.parameters(), max_norm)", "clip_grad_norm_(model.parameters(), float('inf'))",
+        "clip_grad_norm_(weights.values(), max_norm)", "clip_grad_norm_(weights.values(), float('inf'))",
         "max_norm is accepted and does nothing.",
         (WRITTEN_OUT,),
     ),
