@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ftlib.networks import set_mode
 from ftlib.strategy import FROZEN_ALREADY, HEAD_ALONE, Strategy
 
 
@@ -92,7 +91,7 @@ class LinearProbe(Strategy):
         return model
 
     def before_step(self, model: nn.Module, progress: float) -> None:
-        set_mode(model.stages, training=False)  # in train mode BatchNorm's statistics move, whatever requires_grad says
+        model.stages.eval()  # in train mode BatchNorm's statistics move, whatever requires_grad says
 
 
 @dataclass

@@ -28,7 +28,7 @@ BUGS = [
     ),
     Bug(
         "BatchNorm left in train mode", "LinearProbe", "ftlib/strategies/full.py",
-        "        set_mode(model.stages, training=False)", "        pass",
+        "        model.stages.eval()", "        pass",
         "The statistics of the frozen stages move, and with them the features.",
         (PROBE,),
     ),
