@@ -49,7 +49,7 @@ def pytest_runtest_setup() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What was imported by now is no garbage: looking through it again and again takes a tenth of the time."""
+    """What was imported by now is no garbage, and need not be looked through again and again."""
     gc.collect()
     gc.freeze()
 

@@ -43,7 +43,7 @@ def set_mode(module: nn.Module, training: bool) -> None:
     """Training mode or evaluation mode for a module and all that it holds, as `module.train(training)` does.
 
     That calls itself for each of the 276 modules of EfficientNet-Lite0, which takes a millisecond, and a step with
-    frozen stages needs it twice. One loop takes a quarter of that.
+    frozen stages needs it twice. One loop takes a third of that.
     """
     todo = [module]
     while todo:

@@ -4,8 +4,9 @@ lessons/<lesson>/           lesson.py, depth.py, questions.<language>.json, clai
 data/results/<grid>.jsonl   the recorded runs of a grid
 """
 
-from difflib import get_close_matches
 from pathlib import Path
+
+from ftlib.io.refusals import nearest
 
 ROOT = Path(__file__).resolve().parents[2]  # a replication puts another folder here for a while
 
@@ -99,10 +100,8 @@ def lesson(name: str) -> Path:
     """
     known = lessons()
     if name not in known:
-        near = get_close_matches(str(name), known, 1)
-        raise FileNotFoundError(
-            f"there is no lesson {name!r}: " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}")
-        )
+        instead = nearest(name, known) or f": there are {', '.join(known)}"
+        raise FileNotFoundError(f"there is no lesson {name!r}{instead}")
     return ROOT / "lessons" / name
 
 

@@ -23,7 +23,7 @@ def set_seed(seed: int) -> None:
     """Seed the generators of Python, NumPy and torch, on every device that is here.
 
     Where there is no device but the CPU, torch.manual_seed would still note a stack trace for each kind of device that
-    may come later. For small models that was a tenth of the time of `fit`.
+    may come later: 0.4 ms for a call thirty functions deep, instead of 0.01.
     """
     if torch.accelerator.is_available():
         seed_all_devices(seed)
