@@ -22,9 +22,12 @@ from bench.cases import BATCH, CASES, Case
 from ftlib import models, tasks
 from ftlib.models import Model
 from ftlib.models.depthwise import Depthwise
+from ftlib.models.dropout import NAME as ATTENTION
+from ftlib.models.dropout import Dropout
 from ftlib.tasks import Task
 from ftlib.training.machine import best_precision
 
+OURS = {Depthwise: nn.Conv2d, Dropout: nn.Dropout}  # what the kit computes in its own way, and what anyone else has
 FEWEST, FEWEST_TEST = 2 * BATCH, 200  # examples, however small the fraction
 
 
@@ -117,8 +120,8 @@ def prepare(name: str, seed: int, fraction: float, **options) -> Work:
 class Net(nn.Module):
     """Our model with its first stages frozen: a dict of tensors in, logits out.
 
-    Its convolutions are PyTorch's, as anyone else's would be: how ours compute a gradient is part of the kit. As
-    they come, frozen means requires_grad=False, no more. Tuned: frozen stages compute under no_grad and in evaluation
+    Its convolutions, dropout and attention are PyTorch's, as anyone else's would be: how ours compute them is part of
+    the kit. As they come, frozen means requires_grad=False, no more. Tuned: frozen stages compute under no_grad and in evaluation
     mode whatever the trainer calls, and convolutions have the channels last.
     """
 
@@ -127,8 +130,10 @@ class Net(nn.Module):
         self.model, self.still = model, work.case.frozen if tuned else 0
         model.stages[: work.case.frozen].requires_grad_(False)
         for module in model.modules():
-            if type(module) is Depthwise:
-                module.__class__ = nn.Conv2d
+            if type(module) in OURS:
+                module.__class__ = OURS[type(module)]
+            if getattr(getattr(module, "config", None), "_attn_implementation", "") == ATTENTION:
+                module.config._attn_implementation = "sdpa"
         if tuned and not work.text:
             self.to(memory_format=torch.channels_last)
         self.train()

@@ -20,6 +20,8 @@ from torch import nn
 from transformers import CONFIG_MAPPING, MODEL_MAPPING, AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
+from ftlib.models.dropout import use_fast_dropout
+
 ERRORS = (AttributeError, ImportError, KeyError, OSError, RuntimeError, TypeError, ValueError)
 ERRORS += (SafetensorError, StrictDataclassError)
 
@@ -59,7 +61,7 @@ def read_folder(folder: Path, kind: str, pretrained: bool) -> tuple[nn.Module, C
             f"{folder} holds a {config.model_type!r} network, which does not run with PyTorch's own attention (sdpa), "
             f"as the masks of this kit need: choose an encoder built as BERT or a decoder built as Llama"
         ) from error
-    return net, make, tokenizer
+    return use_fast_dropout(net), lambda: use_fast_dropout(make()), tokenizer
 
 
 def _check(config, folder: Path) -> None:
