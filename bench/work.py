@@ -121,8 +121,8 @@ class Net(nn.Module):
     """Our model with its first stages frozen: a dict of tensors in, logits out.
 
     Its convolutions, dropout and attention are PyTorch's, as anyone else's would be: how ours compute them is part of
-    the kit. As they come, frozen means requires_grad=False, no more. Tuned: frozen stages compute under no_grad and in evaluation
-    mode whatever the trainer calls, and convolutions have the channels last.
+    the kit. As they come, frozen means requires_grad=False, no more. Tuned: frozen stages compute under no_grad and in
+    evaluation mode whatever the trainer calls, and convolutions have the channels last.
     """
 
     def __init__(self, work: Work, model: Model, tuned: bool):

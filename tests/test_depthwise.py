@@ -13,10 +13,10 @@ from ftlib.models.depthwise import Depthwise, use_fast_depthwise, weight_gradien
 
 @pytest.fixture(autouse=True)
 def slow(monkeypatch):
-    monkeypatch.setattr(depthwise, "SLOW", True)  # whatever this processor is
+    monkeypatch.setattr(depthwise, "SLOWER", {3: 16, 5: 144})  # whatever this processor is
 
 
-@pytest.mark.parametrize(("size", "kernel"), [(1, 5), (2, 3), (2, 5), (4, 3), (4, 5)])
+@pytest.mark.parametrize(("size", "kernel"), [(1, 5), (2, 3), (2, 5), (3, 5), (4, 3), (4, 5), (6, 5), (12, 5)])
 def test_outputs_and_gradients_are_pytorchs(size, kernel):
     torch.manual_seed(0)
     plain = nn.Conv2d(6, 6, kernel, padding=kernel // 2, groups=6, bias=False)
@@ -29,7 +29,9 @@ def test_outputs_and_gradients_are_pytorchs(size, kernel):
         y = conv(here)
         (y * torch.arange(y.numel()).view_as(y).cos()).sum().backward()
         ends.append((y.detach(), here.grad, conv.weight.grad))
-    torch.testing.assert_close(ends[1], ends[0])
+    # A weight's gradient is a sum of up to 720 products, in another order: rounding grows with the largest of them.
+    for ours, theirs in zip(ends[1], ends[0], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5 * theirs.abs().max().item())
 
 
 def test_the_gradient_by_the_sum_written_out():

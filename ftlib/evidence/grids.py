@@ -14,6 +14,8 @@ system takes back when the process ends, however it ends; and each record is add
 
 With jobs=2 two processes of one thread each share the runs, which on two cores is faster than one process of two
 threads. Their seconds are then not comparable with those of one process: a grid that is about seconds says "jobs": 1.
+What an untouched network gives for a split is computed once a process, and its seconds are charged to each run that
+uses it.
 """
 
 import math
@@ -39,6 +41,7 @@ from ftlib.evidence.spec import Spec, split_of
 from ftlib.io import places
 from ftlib.io.typed import nearest
 from ftlib.tasks import SPLITS
+from ftlib.training.feature_tables import share_from_now_on, shared
 
 LOOK_AGAIN = 0.3  # seconds between two looks at what other processes have recorded
 
@@ -88,12 +91,13 @@ def _run_all(specs: Iterator[Spec], jobs: int) -> Iterator[dict]:
     A spec is taken only when there is a process for it.
     """
     if jobs == 1:
-        yield from map(run, specs)
+        with shared():
+            yield from map(run, specs)
         return
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
     try:
-        pool = ProcessPoolExecutor(jobs, get_context("spawn"))
+        pool = ProcessPoolExecutor(jobs, get_context("spawn"), share_from_now_on)
         running = {pool.submit(run, spec) for spec in islice(specs, jobs)}
         while running:
             done, running = wait(running, return_when=FIRST_COMPLETED)

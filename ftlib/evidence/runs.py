@@ -28,6 +28,7 @@ from ftlib.io import places, typed
 from ftlib.io.typed import Number, Text, Whole, entry
 from ftlib.io.writing import must_be_writable, write_text
 from ftlib.strategy import Strategy, combine, parts_of
+from ftlib.training.feature_tables import shared
 from ftlib.training.loop import count_parameters, evaluate, fit
 from ftlib.training.machine import processor
 from ftlib.training.stream import set_seed
@@ -35,6 +36,9 @@ from ftlib.training.validation import Validation
 
 __all__ = ["Phase", "Record", "Spec", "curves", "first_losses", "frame", "load_records", "load_runs"]
 __all__ += ["provenance", "run", "split_of"]
+# Raised when the same spec gives other losses, by more than rounding. 1, or none: dropout by PyTorch. 2: by
+# ftlib.models.dropout, and evaluation by ftlib.models.folding. Records of all engines are read alike.
+ENGINE = 2
 ROUNDING = 1e-7  # relative: the size of one rounding error of a float32, whose last bit is 1.2e-7 of it
 KEEP_LOSSES = 20  # the first losses of a run are kept: a repetition must match them closely
 
@@ -80,7 +84,8 @@ def run(spec: Spec, folder: str | Path | None = None, verbose: bool = False) -> 
         return load_records(file)[0]
     if file:
         must_be_writable(file.parent)
-    record = _execute(spec, verbose)
+    with shared():
+        record = _execute(spec, verbose)
     if file:
         write_text(file, json.dumps(record))
     return record
@@ -223,7 +228,7 @@ def _is_number(value) -> bool:
 
 
 def provenance(model: torch.nn.Module) -> dict:
-    """Where and with what a record was made: versions, device, processor, threads, commit, date."""
+    """Where and with what a record was made: versions, device, processor, threads, engine, commit, date."""
     device = next(model.parameters()).device
     names = ("torch", "torchvision", "timm", "transformers", "peft", "accelerate", "numpy")
     return {
@@ -233,6 +238,7 @@ def provenance(model: torch.nn.Module) -> dict:
         else f"{device.type}, {platform.machine()}",
         "processor": processor(),
         "threads": torch.get_num_threads(),
+        "engine": ENGINE,
         "commit": _commit(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
@@ -386,7 +392,8 @@ def frame(records: Iterable[dict]) -> pd.DataFrame:
             row |= {f"{group}.{k}": v for k, v in r[group].items()}
         for split, scores in r["scores"].items():
             row |= {f"{split}.{k}": v for k, v in scores.items()}
-        rows.append({**row, **r.get("measured", {}), "memory": r["memory"]})
+        engine = r.get("provenance", {}).get("engine", 1)
+        rows.append({**row, **r.get("measured", {}), "memory": r["memory"], "engine": engine})
     return pd.DataFrame(rows)
 
 

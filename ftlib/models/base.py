@@ -165,12 +165,15 @@ class Model(nn.Module):
         """What the head reads: (B, D), or (B, T, D) for a language model.
 
         batch["frozen_features"] = (stages, k, h, made_of) may hold what the first k stages gave. They don't run again
-        if it is of these very stages and of tensors that the batch still holds (see ftlib.training.frozen_features).
+        if it is of these very stages and of tensors that the batch still holds (see ftlib.training.frozen_features). k
+        beyond the last stage says that h is pooled.
         """
         owner, k, h, made_of = batch.get("frozen_features", (None, 0, None, ()))
         same = all(batch.get(name) is t and t._version == v and not t.requires_grad for name, t, v in made_of)
         if owner is not self.stages or not same:
             k, h = 0, self.inputs(batch)
+        if k > len(self.stages):
+            return h
         return self.pool(self.run_stages(h, batch, k, len(self.stages)), batch)
 
     def logits_from(self, features: Tensor, batch: dict) -> Tensor:
@@ -196,14 +199,14 @@ class Model(nn.Module):
 
         They hold the base and an adapter's update in one: once trained, they could not be parted again.
         """
-        adapted = (layer for layer in self.modules() if hasattr(type(layer), "merged"))
+        adapted = [layer for layer in set_mode(self, mode) if hasattr(type(layer), "merged")]
         merged = (layer.get_base_layer() for layer in adapted if layer.merged)
         if mode and any(p.requires_grad for base in merged for p in base.parameters()):
+            set_mode(self, False)
             raise ValueError(
                 f"an adapter is merged into the weights of {self.name}, which cannot be trained so: unmerge(model) "
                 f"first, or freeze the stages, as LinearProbe does"
             )
-        set_mode(self, mode)
         return self
 
     def check(self, labels: Tensor) -> None:

@@ -13,6 +13,10 @@ attention does. Everywhere else (without dropout, on a GPU) PyTorch's is called.
 Letters: B examples, N heads, T tokens, D features of a head.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
@@ -23,6 +27,8 @@ WORD = 64  # bits of a draw
 BITS = 16  # of them for one mask
 LEVELS = 2**BITS  # so many probabilities can be told apart
 NAME = "ftlib"  # transformers finds `attention` under this name
+
+_fast = ContextVar("fast", default=True)
 
 
 class Dropout(nn.Dropout):
@@ -103,8 +109,20 @@ AttentionInterface.register(NAME, attention)
 AttentionMaskInterface.register(NAME, sdpa_mask)
 
 
+@contextmanager
+def pytorchs() -> Iterator[None]:
+    """Within the block, networks are loaded with PyTorch's own dropout and attention: runs of the first engine."""
+    token = _fast.set(False)
+    try:
+        yield
+    finally:
+        _fast.reset(token)
+
+
 def use_fast_dropout(net: nn.Module) -> nn.Module:
     """Let a network of transformers draw its masks as described above: its tensors stay what they are."""
+    if not _fast.get():
+        return net
     for module in net.modules():
         if type(module) is nn.Dropout:
             module.__class__ = Dropout

@@ -9,22 +9,24 @@ input, so changed data are another example; a written weight or buffer empties t
 model, and for the tensors, that it was made of. What it cannot see: weights written through `.data`, and settings that
 are no tensors, such as an adapter that is switched off.
 
+Where the rows of a task come as they are, they are found by their number instead, in a table of the whole split (see
+`feature_tables`): then a step has nothing to digest.
+
 It saves the forward pass through the frozen stages from the second epoch on; freezing alone saves the backward pass.
 
 Letters: B examples of a batch, T tokens, C channels, H x W positions, D features.
 """
 
-import hashlib
+import time
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
+from ftlib.networks import walk
 from ftlib.strategy import Strategy, owners
+from ftlib.training import feature_tables
+from ftlib.training.feature_tables import READ, SHARE, content_digest, lengths, padded
 from ftlib.training.machine import free_memory
-
-READ = ("pixels", "input_ids", "attention_mask")  # what stages read of a batch
-SHARE = 0.25  # of the free memory: the rest is for training
 
 
 def standing_still(model: nn.Module) -> tuple[int, list[Tensor]]:
@@ -38,7 +40,7 @@ def standing_still(model: nn.Module) -> tuple[int, list[Tensor]]:
     tensors = []
     for k, stage in enumerate(model.stages):
         mine = []
-        for module in stage.modules():
+        for module in walk(stage):
             if module.training or _learns(module):
                 return k, tensors
             mine += [t for t in (*module._parameters.values(), *module._buffers.values()) if t is not None]
@@ -58,33 +60,47 @@ class FrozenFeatureCache:
     padded on the right; others pass through as they are.
     """
 
-    def __init__(self, model: nn.Module, strategy: Strategy, loaders: dict, log=print):
-        """loaders: as `fit` has them, to know how many examples there are. say: where it reports what it does."""
-        self.model, self.log, self.told = model, log, set()
+    def __init__(
+        self, model: nn.Module, strategy: Strategy, loaders: dict, log=print, batches: int = 0, bar: bool = False
+    ):
+        """loaders: as `fit` has them, to know how many examples there are. log: where it reports what it does.
+
+        batches: how many will come; 0 where that is not known. bar: whether to show the progress of a table.
+        """
+        self.model, self.log, self.told, self.owed, self.bar = model, log, set(), 0.0, bar
         sizes = [len(getattr(loader, "dataset", ())) for loader in loaders.values()]
         self.most = sum(sizes) if sizes and all(sizes) else None  # examples that there can be; None: not known
-        self.on = hasattr(model, "forward_to") and not getattr(model, "whole", False)
-        if getattr(model, "soft_prompt", None) is not None:
-            self.on = False  # rows are longer inside than outside
-        if self.on and owners(strategy, "transform"):
-            self.on = False  # the same example would be another one each time
+        # Augmented, the same example would be another one each time.
+        self.on = feature_tables.usable(model) and not owners(strategy, "transform")
+        plain = [*loaders] == ["train"] and not owners(strategy, "batches")  # no batch is put together anew
+        known = plain and self.on and feature_tables.gives_its_rows(loaders["train"])
+        self.loader = loaders["train"] if known else None
+        self.left, self.a_pass = batches, len(self.loader) if known else 0
+        self.seen, self.began = self.a_pass, time.perf_counter()
         self._empty()
 
     def _empty(self, state: tuple | None = None, tensors: list | None = None) -> None:
         """Forget every example; from now on it is about these tensors (kept alive: no other gets the same id)."""
-        self.state, self.tensors, self.bytes = state, tensors, 0
+        self.state, self.tensors, self.bytes, self.table = state, tensors, 0, None
         self.rows: dict[bytes, Tensor] = {}  # digest of the input -> h of one example
 
     @torch.no_grad()
     def __call__(self, batch: dict) -> dict:
         """The batch with the output of the frozen stages, or as it is where there is nothing to save."""
+        self.left -= 1
         k, tensors = standing_still(self.model) if self.on else (0, [])
-        keys = digests(batch) if k else []
-        if not keys:
+        if not k:
             self._empty()
             return batch
-        if (state := (k, *((id(t), t.data_ptr(), t._version) for t in tensors))) != self.state:
+        tensors += feature_tables.columns_read(self.loader.dataset) if self.loader else []
+        if (state := (k, *[(id(t), t.data_ptr(), t._version) for t in tensors])) != self.state:
             self._empty(state, tensors)
+            self._find_table(k)
+        self.seen += 1
+        if self.table:
+            return self.table.added(self.model, batch)
+        if not (keys := digests(batch)):
+            return batch
         if all(key in self.rows for key in keys):
             h = stack_rows([self.rows[key] for key in keys], batch)
         else:
@@ -93,6 +109,17 @@ class FrozenFeatureCache:
                 return batch
         made_of = [(name, batch[name], batch[name]._version) for name in READ if name in batch]
         return {**batch, "frozen_features": (self.model.stages, k, h, made_of)}
+
+    def _find_table(self, k: int) -> None:
+        """Take the table of the whole split, if what is left is a pass at least and stages do not change faster."""
+        steady, self.seen = self.seen >= self.a_pass, 0
+        if not self.loader or not steady or self.left + 1 < self.a_pass:
+            return
+        with feature_tables.shared() as store:
+            self.table = store.table(self.model, k, self.loader, self.bar)
+        if self.table:
+            self.owed += self.table.seconds if self.table.began < self.began else 0.0
+            self._tell(k, f"{len(self.loader.dataset):,} examples, {self.table.bytes / 1e6:,.1f} MB")
 
     def _keep(self, k: int, keys: list[bytes], h: Tensor, batch: dict) -> bool:
         """Store what is new; False, and no cache from then on, where it can do no good."""
@@ -106,11 +133,18 @@ class FrozenFeatureCache:
             return self._off(f"{expected / 1e6:,.0f} MB would be more than a quarter of the free memory")
         self.rows |= new
         self.bytes = size
+        self._tell(k, f"{self.most:,} examples, {expected / 1e6:,.1f} MB" if self.most else "each example seen")
+        return True
+
+    def _tell(self, k: int, of: str) -> None:
         if k not in self.told:
             self.told.add(k)
-            of = f"{self.most:,} examples, {expected / 1e6:,.1f} MB" if self.most else "each example seen"
             self.log(f"the first {k} of {len(self.model.stages)} stages stand still: their output is kept for {of}")
-        return True
+
+    def settle(self) -> float:
+        """Seconds that an earlier run spent on what this one uses: its own cost, as if it had run alone."""
+        owed, self.owed = self.owed, 0.0
+        return owed
 
     def _off(self, why: str) -> bool:
         self.on = False
@@ -131,13 +165,7 @@ def digests(batch: dict) -> list[bytes]:
         rows = [ids[:n].contiguous() for ids, n in zip(batch["input_ids"].cpu(), lengths(batch))]
     else:
         return []
-    return [_digest(row) for row in rows]
-
-
-def _digest(row: Tensor) -> bytes:
-    found = hashlib.blake2b(f"{row.dtype} {tuple(row.shape)}".encode(), digest_size=16)
-    found.update(row.view(torch.uint8).numpy())  # as bytes, whatever the number format
-    return found.digest()
+    return [content_digest(row) for row in rows]
 
 
 def unstack_rows(h: Tensor, batch: dict) -> list[Tensor]:
@@ -150,14 +178,6 @@ def unstack_rows(h: Tensor, batch: dict) -> list[Tensor]:
 def stack_rows(rows: list[Tensor], batch: dict) -> Tensor:
     """(B, ...) from the rows; token rows are padded to the longest of the batch, images keep the channels last."""
     if "pixels" not in batch:
-        h = pad_sequence(rows, batch_first=True)  # (B, T, D)
-        short = batch["input_ids"].shape[1] - h.shape[1]
-        return nn.functional.pad(h, (0, 0, 0, short)) if short else h
+        return padded(rows, batch)
     h = torch.stack(rows)
     return h.contiguous(memory_format=torch.channels_last) if h.ndim == 4 else h  # (B, C, H, W)
-
-
-def lengths(batch: dict) -> list[int]:
-    """Tokens an example, without the pads, which stand on the right."""
-    ids = batch["input_ids"]
-    return batch.get("attention_mask", torch.ones_like(ids)).sum(1).tolist()

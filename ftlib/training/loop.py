@@ -14,9 +14,11 @@ import torch
 from accelerate.utils import broadcast, gather_object
 from torch import Tensor, nn
 
+from ftlib.networks import walk
 from ftlib.strategy import Strategy, owners
 from ftlib.training.arguments import explain_moved, refuse_arguments, refuse_labels, refuse_loaders, with_n
 from ftlib.training.checkpoint import Checkpoint, SavedRun, as_checkpoint
+from ftlib.training.feature_tables import shared
 from ftlib.training.frozen_features import FrozenFeatureCache
 from ftlib.training.machine import Clock, autocast, clear_memory_error, memory_in_use, to_device
 from ftlib.training.restore import settings_restored
@@ -119,7 +121,7 @@ def fit(
     refuse_loaders(loaders, strategy)
     validation, checkpoint = as_validation(validation), as_checkpoint(checkpoint)
     hardware, history, saved = Hardware(model, precision, verbose), [], None
-    with settings_restored(model), history_kept(history):
+    with settings_restored(model), history_kept(history), shared():
         if checkpoint:
             arguments = {"strategy": strategy, **numbers, "precision": precision, "processes": hardware.world}
             saved = SavedRun(checkpoint.file, model, loaders, arguments, validation)
@@ -130,7 +132,8 @@ def fit(
             return run.model.eval(), history
         announce(run, steps)
         if cache:
-            run.with_frozen = FrozenFeatureCache(run.model, strategy, loaders, hardware.log)
+            batches = (steps - run.first) * accumulate if hardware.world == 1 else 0
+            run.cache = FrozenFeatureCache(run.model, strategy, loaders, hardware.log, batches, verbose)
         batches = stream(strategy, loaders, seed, run.at)
         for step in progress_bar(run, steps):
             history.append(one_step(run, batches, step, steps, accumulate, max_norm))
@@ -157,16 +160,18 @@ def one_step(run: Run, batches: Iterator, step: int, steps: int, accumulate: int
     with clock("data"):
         window = draw(run, batches, accumulate)
         window = [strategy.transform(to_device(batch, run.hardware.device)) for batch in window]
-    weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    weights = {name: p for name, p in run.weights if p.requires_grad}
     row = {"step": step, **_backward(run, window, step, clock, weights)}
     with clock("optimizer"):
         row["grad_norm"] = nn.utils.clip_grad_norm_(weights.values(), max_norm).item()
         row["lr"] = max((group["lr"] for group in run.optimizer.param_groups), default=0.0)
         run.optimizer.step()
         run.optimizer.zero_grad()
-        for module in model.modules() if run.hardware.world > 1 else ():
+        for module in walk(model) if run.hardware.world > 1 else ():
             for buffer in module.buffers(recurse=False) if module.training else ():  # no other moves
                 broadcast(buffer)
+    if run.cache:
+        clock.seconds["forward"] += run.cache.settle()
     return {**row, "seconds": dict(clock.seconds), "memory": memory_in_use(run.hardware.device)}
 
 
@@ -201,7 +206,7 @@ def _backward(run: Run, window: list[dict], step: int, clock: Clock, weights: di
     values, grads = Counter(), {term: {} for term in sorted(n)}
     for batch in window:
         with clear_memory_error(batch), clock("forward"), autocast(model, run.hardware.dtype):
-            batch = run.with_frozen(batch)
+            batch = run.cache(batch) if run.cache else batch
             terms = _losses(model, strategy, batch)
             terms = {term: total / max(n[term], 1) for term, total in terms.items()}
             penalty = torch.as_tensor(strategy.penalty(model, batch)) / len(everywhere)

@@ -6,6 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from ftlib import metrics
+from ftlib.models.folding import folded
+from ftlib.training.feature_tables import with_features
+from ftlib.training.frozen_features import standing_still
 from ftlib.training.machine import model_device, to_device
 
 
@@ -38,10 +41,12 @@ def predict_logits(model: nn.Module, loader) -> dict[str, Tensor]:
     """
     model.eval()
     rows = defaultdict(list)
-    for batch in loader:
-        logits = model(to_device(batch, model_device(model)))
-        for name, value in (("logits", logits), ("labels", batch["labels"]), ("index", batch["index"])):
-            rows[name].append(value.float().cpu() if value.is_floating_point() else value.long().cpu())
+    known = with_features(model, loader, standing_still(model)[0])
+    with folded(model):
+        for batch in loader:
+            logits = model(known(to_device(batch, model_device(model))))
+            for name, value in (("logits", logits), ("labels", batch["labels"]), ("index", batch["index"])):
+                rows[name].append(value.float().cpu() if value.is_floating_point() else value.long().cpu())
     if not rows:
         raise ValueError("there is nothing to predict: the loader gave no batch, so its split is empty")
     return {name: torch.cat(parts) for name, parts in rows.items()}
@@ -79,9 +84,9 @@ def evaluate(model: nn.Module, loader) -> dict[str, float]:
         score = metrics.regression if out["logits"].shape[-1] == 1 else metrics.classification
         return score(out["logits"].numpy(), out["labels"].numpy())
     model.eval()
-    totals = Counter()
+    totals, known = Counter(), with_features(model, loader, standing_still(model)[0])
     for batch in loader:
-        batch = to_device(batch, model_device(model))
+        batch = known(to_device(batch, model_device(model)))
         totals.update(metrics.token_counts(model(batch), batch["labels"]))
     return metrics.tokens(totals)
 

@@ -1,7 +1,7 @@
 """Set-up: a model and a strategy become a run that is ready for its first step, on the device that is there."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from ftlib.strategy import Strategy, parts_of
 from ftlib.training.early_stopping import BestWeights
+from ftlib.training.frozen_features import FrozenFeatureCache
 from ftlib.training.machine import forget_peak, resolve_precision
 from ftlib.training.scoring import count_parameters
 from ftlib.training.stream import SEEDS, set_seed
@@ -40,6 +41,7 @@ class Run:
     model: nn.Module
     strategy: Strategy
     optimizer: torch.optim.Optimizer
+    weights: list[tuple[str, nn.Parameter]]  # all that the optimizer has, by name: more cannot learn in this run
     peaks: list[float]  # the peak rate of each parameter group
     best: BestWeights
     history: list[dict]
@@ -47,7 +49,7 @@ class Run:
     at: tuple[int, int] = (0, 0)  # (pass over the data, item in it) that was drawn last
     first: int = 0  # the step with which it begins, or goes on after a kill
     done: bool = False
-    with_frozen: Callable[[dict], dict] = field(default=lambda batch: batch)  # adds the frozen features to a batch
+    cache: FrozenFeatureCache | None = None  # adds what frozen stages gave to a batch
 
 
 def set_up(model, strategy, hardware, history, validation, seed, lr, weight_decay) -> Run:
@@ -63,7 +65,7 @@ def set_up(model, strategy, hardware, history, validation, seed, lr, weight_deca
     optimizer.zero_grad()
     set_seed((seed + 1 + hardware.me) % SEEDS)  # dropout and mixup differ between processes
     best = BestWeights(validation.watch, validation.better) if validation else BestWeights()
-    return Run(model, strategy, optimizer, peaks, best, history, hardware)
+    return Run(model, strategy, optimizer, list(model.named_parameters()), peaks, best, history, hardware)
 
 
 def make_optimizer(model, strategy, lr, weight_decay) -> tuple[torch.optim.Optimizer, list[float]]:
