@@ -294,6 +294,8 @@ def encode_texts(split: Split, tokenizer, max_length: int) -> dict[str, list[lis
 class Batches(Dataset):
     """Columns as whole batches: `self[rows]` indexes each tensor once, so no example is touched by Python."""
 
+    fixed = True  # the same number is the same example in each pass: a subclass that changes them says so no more
+
     def __init__(self, columns: dict[str, Tensor], tokens: dict[str, Tensor], lengths: Tensor | None):
         self.columns, self.tokens, self.lengths = columns, tokens, lengths
 
@@ -323,6 +325,10 @@ class Order(Sampler):
     def __iter__(self) -> Iterator[Tensor]:
         self.started()
         return iter(batch_rows(self.size, self.batch_size, self.generator, self.lengths))
+
+    def in_order(self) -> list[Tensor]:
+        """The rows of each batch of a pass that is not shuffled; it counts as no pass."""
+        return batch_rows(self.size, self.batch_size, None, self.lengths)
 
 
 def batch_rows(size: int, batch_size: int, generator=None, lengths: Tensor | None = None) -> list[Tensor]:

@@ -29,7 +29,6 @@ from torch.utils.data._utils.collate import default_convert
 from torch.utils.weak import WeakIdKeyDictionary
 from tqdm import tqdm
 
-from ftlib.tasks.task import Batches, Order, batch_rows
 from ftlib.training.machine import free_memory, to_device
 
 READ = ("pixels", "input_ids", "attention_mask")  # what stages read of a batch
@@ -59,7 +58,7 @@ def share_from_now_on() -> None:
 def gives_its_rows(loader) -> bool:
     """Whether the batches of a loader are for sure the rows of its task, each found by its number."""
     data = getattr(loader, "dataset", None)
-    if type(loader) is not DataLoader or type(data) is not Batches or type(loader.sampler) is not Order:
+    if type(loader) is not DataLoader or not vars(type(data)).get("fixed") or not hasattr(loader.sampler, "in_order"):
         return False
     index = data.columns["index"]
     return loader.collate_fn is default_convert and len(index) > 0 and len(index.unique()) == len(index)
@@ -143,8 +142,7 @@ def compute(model: nn.Module, k: int, loader: DataLoader, most: float, verbose: 
     data = loader.dataset
     start, pooled, device = time.perf_counter(), k == len(model.stages), next(model.parameters()).device
     parts, found, size, text = [], [], 0, False
-    batches = batch_rows(len(data), loader.sampler.batch_size, None, data.lengths)
-    for rows in tqdm(batches, "frozen stages", delay=2, disable=not verbose):
+    for rows in tqdm(loader.sampler.in_order(), "frozen stages", delay=2, disable=not verbose):
         batch = to_device({name: value for name, value in data[rows].items() if name in READ}, device)
         h = model.forward_to(k, batch)
         h = model.pool(h, batch) if pooled else h
@@ -212,13 +210,13 @@ def _plain(value) -> bool:
     return all(map(_plain, value)) if isinstance(value, tuple | list | set) else isinstance(value, PLAIN)
 
 
-def rows_digest(data: Batches) -> bytes:
+def rows_digest(data) -> bytes:
     """Of what stages read of the rows, and of their numbers."""
     columns = (data.columns["index"], *columns_read(data))
     return hashlib.blake2b(b"".join(map(tensor_digest, columns)), digest_size=16).digest()
 
 
-def columns_read(data: Batches) -> list[Tensor]:
+def columns_read(data) -> list[Tensor]:
     """The columns of a split that stages read."""
     return [columns[name] for name in READ for columns in (data.columns, data.tokens) if name in columns]
 

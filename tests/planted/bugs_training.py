@@ -162,7 +162,7 @@ BUGS = [
     ),
     Bug(
         "found by number instead of content", "cache", "ftlib/training/frozen_features.py",
-        "    return [_digest(row) for row in rows]", '    return [bytes([int(i)]) for i in batch["index"]]',
+        "    return [content_digest(row) for row in rows]", '    return [bytes([int(i)]) for i in batch["index"]]',
         "An augmented picture gets the features of the plain one.",
         (f"{CACHE}::test_changed_pictures_are_other_examples",),
     ),
@@ -181,8 +181,8 @@ BUGS = [
     ),
     Bug(
         "the activations of another sentence", "cache", "ftlib/training/frozen_features.py",
-        "h = pad_sequence(rows, batch_first=True)  # (B, T, D)",
-        "h = pad_sequence(rows[::-1], batch_first=True)  # (B, T, D)",
+        "return padded(rows, batch)",
+        "return padded(rows[::-1], batch)",
         "Each sentence gets the activations of another one.",
         (f"{CACHE}::test_the_three_models_learn_the_same_with_it[sentiment/tweets-minilm-options1-4-8]",),
     ),
