@@ -146,7 +146,7 @@ def test_what_all_lessons_share_stays_small():
     (`setup`, `validation`, `checkpoint`, 110).
     """
     shared = [file for file in FILES if LIBRARY / "strategies" not in file.parents]
-    assert sum(code_lines(file) for file in shared) <= 6150  # 304 lines are the engine's speed: dropout by words, folding, feature tables
+    assert sum(code_lines(file) for file in shared) <= 6150  # 304: dropout by words, folding, feature tables
 
 
 def test_strategies_never_import_each_other():
