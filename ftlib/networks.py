@@ -63,7 +63,7 @@ def set_mode(module: nn.Module, training: bool) -> list[nn.Module]:
 def walk(module: nn.Module) -> list[nn.Module]:
     """A module and all that it holds, in the order of `module.modules()`, each once.
 
-    That is a generator within a generator for each level of the network: ten times as long, and every step asks.
+    That is a generator within a generator for each level of the network, which takes longer, and every step asks.
     """
     found, todo = {}, [module]
     while todo:

@@ -3,8 +3,8 @@
 A depthwise convolution has one K x K filter a channel. The gradient of its weight at (i, j) is a sum over examples and
 positions of two slices, K² multiplications of whole tensors. oneDNN takes many times as long for it when pictures are
 small, as they are near a network's end (docs/LOG.md has the tables): on processors without AVX-512 for any filter up to
-4 x 4 positions, a third of Lite0's training step at 64 px; with AVX-512, where 3 x 3 is fast, for 5 x 5 filters. There
-the 25 sums are those of four 3 x 3 filters that overlap. Same mathematics, another order of additions.
+4 x 4 positions, half of Lite0's training step at 64 px; with AVX-512, where 3 x 3 is fast, for 5 x 5 filters. There the
+25 sums are those of four 3 x 3 filters that overlap. Same mathematics, another order of additions.
 
 Letters: B examples, C channels, H x W positions, K the side of a filter.
 """

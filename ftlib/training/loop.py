@@ -7,7 +7,7 @@ to bottom: `fit` is the loop, `one_step` is one update of the weights, `_backwar
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -121,7 +121,7 @@ def fit(
     refuse_loaders(loaders, strategy)
     validation, checkpoint = as_validation(validation), as_checkpoint(checkpoint)
     hardware, history, saved = Hardware(model, precision, verbose), [], None
-    with settings_restored(model), history_kept(history), shared():
+    with settings_restored(model), history_kept(history), shared() if cache else nullcontext():
         if checkpoint:
             arguments = {"strategy": strategy, **numbers, "precision": precision, "processes": hardware.world}
             saved = SavedRun(checkpoint.file, model, loaders, arguments, validation)
