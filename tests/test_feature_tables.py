@@ -237,3 +237,16 @@ def test_standing_still_sees_each_module_once(start):
     named = [*model.stages.parameters(), *model.stages.buffers()]
     assert k == len(model.stages) and {id(t) for t in tensors} == {id(t) for t in named}
     assert weights(model)
+
+
+def test_sentences_of_an_unknown_loader_learn_the_same(start):
+    """A list of batches: each example is found by its content, and runs through the frozen stages once."""
+    task, model = start("text")
+    loader, ends, calls = list(task.loader("train", tokenizer=model.tokenizer, batch_size=8)), [], []
+    for cache in (False, True):
+        learner = copy.deepcopy(model)
+        calls.append(count_calls(learner))
+        told = {"cache": cache, "precision": "float32", "verbose": False}
+        _, history = fit(learner, loader, FreezeFirst(4), steps=10, lr=1e-4, **told)
+        ends.append([row["loss"] for row in history])
+    assert ends[1] == pytest.approx(ends[0], rel=1e-4) and list(map(sum, calls)) == [80, 40]

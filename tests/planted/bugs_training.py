@@ -180,11 +180,18 @@ BUGS = [
         (f"{CACHE}::test_a_stage_counts_as_frozen_only_in_evaluation_mode",),
     ),
     Bug(
-        "the activations of another sentence", "cache", "ftlib/training/frozen_features.py",
+        "the activations of another sentence", "cache", "ftlib/training/feature_tables.py",
+        "return padded([h[row] for row in rows.tolist()], batch)",
+        "return padded([h[row] for row in rows.flip(0).tolist()], batch)",
+        "Each sentence gets the activations of another one.",
+        (f"{CACHE}::test_the_three_models_learn_the_same_with_it[sentiment/tweets-minilm-options1-4-8]",),
+    ),
+    Bug(
+        "another sentence, of a loader that nobody knows", "cache", "ftlib/training/frozen_features.py",
         "return padded(rows, batch)",
         "return padded(rows[::-1], batch)",
         "Each sentence gets the activations of another one.",
-        (f"{CACHE}::test_the_three_models_learn_the_same_with_it[sentiment/tweets-minilm-options1-4-8]",),
+        ("test_feature_tables.py::test_sentences_of_an_unknown_loader_learn_the_same",),
     ),
     Bug(
         "stopped early, kept the last weights", "loop", "ftlib/training/loop.py",
