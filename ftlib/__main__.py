@@ -1,4 +1,4 @@
-"""The command line: `python -m ftlib assets`, `doctor`, `record` and `replicate`."""
+"""The command line: `python -m ftlib assets`, `doctor`, `record`, `claims` and `replicate`."""
 
 import argparse
 import sys
@@ -39,6 +39,14 @@ def record_command(arguments: argparse.Namespace) -> int:
         return refuse(error, 2)
     for name in names:
         print(grids.run_grid(name, arguments.most, arguments.jobs))
+    return 0
+
+
+def claims_command(arguments: argparse.Namespace) -> int:
+    """Write the page of all claims."""
+    from ftlib.classroom import cards
+
+    print(cards.write_page())
     return 0
 
 
@@ -91,6 +99,9 @@ def main(words: list[str] | None = None) -> int:
     shared = "processes of one thread each that share the runs"
     command.add_argument("--jobs", type=from_one, default=1, help=shared)
     command.set_defaults(run=record_command)
+
+    command = commands.add_parser("claims", help="write docs/claims.md anew: every claim and its verdict")
+    command.set_defaults(run=claims_command)
 
     command = commands.add_parser("replicate", help="run decided claims anew: do the verdicts hold on this computer?")
     command.add_argument("claims", nargs="*", metavar="CLAIM", help="only these claims")

@@ -285,8 +285,8 @@ def lab(tmp_path, monkeypatch):
         (-0.05, "higher", "contradicted"),
         (0.05, "lower", "contradicted"),
         (-0.05, "lower", "supported"),
-        (0.0, "higher", "equivalent"),
-        (0.012, "higher", "undecided"),
+        (0.0, "higher", "no difference"),
+        (0.012, "higher", "open"),
     ],
 )
 def test_a_claim_is_judged_by_its_margin_and_direction(lab, effect, direction, verdict):
@@ -294,15 +294,15 @@ def test_a_claim_is_judged_by_its_margin_and_direction(lab, effect, direction, v
     found = teach.claim("T", verdict=verdict)
     assert found.verdict == verdict and found.rows.effect[0] == pytest.approx(effect) and found.rows.seeds[0] == 6
     words = str(found)
-    for part in ("Claim T. It helps.", "The rule.", f"{effect:+.3f} [", f"Verdict: {verdict}: ", "| 6 |"):
+    for part in (f"{verdict.capitalize()}. It helps. (claim T)", "The rule.", f"{effect:+.3f} [", "Act on it:", "| 6 |"):
         assert part in words
     assert f"| {found.rows.detectable[0]:.3f} |" in words and "us to expect: yes." in words
 
 
 def test_a_lesson_that_says_something_else_is_stopped(lab):
     lab(pair(0.05))
-    with pytest.raises(AssertionError, match="the lesson says 'equivalent', but the recorded runs say 'supported'"):
-        teach.claim("T", verdict="equivalent")
+    with pytest.raises(AssertionError, match="the lesson says 'no difference', but the recorded runs say 'supported'"):
+        teach.claim("T", verdict="no difference")
 
 
 def test_what_is_not_recorded_is_not_judged(lab, tmp_path):
@@ -323,7 +323,7 @@ BOTH = {"elpv": "test.balanced_accuracy", "amazon": "test.macro_f1"}
 
 
 def test_tasks_must_agree(lab):
-    for second, verdict in ((0.05, "supported"), (-0.05, "undecided"), (0.0, "undecided")):
+    for second, verdict in ((0.05, "supported"), (-0.05, "it depends"), (0.0, "it depends"), (0.012, "open")):
         lab(pair(0.05) + pair(second, task="amazon"), metric=BOTH)
         assert teach.claim("T").verdict == verdict
 
@@ -337,44 +337,56 @@ def test_several_tasks_must_agree_and_the_p_beside_is_corrected(lab):
     found = teach.claim("T")  # both intervals lie beyond the margin: that is what the rule asks
     assert found.verdict == "supported" and found.rows.p[0] == pytest.approx(2 * alone.rows.p[0])
     lab(weak + pair(0.0, spread=0.0032, task="amazon"), metric=BOTH)
-    assert teach.claim("T").verdict == "undecided"
+    assert teach.claim("T").verdict == "it depends"
 
 
 def test_five_seeds_decide_nothing(lab):
     lab(pair(0.05, seeds=5))
-    assert teach.claim("T", verdict="undecided").rows.verdict[0] == "undecided"
+    assert teach.claim("T", verdict="open").rows.verdict[0] == "undecided"
 
 
 def test_what_stands_beside_a_claim_decides_nothing(lab):
     lab(pair(0.05), also=[{"direction": "lower", "unit": "the other way round"}])
     found = teach.claim("T")
     assert found.verdict == "supported" and list(found.rows.verdict) == ["supported", "contradicted"]
-    assert "the other way round" in str(found) and "contradicted (beside it)" in str(found)
+    assert "the other way round" in str(found) and "the opposite (not part of the claim)" in str(found)
 
 
-def test_many_rows_beside_a_claim_are_folded_up(lab):
-    few, many = ([{"unit": f"number {k}"} for k in range(n)] for n in (12, 13))
-    lab(pair(0.05), also=few)
-    assert "<details>" not in teach.claim("T").markdown
-    lab(pair(0.05), also=many)
+def test_the_box_says_one_number_per_row_and_folds_the_evidence(lab):
+    lab(pair(0.05) + pair(0.003, spread=0.05, task="amazon"), metric=BOTH, act="Do it.", also=[{"unit": "another"}])
     found = teach.claim("T")
-    shown, folded = found.markdown.split("<details><summary>13 more comparisons")
-    assert shown.count("| elpv |") == 1 and "supported |" in shown and "beside it" not in shown
-    assert folded.count("| elpv |") == 13 and folded.index("</details>") < folded.index("**Verdict: supported")
-    assert "number 12" in str(found) and "<" not in str(found).replace("< 0.001", "")
+    box, folded = found.markdown.split("<details><summary>How we know</summary>")
+    assert "✔ **solar cells**: yes, +5.0 points" in box
+    assert "? **amazon**: can't tell yet, we would have seen" in box and "**Act on it:** Do it." in box
+    assert "|" not in box and "[+" not in box  # no table, no interval
+    assert folded.count("| elpv |") == 2 and "The rule." in folded and "another" in folded
+    assert "docs/verdicts.md" in folded and "<" not in str(found)
+
+
+def test_what_an_open_row_would_have_seen_includes_the_margin(lab):
+    lab(pair(0.012))
+    near = teach.claim("T").rows.detectable[0]
+    lab(pair(0.012), margin=0.0)
+    assert near == pytest.approx(teach.claim("T").rows.detectable[0] + 0.01)
+
+
+def test_rows_of_one_task_are_told_apart(lab):
+    lab(pair(0.05), also=[{"metric": {"elpv": "test.macro_f1"}, "decides": True}])
+    labels = [line.label for line in teach.claim("T").lines]
+    assert len(set(labels)) == 2 and all("full − scratch" in label for label in labels)
 
 
 def test_the_parts_of_a_claim_must_agree_and_each_has_its_own_reading(lab):
     lab(pair(0.05), also=[{"margin": 0.2, "unit": "the second part", "decides": True}])
     found = teach.claim("T")
-    assert found.verdict == "undecided" and list(found.rows.verdict) == ["supported", "equivalent"]
+    assert found.verdict == "it depends" and list(found.rows.verdict) == ["supported", "equivalent"]
     assert found.rows.decides.all() and "the second part" in str(found)
     lab(pair(0.05), also=[{"metric": {"elpv": "test.macro_f1"}, "decides": True}])
     assert teach.claim("T").verdict == "supported"
 
 
 @pytest.mark.parametrize(
-    ("effect", "verdict"), [(0.05, "supported"), (0.0, "supported"), (-0.008, "undecided"), (-0.05, "contradicted")]
+    ("effect", "verdict"), [(0.05, "supported"), (0.0, "supported"), (-0.008, "open"), (-0.05, "contradicted")]
 )
 def test_not_worse_is_judged_against_the_loss_that_is_allowed(lab, effect, verdict):
     lab(pair(effect), margin=0.0, allowed=0.01)

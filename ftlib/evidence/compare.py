@@ -169,7 +169,7 @@ def paired(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
         return Paired(arm, baseline, metric, n, mean, low, high, np.nan, np.inf)
     error = difference.std(ddof=1) / np.sqrt(n)
     p = 2 * stats.t.sf(abs(mean) / error, n - 1) if error > 0 else float(mean == 0)
-    return Paired(arm, baseline, metric, n, mean, low, high, float(p), _detectable(error, n))
+    return Paired(arm, baseline, metric, n, mean, low, high, float(p), detectable(error, n))
 
 
 def table(runs: pd.DataFrame, metric: str, baseline: str) -> pd.DataFrame:
@@ -309,11 +309,35 @@ def _refuse_no_number(runs: pd.DataFrame, metric: str) -> None:
         )
 
 
-def _detectable(error: float, n: int) -> float:
-    """The true difference at which a two-sided paired t-test at 5 % has 80 % power, from the standard error."""
+def detectable(error: float, n: int, level: float = LEVEL) -> float:
+    """Find the true effect that a two-sided t-test would find in 80 % of repetitions.
+
+    Parameters
+    ----------
+    error : float
+        Standard error of the mean effect, at least 0.
+    n : int
+        Number of seeds.
+    level : float, default 0.95
+        Level of the interval that must leave out zero.
+
+    Returns
+    -------
+    float
+        In the unit of `error`.
+
+    Notes
+    -----
+    To show that an effect lies beyond a margin, it must be larger than the margin by this much.
+
+    Examples
+    --------
+    >>> round(detectable(0.01, 6), 4)
+    0.0353
+    """
     if error == 0:
         return 0.0
-    critical = stats.t.ppf((1 + LEVEL) / 2, n - 1)
+    critical = stats.t.ppf((1 + level) / 2, n - 1)
     effects = np.linspace(0, 20, 2001)  # in standard errors
     power = stats.nct.sf(critical, n - 1, effects)
-    return float(error * effects[np.searchsorted(power, POWER)])
+    return float(error * effects[min(np.searchsorted(power, POWER), len(effects) - 1)])

@@ -25,9 +25,19 @@ def p_beyond(d: Paired, margin: float) -> float:
 
 
 def over_all(runs: pd.DataFrame, metric: str, arm: str, baseline: list[str]) -> Paired:
-    """The arm against the best of several others on each seed."""
+    """The arm against the best of several others.
+
+    The rival of a seed is the one with the best mean on the *other* seeds. The best score on the seed itself would be
+    the luckiest one: among four equal methods that rule finds a difference in 3 of 4 experiments of 24 seeds.
+    """
     wide = runs.pivot(index="seed", columns="arm", values=metric)
-    return _of(wide[arm] - wide[baseline].max(axis=1), metric, arm, f"best of {', '.join(baseline)}")
+    rivals = {seed: wide.loc[wide.index != seed, baseline].mean().idxmax() for seed in wide.index}
+    best = (
+        pd.Series({seed: wide.loc[seed, rival] for seed, rival in rivals.items()})
+        if len(wide) > 1
+        else wide[baseline[0]]
+    )
+    return _of(wide[arm] - best, metric, arm, f"best of {', '.join(baseline)}")
 
 
 def slope(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
@@ -44,10 +54,18 @@ def cost(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
     for seed, pair in runs[runs.arm.isin([arm, baseline])].groupby("seed"):
         by = pair.set_index("arm")
         target = NEAR * min(max(at[name] for at in curve) for curve in by.curve)
-        steps = by.curve.map(lambda curve, target=target: next(at["step"] for at in curve if at[name] >= target))
-        seconds = steps * by["seconds.step"]
+        seconds = {one: seconds_until(by.loc[one], name, target) for one in by.index}
         ratios[seed] = np.log2(seconds[arm] / seconds[baseline])
     return _of(pd.Series(ratios), metric, arm, baseline)
+
+
+def seconds_until(run: pd.Series, name: str, target: float) -> float:
+    """Training seconds until a metric on validation reaches a target.
+
+    Older records have no seconds in their curves. There a step counts as the mean step.
+    """
+    at = next(at for at in run.curve if at[name] >= target)
+    return at["seconds"] if "seconds" in at else at["step"] * run["seconds.step"]
 
 
 def ratio(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:

@@ -1,6 +1,6 @@
 """Where the kit keeps its lessons and its recorded runs: the only file that knows.
 
-lessons/<lesson>/           lesson.py, depth.py, questions.<language>.json, claims/, grids/, and its own code
+lessons/<lesson>/           lesson.py, depth.py, questions.<language>.json, claims/, confirm/, grids/, its own code
 data/results/<grid>.jsonl   the recorded runs of a grid
 """
 
@@ -57,6 +57,22 @@ def claims() -> dict[str, Path]:
     True
     """
     return _files("claims")
+
+
+def confirmations() -> dict[str, Path]:
+    """Find the file of each confirmation, the rule by which a claim is decided on fresh seeds.
+
+    Returns
+    -------
+    dict of str to Path
+        Files by the id of the claim.
+
+    Examples
+    --------
+    >>> all(file.parent.name == "confirm" for file in confirmations().values())
+    True
+    """
+    return _files("confirm")
 
 
 def lessons() -> list[str]:
