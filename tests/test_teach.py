@@ -12,7 +12,7 @@ import pytest
 
 from ftlib import classroom as teach
 from ftlib.classroom import checks
-from ftlib.evidence import claims, contrasts, grids
+from ftlib.evidence import claims, compare, contrasts, grids
 from ftlib.evidence.runs import frame
 from ftlib.io import places
 
@@ -294,7 +294,13 @@ def test_a_claim_is_judged_by_its_margin_and_direction(lab, effect, direction, v
     found = teach.claim("T", verdict=verdict)
     assert found.verdict == verdict and found.rows.effect[0] == pytest.approx(effect) and found.rows.seeds[0] == 6
     words = str(found)
-    for part in (f"{verdict.capitalize()}. It helps. (claim T)", "The rule.", f"{effect:+.3f} [", "Act on it:", "| 6 |"):
+    for part in (
+        f"{verdict.capitalize()}. It helps. (claim T)",
+        "The rule.",
+        f"{effect:+.3f} [",
+        "Act on it:",
+        "| 6 |",
+    ):
         assert part in words
     assert f"| {found.rows.detectable[0]:.3f} |" in words and "us to expect: yes." in words
 
@@ -508,10 +514,15 @@ def test_every_rule_is_tested_and_short():
         assert name == "difference" or any(test.startswith(f"test_rule_{name}_") for test in tests)
 
 
-def test_rule_over_all_takes_the_best_of_the_others_on_each_seed():
-    rows = [r for s in range(6) for r in (run("full", s, 0.9), run("a", s, 0.5 + 0.1 * (s % 2)), run("b", s, 0.55))]
+def test_rule_over_all_compares_with_each_rival_and_corrects_for_their_number():
+    rows = [r for s in range(6) for r in (run("full", s, 0.9), run("a", s, 0.5 + 0.1 * (s % 2)), run("b", s, 0.5))]
     d = contrasts.over_all(frame(rows), "test.macro_f1", "full", ["a", "b"])
-    assert d.mean == pytest.approx(np.mean([0.35, 0.3] * 3)) and d.baseline == "best of a, b"
+    alone = compare.paired(frame(rows), "test.macro_f1", "full", "a")
+    assert d.baseline == "a" and d.mean == alone.mean == pytest.approx(0.35)  # the rival that is nearest
+    assert d.p == pytest.approx(2 * alone.p) and d.low < alone.low and d.high > alone.high
+    assert d.detectable > alone.detectable
+    one = contrasts.over_all(frame(rows), "test.macro_f1", "full", ["a"])
+    assert (one.low, one.high, one.p) == pytest.approx((alone.low, alone.high, alone.p))
 
 
 def test_rule_slope_is_the_gain_a_doubling():
@@ -693,4 +704,4 @@ def test_the_claims_of_the_lesson_are_there_and_its_recorded_ones_can_be_judged(
             judged.append(str(teach.claim(file.stem)))
         except teach.NotRecorded as error:
             judged.append(str(error))
-    assert all("Verdict: " in words or "make record GRID=" in words for words in judged)
+    assert all("Act on it: " in words or "make record GRID=" in words for words in judged)

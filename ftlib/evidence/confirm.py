@@ -136,7 +136,7 @@ def _log_ratio(row: Row, runs: pd.DataFrame) -> pd.Series:
 def _slope(row: Row, runs: pd.DataFrame) -> pd.Series:
     """By how much arm − baseline grows per doubling of n, or per step of a corruption's strength ("elpv+noise3")."""
     if isinstance(row.task, list):
-        runs = runs.assign(at=runs.task.str.extract(r"\+[a-z_]+(\d+)$")[0].fillna(0).astype(float))
+        runs = runs.assign(at=runs.task.map(_strength))
     else:
         runs = runs.assign(at=np.log2(runs.n.astype(float)))
     pairs = _pairs(row, runs, "at")
@@ -145,6 +145,12 @@ def _slope(row: Row, runs: pd.DataFrame) -> pd.Series:
     if wide.empty:
         return pd.Series(dtype=float)
     return pd.Series(np.polyfit(wide.columns.to_numpy(float), wide.to_numpy().T, 1)[0], wide.index)
+
+
+def _strength(task: str) -> float:
+    """3 for "elpv+noise3", 0 for a task that is not corrupted."""
+    _, plus, corruption = task.partition("+")
+    return float(corruption[-1]) if plus else 0.0
 
 
 def _points(row: Row) -> int:
