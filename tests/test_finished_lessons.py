@@ -15,6 +15,7 @@ import pytest
 
 from ftlib import classroom as teach
 from ftlib.classroom.lessons import part
+from ftlib.classroom.verdicts import SIGNS
 from ftlib.io import places
 
 ROOT = Path(__file__).parent.parent
