@@ -27,6 +27,13 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid",
 _MATPLOTLIB = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "cross": "P", "x": "X", "star": "*",
                "hexagon": "h", "triangle-down": "v", "pentagon": "p", "solid": "-", "dash": "--", "dot": ":",
                "dashdot": "-.", "longdash": (0, (8, 3)), "longdashdot": (0, (8, 3, 2, 3))}  # fmt: skip
+WIDTH, HEIGHT = 720, 380  # pixels of a figure, live and still, so that nothing moves when it comes alive
+TOOLBAR = {  # of every live figure: no button that would leave this computer
+    "displaylogo": False,
+    "showSendToCloud": False,
+    "plotlyServerURL": "",
+    "modeBarButtonsToRemove": ["sendChartToCloud", "select2d", "lasso2d"],
+}
 KINDS = ("", "-open", "-open-dot")  # of a marker: filled, empty, empty with a dot
 _FILL = {"": "full", "-open": "none", "-open-dot": "left"}  # and how matplotlib draws them
 
@@ -116,7 +123,7 @@ class Figure(Shown, go.Figure):
 
     def _repr_mimebundle_(self, *args, **kwargs) -> dict:
         return {
-            "application/vnd.plotly.v1+json": json.loads(self.to_json()),
+            "application/vnd.plotly.v1+json": json.loads(self.to_json()) | {"config": TOOLBAR},
             "image/png": base64.b64encode(self.png()).decode(),
             "text/plain": self.alt,
         }
@@ -202,8 +209,8 @@ def figure(title: str, x: str, y: str, alt: str) -> Figure:
     'steps'
     """
     layout = go.Layout(
-        title=title, xaxis_title=x, yaxis_title=y, meta={"alt": alt}, template="plotly_white", height=380,
-        margin={"l": 70, "r": 20, "t": 60, "b": 55}, hovermode="closest",
+        title=title, xaxis_title=x, yaxis_title=y, meta={"alt": alt}, template="plotly_white",
+        width=WIDTH, height=HEIGHT, margin={"l": 70, "r": 20, "t": 60, "b": 55}, hovermode="closest",
     )  # fmt: skip
     return Figure(layout=layout)
 
@@ -577,7 +584,8 @@ def _still(fig: go.Figure) -> bytes:
     """Draw a figure's scatter traces with matplotlib, as PNG."""
     from matplotlib.figure import Figure as Canvas
 
-    canvas = Canvas(figsize=(7.2, (fig.layout.height or 380) / 100), dpi=80, layout="constrained")
+    size = (fig.layout.width or WIDTH) / 100, (fig.layout.height or HEIGHT) / 100
+    canvas = Canvas(figsize=size, dpi=100, layout="constrained")
     axes = canvas.subplots()
     for trace in fig.data:
         x, y = list(trace.x), list(trace.y)

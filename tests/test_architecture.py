@@ -155,10 +155,14 @@ def test_strategies_never_import_each_other():
 
 
 @pytest.mark.parametrize(
-    ("module", "where"), [("ipywidgets", {"classroom.widgets"}), ("IPython", {"classroom.widgets", "plots"})]
+    ("module", "where"),
+    [("ipywidgets", {"classroom.widgets"}), ("IPython", {"classroom.widgets", "plots", "io.progress"})],
 )
 def test_notebooks_are_spoken_to_in_one_folder_only(module, where):
-    """And by figures, which show their words below themselves: two outputs, which no _repr_ method can give."""
+    """And by figures, which show their words below themselves: two outputs, which no _repr_ method can give.
+
+    And by the progress bar, since tqdm's own leaves a band of stderr behind.
+    """
     use = re.compile(rf"^\s*(import|from) {module}", re.MULTILINE)
     users = {name for name, file in NAMES.items() if use.search(file.read_text(encoding="utf-8"))}
     assert users and all(name.startswith(tuple(where)) for name in users)

@@ -9,10 +9,9 @@ step will find one that looks clear by chance.
 import ipywidgets
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from ftlib import plots
-from ftlib.classroom.widgets.panel import Panel, set_status, status_line
+from ftlib.classroom.widgets.panel import Panel, live, set_status, status_line
 from ftlib.evidence.compare import UNCLEAR, interval, paired, reading
 
 NEEDED = ("arm", "n", "seed", "step")
@@ -44,7 +43,7 @@ class Curves(Panel):
         self.measure = ipywidgets.Dropdown(options=list(measures.items()), description="Measure", **wide)
         self.beside = ipywidgets.Dropdown(options=others, value=compared[1], description="Beside", **wide)
         self.step = ipywidgets.Dropdown(options=[], description="Steps", **wide)
-        self.figure = go.FigureWidget(_empty())
+        self.figure = live(_empty())
         self.words = status_line()
         self.show()
         controls = [self.size, self.measure, *([self.beside] if len(others) > 1 else []), self.step]

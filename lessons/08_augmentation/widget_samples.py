@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ftlib import plots
-from ftlib.classroom.widgets.panel import Panel, set_status, status_line
+from ftlib.classroom.widgets.panel import Panel, live, set_status, status_line
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 UNTOUCHED = ("", 0.0)  # under which the score of the pictures as they are is kept, for all kinds
@@ -52,7 +52,7 @@ class Samples(Panel):
             style={"description_width": "initial", "button_width": "auto"},
         )  # fmt: skip
         self.again = ipywidgets.Button(description="Draw again")
-        self.figure = go.FigureWidget(_empty())
+        self.figure = live(_empty())
         self.words = status_line()
         self.show()
         for control in (self.kind, self.strength):

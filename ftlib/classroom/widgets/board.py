@@ -2,10 +2,9 @@
 
 import ipywidgets
 import pandas as pd
-import plotly.graph_objects as go
 
 from ftlib import plots
-from ftlib.classroom.widgets.panel import Panel, set_status, status_line
+from ftlib.classroom.widgets.panel import Panel, live, set_status, status_line
 from ftlib.evidence.compare import table
 
 MEASURES = {
@@ -60,7 +59,7 @@ class Board(Panel):
             options=[(str(n), n) for n in sizes], description="Training examples", style=wide["style"]
         )
         self.measure = ipywidgets.Dropdown(options=list(measures.items()), description="Measure", **wide)
-        self.figure = go.FigureWidget(plots.scores(self.runs, self.measure.value))  # two traces an arm
+        self.figure = live(plots.scores(self.runs, self.measure.value))  # two traces an arm
         self.figure.update_yaxes(categoryorder="array", categoryarray=self.arms)
         self.words = status_line()
         self.show()
