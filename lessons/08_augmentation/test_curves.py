@@ -67,7 +67,13 @@ def state(explorer) -> str:
 def test_the_controls_offer_what_was_recorded(explorer):
     assert [value for _, value in explorer.size.options] == [100, 400]
     assert dict(explorer.measure.options) == MEASURES and explorer.beside.options == ("policy", "mixup")
-    assert [value for _, value in explorer.step.options] == STEPS[100] and explorer.step.value == 30
+    assert [value for _, value in explorer.step.options] == STEPS[400] and explorer.step.value == 80
+
+
+def test_the_first_state_is_not_the_one_that_the_task_asks_for(explorer):
+    """The task of the lesson asks for the smallest size: its curve and its words come after a choice."""
+    assert explorer.size.value == max(STEPS)
+    assert ", 400 training examples" in explorer.figure.layout.title.text
 
 
 @pytest.mark.parametrize(("n", "measure", "beside", "end"), CORNERS)
@@ -139,6 +145,7 @@ def test_after_some_seeds_have_stopped_there_is_no_mean():
     recorded = rows()
     stopped = (recorded.arm == "policy") & (recorded.seed == 3) & (recorded.step == 30)
     explorer = CURVES.curves(recorded[~stopped], MEASURES)
+    turn(explorer)
     assert [value for _, value in explorer.step.options] == [10, 20]
     assert [step for step, _ in explorer.shown] == [10, 20, 30] and list(explorer.figure.data[5].x) == [10, 20]
 

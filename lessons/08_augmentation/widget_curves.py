@@ -37,7 +37,7 @@ class Curves(Panel):
         sizes = sorted(self.rows.n.unique().tolist(), key=lambda n: (n == "all", n))
         wide = {"style": {"description_width": "initial"}, "layout": ipywidgets.Layout(width="auto")}
         self.size = ipywidgets.ToggleButtons(
-            options=[(str(n), n) for n in sizes], description="Examples",
+            options=[(str(n), n) for n in sizes], value=sizes[-1], description="Examples",
             style={"description_width": "initial", "button_width": "auto"},
         )  # fmt: skip
         self.measure = ipywidgets.Dropdown(options=list(measures.items()), description="Measure", **wide)
@@ -184,14 +184,14 @@ def _empty() -> plots.Figure:
     fig = plots.figure("", "steps", "", "")
     for i in range(2):
         style = {"color": plots.COLOURS[i], "dash": plots.DASHES[i]}
-        for fill in (None, "tonexty"):
+        for fill in (None, "tonexty" if i else None):  # one band: two of them would grey out the lines
             fig.add_scatter(
                 x=[0], y=[0], mode="lines", opacity=0.4, showlegend=False, hoverinfo="skip", fill=fill,
                 line={**style, "width": 1},
             )  # fmt: skip
         fig.add_scatter(
             x=[0], y=[0], mode="lines+markers", line={**style, "width": 2.5},
-            marker={"symbol": plots.MARKERS[i], "size": 8},
+            marker={"symbol": plots.MARKERS[i], "size": 8}, zorder=1,
         )  # fmt: skip
     return fig.add_shape(
         type="line", x0=0, x1=0, y0=0, y1=1, yref="paper", line={"color": "#555555", "dash": "dot", "width": 2}
