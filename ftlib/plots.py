@@ -320,7 +320,8 @@ def differences(runs: pd.DataFrame, metric: str, baseline: str, title: str = "",
     Returns
     -------
     Figure
-        One interval per arm. The dotted line at 0 means no difference.
+        One interval per arm, corrected for the number of arms (Holm's method). The dotted line at 0 means no
+        difference: an interval that holds it shows none.
 
     See Also
     --------
@@ -330,17 +331,18 @@ def differences(runs: pd.DataFrame, metric: str, baseline: str, title: str = "",
     --------
     >>> cells = runs.query("task == 'elpv' and purpose == 'measure'")
     >>> print(ftlib.plots.differences(cells, "test.balanced_accuracy", "probe").alt)
-    Interval plot of the difference in test.balanced_accuracy from probe, paired by seed: scratch -0.074 ...
+    Interval plot of the difference in test.balanced_accuracy from probe, paired by seed, intervals corrected ...
     """
     label = label or f"difference in {metric} from {baseline}"
     found = table(runs, metric, baseline).drop(index=baseline)
-    fig = figure(title or label, label, "", f"Interval plot of the {label}, paired by seed: {compared(found)}.")
+    words = f"paired by seed{corrected(found)}: {compared(found)}"
+    fig = figure(title or label, label, "", f"Interval plot of the {label}, {words}.")
     fig.add_vline(x=0, line={"color": "#555555", "dash": "dot"})
     for i, d in enumerate(found.itertuples(), start=1):
         colour, marker, _ = look(i)
         fig.add_scatter(x=[d.difference], y=[d.Index], mode="markers", name=d.Index, showlegend=False,
-                        error_x={"type": "data", "symmetric": False, "array": _bars([d.diff_high - d.difference]),
-                                 "arrayminus": _bars([d.difference - d.diff_low]), "thickness": 2.5, "width": 8},
+                        error_x={"type": "data", "symmetric": False, "array": _bars([d.corrected_high - d.difference]),
+                                 "arrayminus": _bars([d.difference - d.corrected_low]), "thickness": 2.5, "width": 8},
                         marker={"color": colour, "size": 13, "symbol": marker})  # fmt: skip
     return _rows(fig, len(found))
 
@@ -356,8 +358,9 @@ def compared(found: pd.DataFrame) -> str:
     Returns
     -------
     str
-        Such as "b +0.050 [+0.040, +0.060], higher; ...". An interval may lie on one side of 0 and still show no
-        difference. The words then say why: too few seeds, or one of many comparisons.
+        Such as "b +0.050 [+0.040, +0.060], higher; ...". The interval is the one that the reading follows, corrected
+        for the number of comparisons. With fewer than six seeds it may leave 0 out and still show no difference: the
+        words say so.
 
     Examples
     --------
@@ -366,12 +369,36 @@ def compared(found: pd.DataFrame) -> str:
     >>> ftlib.plots.compared(found.loc[["full"]])
     'full -0.015 [-0.076, +0.046], not distinguishable here'
     """
-    many, words = found["p"].notna().sum(), []
+    words = []
     for d in found.itertuples():
-        apart = d.reading == UNCLEAR and not d.diff_low <= 0 <= d.diff_high
-        why = too_few(d.seeds) or f": among {many} comparisons p is {d.p:.3f}" if apart else ""
-        words.append(f"{d.Index} {d.difference:+.3f} {spread(d.diff_low, d.diff_high, '+')}, {d.reading}{why}")
+        why = too_few(d.seeds) if d.reading == UNCLEAR and not d.corrected_low <= 0 <= d.corrected_high else ""
+        words.append(
+            f"{d.Index} {d.difference:+.3f} {spread(d.corrected_low, d.corrected_high, '+')}, {d.reading}{why}"
+        )
     return "; ".join(words)
+
+
+def corrected(found: pd.DataFrame) -> str:
+    """Say that the intervals of a comparison are corrected, where there are several.
+
+    Parameters
+    ----------
+    found : DataFrame
+        Rows of `ftlib.table` without the baseline's.
+
+    Returns
+    -------
+    str
+        The words, or an empty text for a single comparison.
+
+    Examples
+    --------
+    >>> cells = runs.query("task == 'elpv' and purpose == 'measure'")
+    >>> ftlib.plots.corrected(ftlib.table(cells, "test.balanced_accuracy", "probe"))
+    ', intervals corrected for 3 comparisons'
+    """
+    many = int(found["p"].notna().sum())
+    return f", intervals corrected for {many} comparisons" if many > 1 else ""
 
 
 def too_few(seeds: int) -> str:

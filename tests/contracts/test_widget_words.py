@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 import pytest
-from known import BASE, DATA, METRIC, bar, close, comparisons, every, of, score, scores
+from known import BASE, DATA, METRIC, bar, close, comparisons, every, how_many, of, score, scores
 from words import NLL, alone, recorded, says, spoken, status, told  # noqa: F401 (a fixture)
 
 from ftlib import classroom as teach
@@ -56,7 +56,7 @@ def check_board(rows):
         )
         pairs = comparisons(here, BASE, at["measure"])
         assert f"{label} on test, mean and 95 % interval over seeds: {means}." in alt
-        compared = f"Against {BASE}, paired by seed: {'; '.join(f'{a} {w}' for a, w in pairs.items())}."
+        compared = f"Against {BASE}, paired by seed{how_many(here)}: {'; '.join(f'{a} {w}' for a, w in pairs.items())}."
         assert alt.endswith(compared if pairs else "There is nothing to compare here.")
     return board
 

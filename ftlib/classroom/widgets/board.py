@@ -113,8 +113,8 @@ class Board(Panel):
         arms = [arm for arm in self.arms if arm != self.baseline and arm in set(runs.arm)]
         if self.baseline not in set(runs.arm) or not arms:
             return "There is nothing to compare here."
-        words = plots.compared(table(runs, self.measure.value, self.baseline).loc[arms])
-        return f"Against {self.baseline}, paired by seed: {words}."
+        found = table(runs, self.measure.value, self.baseline).loc[arms]
+        return f"Against {self.baseline}, paired by seed{plots.corrected(found)}: {plots.compared(found)}."
 
 
 def board(runs: pd.DataFrame, measures: dict[str, str] | None = None, baseline: str = "full") -> Board:
