@@ -74,7 +74,7 @@ def test_a_quiz_explains_each_answer():
         for key, option in asked.question.options.items():
             asked.choice.value = key
             asked.button.click()
-            assert shown(asked.reply) == f"{'Right.' if option['right'] else 'Not quite.'} {option['why']}"
+            assert shown(asked.reply) == f"{'✔ Right.' if option['right'] else '✘ Not quite.'} {option['why']}"
     assert len(widgets.quiz(LESSON, "lp-ft", "own-rate").asked) == 2
 
 

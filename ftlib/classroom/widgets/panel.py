@@ -10,6 +10,7 @@ import ipywidgets
 import plotly.graph_objects as go
 
 from ftlib import plots
+from ftlib.classroom.text import edge
 
 
 class Keys(anywidget.AnyWidget):
@@ -135,9 +136,13 @@ def status_line(text: str = "") -> ipywidgets.HTML:
     return line
 
 
-def set_status(line: ipywidgets.HTML, text: str) -> None:
-    """Set the text of a line. It may have Markdown's `**bold**` and backticks, and the rest is shown as it is."""
-    line.value = f'<p role="status" style="line-height: 1.5">{_marked_up(text)}</p>'
+def set_status(line: ipywidgets.HTML, text: str, right: bool | None = None) -> None:
+    """Set the text of a line. It may have Markdown's `**bold**` and backticks, and the rest is shown as it is.
+
+    right gives it the edge of a right or of a wrong answer.
+    """
+    style = "line-height: 1.5" if right is None else f"line-height: 1.5; {edge(right)}"
+    line.value = f'<p role="status" style="{style}">{_marked_up(text)}</p>'
 
 
 def paragraph(text: str, kind: str) -> ipywidgets.HTML:

@@ -24,8 +24,11 @@ class Asked(Panel):
     def commit(self, _=None) -> None:
         """Commit the chosen option. The button calls this. After a prediction, the focus goes to the next cell."""
         key = self.choice.value
-        set_status(self.reply, "Choose an answer first." if key is None else self._answered(key).markdown)
-        if key is not None and self._go_on:
+        if key is None:
+            return set_status(self.reply, "Choose an answer first.")
+        answer = self._answered(key)
+        set_status(self.reply, answer.markdown, getattr(answer, "right", None))
+        if self._go_on:
             self.keyboard.next_cell()
 
 
