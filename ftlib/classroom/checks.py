@@ -30,10 +30,8 @@ from ftlib.classroom.text import Outcome
 from ftlib.io import places
 
 STUB = "it still raises NotImplementedError: write your answer in its place, run that cell, then this one again."
-STALE = (
-    "Your last version of `{name}` has a syntax error in line {line}, so the older one is still there, and this check "
-)
-STALE += "does not count. Correct that cell and run it, then this one again."
+STALE = "Your last version of `{name}` has a syntax error in line {line}, so the older one is still there, and this "
+STALE += "check does not count. Correct that cell and run it, then this one again."
 ENDLESS = "Your code was not done after {:g} seconds: look for a `while` that never ends, or for far too much work."
 SECONDS = 30.0  # of real time; a right answer takes less than 5, but the computer may be busy
 AGAIN = 1.0  # seconds until code that caught the exception is stopped again
