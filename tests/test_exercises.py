@@ -50,10 +50,8 @@ def test_the_solution_passes_within_five_seconds_and_moves_no_random_number(exer
     start = time.thread_time()
     result = teach.check(exercise, answer_to(exercise))
     assert result.passed, result
-    assert (
-        str(result) == f"✔ Passed: {exercise.partition('/')[2].replace('_', ' ')}."
-        and time.thread_time() - start < SECONDS
-    )
+    title = exercise.partition("/")[2].replace("_", " ")
+    assert str(result) == f"✔ Passed: {title}." and time.thread_time() - start < SECONDS
     assert torch.equal(torch.get_rng_state(), before[0]) and random.getstate() == before[1]
     assert (np.random.get_state()[1] == before[2]).all()
     assert teach.check(exercise, answer_to(exercise), strict=True).passed
