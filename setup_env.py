@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "ftlib-setup.txt"
 UNFINISHED = "unfinished"
+IDLE = 2 * 3600  # seconds: a kernel that did nothing for so long is stopped, and its memory is free again
 DISK = 10e9  # bytes: 6.4 GB of packages on Linux, where torch brings its CUDA libraries, and their downloads
 # Of pip's variables, those that say where packages come from and how; the others would change what is installed where.
 PIP_KEPT = "INDEX_URL PYPI_URL EXTRA_INDEX_URL NO_INDEX FIND_LINKS TRUSTED_HOST CERT CLIENT_CERT PROXY TIMEOUT "
@@ -157,19 +158,25 @@ def lab_command(python: Path, extra: list[str], page: str = FIRST_PAGE) -> list[
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--LabApp.extension_manager=readonly",
+        f"--MappingKernelManager.cull_idle_timeout={IDLE}",
+        "--MappingKernelManager.cull_connected=True",
         *root,
         *extra,
     ]
 
 
 def lab_environment(settings: Path) -> dict[str, str]:
-    """The kit's own folder of settings: no personal one opens a port, no question about news pops up, and what the
-    teacher's tool adds to JupyterLab stays away from learners."""
+    """The kit's own folder of settings.
+
+    No personal one opens a port, no question about news pops up, closing a notebook frees its memory, and what the
+    teacher's tool adds to JupyterLab stays away from learners.
+    """
     quiet = {"fetchNews": "false", "checkForUpdates": False}
-    defaults = json.dumps({"@jupyterlab/apputils-extension:notification": quiet})
+    freed = {"kernelShutdown": True}  # a closed notebook's kernel would keep some GB of memory
+    defaults = {"@jupyterlab/apputils-extension:notification": quiet, "@jupyterlab/notebook-extension:tracker": freed}
     folder = settings / "labconfig"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "default_setting_overrides.json").write_text(defaults)
+    (folder / "default_setting_overrides.json").write_text(json.dumps(defaults))
     (folder / "page_config.json").write_text(json.dumps({"disabledExtensions": dict.fromkeys(TEACHERS_PAGES, True)}))
     off = {"ServerApp": {"jpserver_extensions": dict.fromkeys(TEACHERS_HANDLERS, False)}}
     (settings / "jupyter_server_config.json").write_text(json.dumps(off))

@@ -1,8 +1,9 @@
 """DataFrame → figure. Pure functions; every figure carries a text alternative and can be seen without a browser.
 
-Colours are Okabe and Ito's and two of Tol's, which colour-blind readers can tell apart, and never stand alone: each arm
-has its own marker too, up to thirty of them, and a dash that no other arm of its colour has. A figure shows itself as a
-live plotly figure, as a PNG where nothing can run (a viewer on the web), with its text alternative below.
+Colours are Okabe and Ito's and two of Tol's, which colour-blind readers can tell apart. Three are darker than theirs,
+so that each has a contrast of 3:1 on white. They never stand alone: each arm has its own marker too, up to thirty of
+them, and a dash that no other arm of its colour has. A figure shows itself as a live plotly figure, as a PNG where
+nothing can run (a viewer on the web), with its text alternative below.
 """
 
 import base64
@@ -19,7 +20,7 @@ from PIL import Image
 
 from ftlib.evidence.compare import SEEDS_FOR_A_VERDICT, UNCLEAR, interval, table
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442",
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B87A00", "#3A93C9", "#000000", "#999000",
            "#777777", "#882255")  # fmt: skip
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon",
            "triangle-down", "pentagon")  # fmt: skip
@@ -28,6 +29,7 @@ _MATPLOTLIB = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^",
                "hexagon": "h", "triangle-down": "v", "pentagon": "p", "solid": "-", "dash": "--", "dot": ":",
                "dashdot": "-.", "longdash": (0, (8, 3)), "longdashdot": (0, (8, 3, 2, 3))}  # fmt: skip
 WIDTH, HEIGHT = 720, 380  # pixels of a figure, live and still, so that nothing moves when it comes alive
+LEAST_CONTRAST = 3.0  # on white, of all that has to be seen
 TOOLBAR = {  # of every live figure: no button that would leave this computer
     "displaylogo": False,
     "showSendToCloud": False,
@@ -68,6 +70,59 @@ def look(i: int) -> tuple[str, str, str]:
     """
     turn, place = divmod(i, len(COLOURS))
     return COLOURS[place], MARKERS[place] + KINDS[turn % 3], DASHES[(place % 6 + turn) % 6]
+
+
+def faint(colour: str) -> str:
+    """Give the lightest mixture of a colour with white that still has a contrast of 3:1 on white.
+
+    Parameters
+    ----------
+    colour : str
+        A hexadecimal colour.
+
+    Returns
+    -------
+    str
+        A hexadecimal colour, for single seeds beside their mean.
+
+    References
+    ----------
+    .. [1] W3C, "Web Content Accessibility Guidelines 2.1", success criterion 1.4.11, 2018.
+
+    Examples
+    --------
+    >>> ftlib.plots.faint("#000000")
+    '#949494'
+    """
+    full = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
+    for white in np.arange(1.0, 0.0, -0.01):
+        mixed = np.round(full + white * (255 - full)).astype(int)
+        if contrast(mixed) >= LEAST_CONTRAST:
+            return "#" + "".join(f"{part:02X}" for part in mixed)
+    return colour
+
+
+def contrast(rgb: np.ndarray) -> float:
+    """Compute the contrast of a colour on white, after WCAG 2.1.
+
+    Parameters
+    ----------
+    rgb : array of int, shape (3,)
+        Red, green and blue in 0..255.
+
+    Returns
+    -------
+    float
+        From 1 for white to 21 for black.
+
+    Examples
+    --------
+    >>> round(ftlib.plots.contrast(np.array([0, 0, 0])), 6)
+    21.0
+    """
+    share = np.asarray(rgb) / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    return 1.05 / (float(linear @ [0.2126, 0.7152, 0.0722]) + 0.05)
 
 
 class Shown:
@@ -256,8 +311,8 @@ def curves(points: pd.DataFrame, metric: str, title: str = "", label: str = "") 
         colour, marker, dash = look(i)
         style = {"color": colour, "dash": dash}
         for _, one in group.sort_values("step").groupby("seed"):
-            fig.add_scatter(x=one.step, y=one[metric], mode="lines", opacity=0.25, showlegend=False, hoverinfo="skip",
-                            line={**style, "width": 1})  # fmt: skip
+            fig.add_scatter(x=one.step, y=one[metric], mode="lines", showlegend=False, hoverinfo="skip",
+                            line={**style, "color": faint(colour), "width": 1})  # fmt: skip
         by = group.groupby("step")[metric].agg([_mean, "size"])
         mean = by["_mean"][by["size"] == group.seed.nunique()]
         fig.add_scatter(x=mean.index, y=mean, name=arm, mode="lines+markers", line={**style, "width": 2.5},
@@ -294,8 +349,8 @@ def scores(runs: pd.DataFrame, metric: str, title: str = "", label: str = "") ->
     fig = figure(title or label, label, "", f"Dot plot of {label}, mean and 95 % interval over seeds: {words}.")
     for i, (arm, (mean, low, high)) in enumerate(stats.items()):
         values, (colour, marker, _) = runs.loc[runs.arm == arm, metric], look(i)
-        fig.add_scatter(x=values, y=[arm] * len(values), mode="markers", opacity=0.35, showlegend=False,
-                        marker={"color": colour, "size": 7, "symbol": marker}, name=arm)  # fmt: skip
+        fig.add_scatter(x=values, y=[arm] * len(values), mode="markers", showlegend=False,
+                        marker={"color": faint(colour), "size": 7, "symbol": marker}, name=arm)  # fmt: skip
         fig.add_scatter(x=[mean], y=[arm], mode="markers", name=arm, showlegend=False,
                         error_x={"type": "data", "symmetric": False, "array": _bars([high - mean]),
                                  "arrayminus": _bars([mean - low]), "thickness": 2.5, "width": 8},

@@ -75,6 +75,18 @@ def test_the_sample_withholds_lines():
     assert len(withheld(SAMPLE)) == 11 and has_points(SAMPLE)
 
 
+@pytest.mark.parametrize("source", filter(has_points, SOURCES), ids=build.name_of)
+def test_a_sheet_has_a_table_of_its_own(source):
+    """The lesson's table names parts that the sheet does not have."""
+    sheet = cells.sheet(build.read(source))
+    table = re.findall(
+        r"^\| ([^|]+) \| (\d+) \|$", next(c for c in sheet.cells if c.cell_type == "markdown").source, re.M
+    )
+    graded = [(cells.tagged(c, "check"), cells.tagged(c, "points")) for c in sheet.cells if cells.tagged(c, "points")]
+    assert graded and table == [(name.replace("_", " "), points) for name, points in graded]
+    assert "**depth**" not in texts(sheet)
+
+
 def test_a_stub_stands_where_the_solution_stood():
     student = texts(cells.student(build.read(SAMPLE)))
     stub = "    # YOUR CODE HERE\n    raise NotImplementedError\n"

@@ -14,6 +14,7 @@ import random
 import re
 import sys
 import sysconfig
+import textwrap
 import threading
 from ast import PyCF_ALLOW_TOP_LEVEL_AWAIT
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ STUB = "it still raises NotImplementedError: write your answer in its place, run
 STALE = "Your last version of `{name}` has a syntax error in line {line}, so the older one is still there, and this "
 STALE += "check does not count. Correct that cell and run it, then this one again."
 ENDLESS = "Your code was not done after {:g} seconds: look for a `while` that never ends, or for far too much work."
+FEEDBACK = 88  # characters of a line, since the page that nbgrader gives back cuts longer ones off
 SECONDS = 30.0  # of real time; a right answer takes less than 5, but the computer may be busy
 AGAIN = 1.0  # seconds until code that caught the exception is stopped again
 LIBRARIES = [Path(__file__).parents[1], places.ROOT / "lessons"]
@@ -101,7 +103,7 @@ def check(exercise: str, answer, *, strict: bool = False) -> Check:
     checker = _checker(exercise)
     result = Check(exercise, _stale(answer) or _hint(checker, answer))
     if strict and not result.passed:
-        raise AssertionError(str(result))
+        raise AssertionError(textwrap.fill(str(result), FEEDBACK))
     return result
 
 

@@ -16,6 +16,8 @@ from ftlib.io import places
 from ftlib.io.refusals import nearest
 from ftlib.io.writing import write_text
 
+END = "**Done?** Close this notebook's tab. That stops its kernel and frees its memory, often some GB. "
+END += "Your answers and your text are kept."
 LINK = re.compile(r"\]\(([^):#]+)")  # the target of a Markdown link that stays on this computer
 
 
@@ -133,6 +135,7 @@ def _clean(name: str, file: Path) -> dict:
             cell["outputs"], cell["execution_count"] = [], None
         else:
             cell["source"] = LINK.sub(lambda found: f"]({_link(found[1], file.parent)}", _source(cell))
+    notebook["cells"].append({"cell_type": "markdown", "id": "done", "metadata": {}, "source": END})
     notebook["metadata"]["ftlib"] = {"clean": _digest(notebook)}
     return notebook
 

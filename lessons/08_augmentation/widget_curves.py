@@ -24,6 +24,7 @@ LOWER = (
     "rmse",
     "perplexity",
 )  # measures of which less is better, by the end of the column's name
+BAND = "rgba(213, 94, 0, 0.15)"  # the second colour
 EMPTY = "{arms} and {n} training examples: no step was recorded of both, so choose another size or arm."
 
 
@@ -186,8 +187,8 @@ def _empty() -> plots.Figure:
         style = {"color": plots.COLOURS[i], "dash": plots.DASHES[i]}
         for fill in (None, "tonexty" if i else None):  # one band: two of them would grey out the lines
             fig.add_scatter(
-                x=[0], y=[0], mode="lines", opacity=0.4, showlegend=False, hoverinfo="skip", fill=fill,
-                line={**style, "width": 1},
+                x=[0], y=[0], mode="lines", showlegend=False, hoverinfo="skip", fill=fill, fillcolor=BAND,
+                line={**style, "color": plots.faint(plots.COLOURS[i]), "width": 1},
             )  # fmt: skip
         fig.add_scatter(
             x=[0], y=[0], mode="lines+markers", line={**style, "width": 2.5},
