@@ -67,13 +67,14 @@ class Keys(anywidget.AnyWidget):
       return () => { watch.disconnect(); model.off("msg:custom", move); };
     } };
     """
-    # The pressed button: a frame in the colour of the text, at least 3:1 in the light and in the dark theme.
+    # Controls stand in a row, so that a figure and its words fit on one screen. The pressed button: a frame in the colour of the text, at least 3:1 in the light and in the dark theme.
     _css = """
     .ftlib-panel .widget-toggle-buttons button.mod-active {
       font-weight: 700; background: #0b5cad; color: #fff;
       box-shadow: inset 0 0 0 2px var(--jp-ui-font-color0, #000);
     }
-    .ftlib-panel .ftlib-controls { flex-flow: row wrap; gap: 0 16px; }
+    .ftlib-panel.jupyter-widgets.widget-vbox { flex-flow: row wrap; align-items: center; column-gap: 16px; }
+    .ftlib-panel > :not(.widget-dropdown, .widget-toggle-buttons, .widget-button, .widget-text) { flex: 0 0 100%; }
     """
 
     def next_cell(self) -> None:
@@ -120,13 +121,6 @@ def live(figure: plots.Figure) -> go.FigureWidget:
     made = go.FigureWidget(figure)
     made._config = plots.TOOLBAR
     return made
-
-
-def in_a_row(*controls: ipywidgets.Widget) -> ipywidgets.Box:
-    """Controls beside each other, in several rows where the page is narrow."""
-    row = ipywidgets.Box(controls)
-    row.add_class("ftlib-controls")
-    return row
 
 
 def status_line(text: str = "") -> ipywidgets.HTML:
