@@ -79,9 +79,8 @@ def test_the_sample_withholds_lines():
 def test_a_sheet_has_a_table_of_its_own(source):
     """The lesson's table names parts that the sheet does not have."""
     sheet = cells.sheet(build.read(source))
-    table = re.findall(
-        r"^\| ([^|]+) \| (\d+) \|$", next(c for c in sheet.cells if c.cell_type == "markdown").source, re.M
-    )
+    opening = next(cell for cell in sheet.cells if cell.cell_type == "markdown")
+    table = re.findall(r"^\| ([^|]+) \| (\d+) \|$", opening.source, re.M)
     graded = [(cells.tagged(c, "check"), cells.tagged(c, "points")) for c in sheet.cells if cells.tagged(c, "points")]
     assert graded and table == [(name.replace("_", " "), points) for name, points in graded]
     assert "**depth**" not in texts(sheet)

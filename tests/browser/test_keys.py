@@ -15,7 +15,8 @@ ASK = f"{SETUP}widgets.predict('01_full', 'best-arm')"
 QUIZ = "widgets.quiz('01_full', 'balanced-accuracy')"
 BOARD = """
 import ipywidgets, pandas as pd
-rows = [{"arm": a, "seed": s, "task": "t", "model": "m", "n": n, "purpose": "measure", "test.accuracy": 0.5 + s / 100 + (a == "b") / 9}
+told = {"task": "t", "model": "m", "purpose": "measure"}
+rows = [{**told, "arm": a, "seed": s, "n": n, "test.accuracy": 0.5 + s / 100 + (a == "b") / 9}
         for a in "ab" for s in range(6) for n in (50, 200)]
 widgets.board(pd.DataFrame(rows), {"accuracy": "test.accuracy"}, baseline="a")"""
 FIGURES = "plots.scores(pd.DataFrame(rows).query('n == 50'), 'test.accuracy')"

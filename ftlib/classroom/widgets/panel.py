@@ -67,7 +67,8 @@ class Keys(anywidget.AnyWidget):
       return () => { watch.disconnect(); model.off("msg:custom", move); };
     } };
     """
-    # Controls stand in a row, so that a figure and its words fit on one screen. The pressed button: a frame in the colour of the text, at least 3:1 in the light and in the dark theme.
+    # Controls stand in a row, so that a figure and its words fit on one screen. The pressed button has a frame in the
+    # colour of the text, at least 3:1 in the light and in the dark theme.
     _css = """
     .ftlib-panel .widget-toggle-buttons button.mod-active {
       font-weight: 700; background: #0b5cad; color: #fff;
