@@ -53,7 +53,7 @@ class Keys(anywidget.AnyWidget):
       el.style.display = "none";
       if (!window.ftlibKeys) window.addEventListener("keydown", mark, true);
       window.ftlibKeys = true;
-      const watch = new MutationObserver(() => name(el.closest(".ftlib-panel")));
+      const watch = new MutationObserver(() => el.isConnected && name(el.closest(".ftlib-panel")));
       const settle = tries => {
         const panel = el.closest(".ftlib-panel");
         if (panel) {
