@@ -1,8 +1,5 @@
 """A bar in a notebook is one display that goes away; in a terminal it is tqdm's own."""
 
-import io
-import sys
-
 import IPython
 import pytest
 from tqdm import tqdm
@@ -27,14 +24,13 @@ class Handle:
 
 
 @pytest.fixture
-def notebook(monkeypatch):
+def notebook(monkeypatch, capsys):
     """As in a kernel. Nothing may be written to stderr."""
     monkeypatch.setattr(bars, "in_notebook", lambda: True)
     monkeypatch.setattr(IPython.display, "DisplayHandle", Handle)
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
     Handle.shown = []
     yield Handle.shown
-    assert sys.stderr.getvalue() == ""
+    assert capsys.readouterr().err == ""
 
 
 def test_one_display_is_updated_and_taken_away(notebook):

@@ -31,7 +31,7 @@ def copies() -> list[Path]:
 
 def test_every_notebook_has_a_copy_without_a_result(kit):
     assert workbooks.begin()[0].startswith("Your own copies are in ")
-    assert [file.stem for file in copies()] == sorted(file.stem for file in (ROOT / "notebooks").glob("*.ipynb"))
+    assert sorted(file.stem for file in copies()) == sorted(file.stem for file in (ROOT / "notebooks").glob("*.ipynb"))
     for file in copies():
         copy, read = (nbformat.read(f, 4) for f in (file, ROOT / "notebooks" / file.name))
         nbformat.validate(copy)
