@@ -51,7 +51,7 @@ def check_scores(rows):
         value, low, high = of(scores(rows, arm).values())
         one = len(scores(rows, arm)) == 1
         assert close(bar(mean), (value, value, value) if one else (value, low, high))
-        assert light.marker.color == mean.marker.color and light.marker.symbol == mean.marker.symbol
+        assert light.marker.color == plots.faint(mean.marker.color) and light.marker.symbol == mean.marker.symbol
     assert len({t.marker.symbol for t in fig.data}) == len(arms)
     said = "; ".join(f"{arm} {score(list(scores(rows, arm).values()))}" for arm in arms)
     assert fig.alt == f"Dot plot of accuracy, mean and 95 % interval over seeds: {said}."
@@ -96,6 +96,23 @@ def check_look(rows):
     assert len({colour for colour, _, _ in looks}) == len({marker for _, marker, _ in looks}) == len(looks)
 
 
+def check_faint(rows):
+    """Lighter than its arm, where that can still be seen, and never too light."""
+    for i, _ in enumerate(dict.fromkeys(rows.arm)):
+        full, light = plots.look(i)[0], plots.faint(plots.look(i)[0])
+        full, light = ([int(one[k : k + 2], 16) for k in (1, 3, 5)] for one in (full, light))
+        assert 3 <= plots.contrast(light) <= plots.contrast(full)
+
+
+def check_contrast(rows):
+    """White on white has none, and grey the one that WCAG's examples give."""
+    assert plots.contrast([255, 255, 255]) == 1 and round(plots.contrast([119, 119, 119]), 2) == 4.48
+
+
+def check_corrected(rows):
+    assert plots.corrected(table(rows, METRIC, BASE).drop(index=BASE)) == how_many(rows)
+
+
 def check_too_few(rows):
     seeds = rows.seed.nunique()
     said = plots.too_few(seeds)
@@ -115,7 +132,8 @@ def check_curves(rows):
         ends = {}
         for arm in arms:
             mine = some[some.arm == arm]
-            thin = [t for t in fig.data if t.mode == "lines" and t.line.color == _mean(fig, arm).line.color]
+            light = plots.faint(_mean(fig, arm).line.color)
+            thin = [t for t in fig.data if t.mode == "lines" and t.line.color == light]
             each = {s: mine[mine.seed == s].sort_values("step") for s in mine.seed}
             assert len(thin) == len(each)
             lines = sorted(zip(map(tuple, (t.x for t in thin)), map(tuple, (t.y for t in thin))))
