@@ -1,4 +1,4 @@
-"""The command line: `python -m ftlib assets`, `doctor`, `record`, `claims` and `replicate`."""
+"""The command line: `python -m ftlib assets`, `doctor`, `fresh`, `record`, `claims` and `replicate`."""
 
 import argparse
 import sys
@@ -24,6 +24,15 @@ def doctor_command(arguments: argparse.Namespace) -> int:
 
     doctor.show(found := doctor.report(thorough=arguments.check))
     return 1 if found["advice"] else 0
+
+
+def fresh_command(arguments: argparse.Namespace) -> int:
+    """Make the learner's copies of the notebooks that are missing, or clean copies of those that are named."""
+    from ftlib.io import workbooks
+
+    said = workbooks.fresh(*arguments.names) if arguments.names else workbooks.begin()
+    print("".join(f"{sentence}\n" for sentence in said), end="")
+    return 0
 
 
 def record_command(arguments: argparse.Namespace) -> int:
@@ -92,6 +101,10 @@ def main(words: list[str] | None = None) -> int:
     command = commands.add_parser("doctor", help="what is installed, ready or missing on this computer")
     command.add_argument("--check", action="store_true", help="hash every file of the assets, too: some seconds")
     command.set_defaults(run=doctor_command)
+
+    command = commands.add_parser("fresh", help="a clean copy of a notebook to work in; your old copy is kept")
+    command.add_argument("names", nargs="*", help="these notebooks, such as 01_full (default: those without a copy)")
+    command.set_defaults(run=fresh_command)
 
     command = commands.add_parser("record", help="run what is missing of the recorded grids")
     command.add_argument("names", nargs="*", help="only these grids")

@@ -188,8 +188,9 @@ def table(runs: pd.DataFrame, metric: str, baseline: str) -> pd.DataFrame:
     -------
     DataFrame
         Indexed by arm. seeds, mean, low and high describe the arm. difference, diff_low, diff_high, p and detectable
-        describe arm - baseline, paired by seed. reading says it in words. "higher" and "lower" need an interval on one
-        side of 0 and a corrected p below 0.05.
+        describe arm - baseline, paired by seed; p is corrected for the number of comparisons, and corrected_low and
+        corrected_high are the interval that belongs to it. reading says it in words. "higher" and "lower" need a
+        corrected interval on one side of 0, which is the same as a corrected p below 0.05, and six seeds.
 
     Raises
     ------
@@ -225,6 +226,11 @@ def table(runs: pd.DataFrame, metric: str, baseline: str) -> pd.DataFrame:
     out = pd.DataFrame(rows).set_index("arm")
     if "p" in out:
         tested = out["p"].notna()
+        wider = _wider(out.loc[tested, "p"].to_numpy(), out.loc[tested, "seeds"].to_numpy() - 1)
+        for bound in ("low", "high"):
+            out[f"corrected_{bound}"] = out[f"diff_{bound}"]
+            half = wider * (out[f"diff_{bound}"] - out["difference"])[tested]
+            out.loc[tested, f"corrected_{bound}"] = out["difference"][tested] + half
         out.loc[tested, "p"] = holm(out.loc[tested, "p"].to_numpy())
         out.loc[out["p"] >= 1 - LEVEL, "reading"] = UNCLEAR
     return out
@@ -276,11 +282,22 @@ def holm(p: np.ndarray) -> np.ndarray:
     [0.03, 0.06, 0.06]
     """
     p = np.asarray(p, dtype=float)
-    order = np.argsort(p)
-    stepped = np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order])
+    return np.minimum(_holm_factors(p) * p, 1.0)
+
+
+def _holm_factors(p: np.ndarray) -> np.ndarray:
+    """By what Holm's method multiplies each p, before it stops at 1: at most by their number."""
+    order, left = np.argsort(p), len(p) - np.arange(len(p))
+    stepped = np.maximum.accumulate(left * p[order])
     out = np.empty_like(p)
-    out[order] = np.minimum(stepped, 1.0)
+    out[order] = np.where(p[order] > 0, stepped / np.where(p[order] > 0, p[order], 1.0), left)
     return out
+
+
+def _wider(p: np.ndarray, degrees: np.ndarray) -> np.ndarray:
+    """By what a 95 % t-interval is widened, so that it holds 0 where the corrected p is at least 0.05."""
+    tail = (1 - LEVEL) / 2
+    return stats.t.isf(tail / _holm_factors(p), degrees) / stats.t.isf(tail, degrees)
 
 
 def _wide(runs: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -33,7 +33,6 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ftlib import metrics, strategies, tasks
 from ftlib.evidence import confirm, grid_files
@@ -42,6 +41,7 @@ from ftlib.evidence.runs import frame, run
 from ftlib.evidence.sharing import Results
 from ftlib.evidence.spec import Spec, split_of
 from ftlib.io import places
+from ftlib.io.progress import progress
 from ftlib.io.typed import nearest
 from ftlib.tasks import SPLITS
 from ftlib.training.feature_tables import share_from_now_on, shared
@@ -71,7 +71,7 @@ def run_grid(name: str, most: int | None = None, jobs: int = 1) -> Path:
         for comparison in unfinished:
             _refuse_unmeasured(name, comparison)
     total = wanted(name, results.read())[1]  # with looks: so far
-    with results, tqdm(desc=name, unit="run", total=total, initial=len(results.read())) as bar:
+    with results, progress(desc=name, unit="run", total=total, initial=len(results.read())) as bar:
         while unfinished and left:
             comparison, made = unfinished[0], 0
             claimed = islice(results.claim(missing(comparison)), left if left > 0 else None)

@@ -2,6 +2,7 @@
 
 lessons/<lesson>/           lesson.py, depth.py, questions.<language>.json, claims/, confirm/, grids/, its own code
 data/results/<grid>.jsonl   the recorded runs of a grid
+notebooks/<lesson>.ipynb    the executed notebooks; a learner's copies of them are in work/
 """
 
 from pathlib import Path
@@ -25,6 +26,38 @@ def results() -> Path:
     True
     """
     return ROOT / "data" / "results"
+
+
+def notebooks() -> Path:
+    """Give the folder of the executed notebooks.
+
+    Returns
+    -------
+    Path
+        notebooks.
+
+    Examples
+    --------
+    >>> (notebooks() / "01_full.ipynb").exists()
+    True
+    """
+    return ROOT / "notebooks"
+
+
+def work() -> Path:
+    """Give the folder of the learner's own copies of the notebooks.
+
+    Returns
+    -------
+    Path
+        work. It need not exist.
+
+    Examples
+    --------
+    >>> work().name
+    'work'
+    """
+    return ROOT / "work"
 
 
 def grids() -> dict[str, Path]:
