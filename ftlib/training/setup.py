@@ -1,6 +1,7 @@
 """Set-up: a model and a strategy become a run that is ready for its first step, on the device that is there."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,7 @@ from accelerate.utils import broadcast
 from torch import nn
 from tqdm import tqdm
 
+from ftlib.models.about import note
 from ftlib.strategy import Strategy, parts_of
 from ftlib.training.early_stopping import BestWeights
 from ftlib.training.frozen_features import FrozenFeatureCache
@@ -91,3 +93,15 @@ def progress_bar(run: Run, steps: int) -> Iterable[int]:
     """The steps that are left, shown as a bar where they take longer than two seconds."""
     silent = not (run.hardware.verbose and run.hardware.accelerator.is_main_process)
     return tqdm(range(run.first, steps), initial=run.first, total=steps, delay=2, leave=False, disable=silent)
+
+
+@contextmanager
+def noted(model: nn.Module, strategy: Strategy, hardware: Hardware, history: list, numbers: dict) -> Iterator[None]:
+    """However the run ends, `model.about` gets a line on it, unless no step was taken."""
+    parts = parts_of(strategy)
+    try:
+        yield
+    finally:
+        if history:
+            precision = str(hardware.dtype).removeprefix("torch.")
+            note(model, strategy, parts, len(history), numbers["steps"], numbers["lr"], numbers["seed"], precision)
