@@ -30,16 +30,19 @@ ROOMS = {
     "training": {"io", "strategy", "networks", "metrics", "models"},
     "evidence": {"io", "strategy", "metrics", "strategies", "models", "tasks", "training"},
     "plots": {"evidence"},
-    "classroom": {"io", "assets", "evidence", "plots"},
+    "results_plots": {"io", "training", "plots"},
+    "classroom": {"io", "assets", "models", "training", "evidence", "plots"},
     "doctor": {"assets", "training"},
     "__main__": {"io", "assets", "evidence", "doctor"},
 }
 # What only some files of a room may use: everybody else of the room must do without.
 ONLY = {
-    ("models", "strategies"): {"models.adapters"},  # LoRA as a folder of peft
+    ("models", "strategies"): {"models.adapters", "models.saved"},  # LoRA as a folder of peft; prompts put back
     ("tasks", "models"): {"tasks.instructions", "tasks.task"},  # the chat's template
     ("training", "metrics"): {"training.scoring"},
     ("classroom", "assets"): {"classroom.checks"},
+    ("classroom", "models"): {"classroom.widgets.try_model"},
+    ("classroom", "training"): {"classroom.widgets.try_model"},
 }
 LESSONS_MAY = {"models", "tasks", "strategies", "evidence", "classroom", "plots"}  # a lesson's checkers and widget
 

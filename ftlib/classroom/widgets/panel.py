@@ -18,6 +18,7 @@ class Keys(anywidget.AnyWidget):
 
     _esm = """
     const own = ({ target }) => {
+      if (target.matches("textarea")) return;  // JupyterLab leaves keys to a text by itself, and Ctrl+S must save
       target.setAttribute("data-lm-suppress-shortcuts", "true");
       const box = target.closest(".widget-radio-box");
       if (!box) return;
