@@ -106,10 +106,10 @@ class ImageNetwork(Network):
             net = self.draw(model, getattr(model.head, "out_features", None))
         if tensors:
             net.load_state_dict(tensors)
-        size, way = about.preprocessing.size, about.preprocessing
-        _, *sides = net.pretrained_cfg["input_size"]
-        data = {"input_size": (model.mean.shape[1], *((size, size) if size else sides)), "interpolation": "bilinear"}
-        data |= {"crop_pct": 1.0, "crop_mode": CROPS[way.shape]}
+        way, cfg = about.preprocessing, net.pretrained_cfg
+        data = {"interpolation": "bilinear", "crop_pct": 1.0, "crop_mode": CROPS[way.shape]}
+        if way.size and not cfg.get("fixed_input_size"):
+            data["input_size"] = (cfg["input_size"][0], way.size, way.size)
         labels = {"label_names": about.labels} if len(about.labels) == net.num_classes else {}
         save_for_hf(net, str(folder), model_config=labels, data_config=data, safe_serialization=True)
 
