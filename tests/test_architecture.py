@@ -147,9 +147,11 @@ def test_what_all_lessons_share_stays_small():
     It rose by 300 when three things came that were not counted before: what all checkers share (`classroom.reading`,
     60 lines), what strategies had copied (`networks`, 64), and the parts of `fit` with their own checks of input
     (`setup`, `validation`, `checkpoint`, 110).
+    It rose by 900 when a trained model could be used: asked (`predicting`, `pixels`), saved and loaded as a folder of
+    other libraries (`saved`, `original`, `card`, `about`), judged (`results_plots`) and tried (`try_model`).
     """
     shared = [file for file in FILES if LIBRARY / "strategies" not in file.parents]
-    assert sum(code_lines(file) for file in shared) <= 6150  # 304: dropout by words, folding, feature tables
+    assert sum(code_lines(file) for file in shared) <= 7050  # 304: dropout by words, folding, feature tables
 
 
 def test_strategies_never_import_each_other():
