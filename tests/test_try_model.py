@@ -4,6 +4,7 @@ import html
 import io
 import re
 import time
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def spoken(panel):
 
 def file(name, content):
     return {"name": name, "type": "image/png", "size": len(content), "content": memoryview(content),
-            "last_modified": None}  # fmt: skip
+            "last_modified": datetime(2026, 1, 31, tzinfo=UTC)}  # fmt: skip
 
 
 def png(side=40, value=90):

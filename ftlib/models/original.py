@@ -67,6 +67,7 @@ class TextNetwork(Network):
         with torch.random.fork_rng(devices=[]):
             net = model.make()
         config = copy.deepcopy(net.config)
+        config._name_or_path = ""  # a path of this computer
         config.architectures, config.dtype = [type(net).__name__], torch.float32
         config.save_pretrained(folder)
         if model.tokenizer is not None:

@@ -265,17 +265,14 @@ def _must_come_back(model: Model) -> None:
 
 def _must_be_ours(folder: Path) -> None:
     """ValueError for a folder that holds something that `save` did not write."""
-    if folder.is_dir():
-        there = {file.name for file in folder.iterdir() if not file.name.startswith(".")}
-        if not there:
-            return
-        ours = set(read_sheet(folder).files) if SHEET in there else set()
-        if others := sorted(there - ours):
-            raise ValueError(
-                f"{folder} holds files that ftlib.save did not write, {others[0]!r} for one: name another folder"
-            )
-    elif folder.exists() or not folder.name:
+    if not folder.name or (folder.exists() and not folder.is_dir()):
         raise ValueError(f"{folder} is no name for a folder: name one that is not there yet")
+    there = {file.name for file in folder.iterdir() if not file.name.startswith(".")} if folder.is_dir() else set()
+    ours = set(read_sheet(folder).files) if SHEET in there else set()
+    if others := sorted(there - ours):
+        raise ValueError(
+            f"{folder} holds files that ftlib.save did not write, {others[0]!r} for one: name another folder"
+        )
 
 
 def _inside(folder: Path, kind: str) -> Path:

@@ -62,7 +62,7 @@ class TryModel(Panel):
             self.take(0)
             self.ask(strict=True)
         else:
-            predict(model, torch.rand(3, 64, 64) if self.images else "hello")  # refused now and not at the first click
+            predict(model, torch.zeros(3, 64, 64) if self.images else "hello")  # refused now and not at the first click
         self.example.observe(self._chosen, names="value")
         self.upload.observe(self._uploaded, names="value")
         self.button.on_click(lambda _: self.ask())
