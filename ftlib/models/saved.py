@@ -50,6 +50,7 @@ class Sheet:
     files: list[str] = field(default_factory=list)  # all that `save` wrote
 
 
+@torch.random.fork_rng(devices=[])  # networks are drawn to be compared and filled: no draw of the learner's moves
 def save(model: Model, folder: str | Path, *, scores: dict[str, float] | None = None) -> Path:
     """Write a model to a folder that can be shared, with a model card.
 
@@ -105,6 +106,7 @@ def save(model: Model, folder: str | Path, *, scores: dict[str, float] | None = 
     return folder
 
 
+@torch.random.fork_rng(devices=[])
 def load(folder: str | Path) -> Model:
     """Load a model that `ftlib.save` wrote.
 
@@ -238,12 +240,11 @@ def _known_base(model: Model, kept: dict[str, Tensor]) -> str:
 
 def _with_parts(model: Model, about: About) -> Model:
     """The model with what the strategies of its runs put in, such as a prompt; their weights are drawn anew."""
-    with torch.random.fork_rng(devices=[]):
-        for run in about.trained:
-            known = [part for part in run.parts if set(part) <= set(strategies.CATALOG)]
-            putting = [part for part in known if strategies.get(next(iter(part))).role == "injection"]
-            if putting:
-                model = strategies.build(putting).prepare(model)
+    for run in about.trained:
+        known = [part for part in run.parts if set(part) <= set(strategies.CATALOG)]
+        putting = [part for part in known if strategies.get(next(iter(part))).role == "injection"]
+        if putting:
+            model = strategies.build(putting).prepare(model)
     for parameter in model.parameters():
         parameter.requires_grad_(True)
     return model
@@ -252,9 +253,8 @@ def _with_parts(model: Model, about: About) -> Model:
 def _must_come_back(model: Model) -> None:
     """ValueError where `load` could not put the model together again."""
     shapes = {name: t.shape for name, t in model.state_dict().items()}
-    with torch.random.fork_rng(devices=[]):
-        outputs = getattr(model.head, "out_features", None) if model.kind != "lm" else None
-        again = type(model)(model.make(), model.make, model.name, outputs, model.tokenizer)
+    outputs = getattr(model.head, "out_features", None) if model.kind != "lm" else None
+    again = type(model)(model.make(), model.make, model.name, outputs, model.tokenizer)
     again = {name: t.shape for name, t in _with_parts(again, model.about).state_dict().items()}
     if wrong := [name for name in {**shapes, **again} if shapes.get(name) != again.get(name)]:
         raise ValueError(

@@ -132,7 +132,7 @@ class Sure(torch.nn.Module):
 def check_try_model(probabilities):
     panel = widgets.try_model(Sure(probabilities), [np.zeros((4, 4), np.uint8)])
     alt = told(panel, status(panel.words))
-    ranked = sorted(((p, f"class {k}") for k, p in enumerate(probabilities)), reverse=True)
+    ranked = sorted(((p, f"class {k}") for k, p in enumerate(probabilities)), key=lambda one: -one[0])
     assert alt.startswith(f"The model says {ranked[0][1]}. In order: ")
     assert re.findall(r"class \d+", alt) == [ranked[0][1], *(name for _, name in ranked)]
     says(re.sub(r"class \d+", "", alt), *(100 * p for p, _ in ranked))

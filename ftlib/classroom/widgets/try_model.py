@@ -13,7 +13,7 @@ from ftlib import plots
 from ftlib.classroom.widgets.panel import Panel, set_status, status_line
 from ftlib.models.about import Preprocessing
 from ftlib.models.pixels import as_pixels, open_image
-from ftlib.training.predicting import Prediction, predict
+from ftlib.training.predicting import Prediction, as_items, predict
 
 BARS = 10  # classes in the figure, the most probable first
 SIDE = 224  # pixels of the image that is shown
@@ -46,11 +46,14 @@ class TryModel(Panel):
     """
 
     def __init__(self, model: nn.Module, examples: list = ()):
-        self.model, self.examples = model, list(examples)
-        self.images = getattr(model, "kind", None) == "image"
+        kind = getattr(model, "kind", None)
+        self.model, self.examples = model, as_items(examples, kind)[0] if kind and len(examples) else []
+        self.images = kind == "image"
         self.answer, self.item = None, None
         self.text = ipywidgets.Textarea(description="Text", rows=3, continuous_update=False, **WIDE)
-        self.upload = ipywidgets.FileUpload(description="Choose or drop an image", accept="image/*", **WIDE)
+        self.upload = ipywidgets.FileUpload(
+            description="Choose or drop an image", accept="image/*", layout=WIDE["layout"]
+        )
         self.button = ipywidgets.Button(description="Ask the model", layout=WIDE["layout"])
         names = [(_short(one, i), i) for i, one in enumerate(self.examples)]
         self.example = ipywidgets.Dropdown(options=names, description="Example", **WIDE)
@@ -77,7 +80,7 @@ class TryModel(Panel):
         if self.images:
             self._show_image()
         else:
-            self.text.value = str(self.item)
+            self.text.value = self.item
 
     def ask(self, strict: bool = False) -> None:
         """Ask the model about the current input. What it doesn't read becomes one sentence in `words`."""
