@@ -12,6 +12,7 @@ import io
 import json
 import re
 from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -38,6 +39,17 @@ TOOLBAR = {  # of every live figure: no button that would leave this computer
 }
 KINDS = ("", "-open", "-open-dot")  # of a marker: filled, empty, empty with a dot
 _FILL = {"": "full", "-open": "none", "-open-dot": "left"}  # and how matplotlib draws them
+ON_TASKS = ("Table", "confusion", "mistakes")  # of `ftlib.results_plots`, a room above: it is loaded on first use
+
+
+def __getattr__(name: str):
+    if name in ON_TASKS:
+        return getattr(import_module("ftlib.results_plots"), name)
+    raise AttributeError(f"ftlib.plots has no name {name!r}: dir(ftlib.plots) lists its names")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *ON_TASKS})
 
 
 def look(i: int) -> tuple[str, str, str]:
