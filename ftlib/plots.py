@@ -39,7 +39,7 @@ TOOLBAR = {  # of every live figure: no button that would leave this computer
 }
 KINDS = ("", "-open", "-open-dot")  # of a marker: filled, empty, empty with a dot
 _FILL = {"": "full", "-open": "none", "-open-dot": "left"}  # and how matplotlib draws them
-ON_TASKS = ("Table", "confusion", "mistakes")  # of `ftlib.results_plots`, a room above: it is loaded on first use
+ON_TASKS = ("Table", "before_after", "confusion", "mistakes")
 
 
 def __getattr__(name: str):

@@ -15,7 +15,7 @@ from ftlib.io.refusals import nearest, whole_number
 from ftlib.plots import Figure, Picture, Shown, figure
 from ftlib.training.scoring import predict_logits
 
-__all__ = ["Table", "confusion", "mistakes"]
+__all__ = ["Table", "before_after", "confusion", "mistakes"]
 SCALE = "Blues"  # light to dark of one colour: it reads without colour vision, and in grey
 COLUMNS = 4  # images per row of a tile figure
 
@@ -131,6 +131,65 @@ def confusion(
     fig.update_xaxes(type="category")
     fig.update_yaxes(type="category", autorange="reversed")
     return fig.update_layout(height=max(380, 120 + 45 * len(names)))
+
+
+class Bars(Figure):
+    """Two bars whose still shows the same numbers."""
+
+    def png(self) -> bytes:
+        """A still, drawn without a browser."""
+        from matplotlib.figure import Figure as Canvas
+
+        trace = self.data[0]
+        canvas = Canvas(figsize=(7.2, self.layout.height / 100), dpi=80, layout="constrained")
+        axes = canvas.subplots()
+        drawn = axes.barh(trace.y, trace.x, color=list(trace.marker.color))
+        axes.bar_label(drawn, list(trace.text), padding=4)
+        axes.invert_yaxis()
+        axes.set(title=self.layout.title.text, xlabel=self.layout.xaxis.title.text, xlim=(0, 1))
+        return _png(canvas)
+
+
+def before_after(before: float, after: float, title: str, label: str) -> Figure:
+    """Draw a score before training and after it.
+
+    Parameters
+    ----------
+    before, after : float
+        The scores, in 0..1.
+    title : str
+        Title of the figure.
+    label : str
+        What the score is.
+
+    Returns
+    -------
+    Figure
+        Two bars, with their numbers.
+
+    Raises
+    ------
+    ValueError
+        If a score is not a number in 0..1.
+
+    Examples
+    --------
+    >>> ftlib.plots.before_after(0.5, 0.87, "Reviews", "right answers").alt
+    'Two bars. Before training: 50 % right answers. After training: 87 %.'
+    """
+    for name, score in (("before", before), ("after", after)):
+        if not 0 <= score <= 1:
+            raise ValueError(f"{name} must be a score from 0 to 1, not {score!r}: give a share such as 0.87")
+    words = [f"{100 * score:.0f} %" for score in (before, after)]
+    alt = f"Two bars. Before training: {words[0]} {label}. After training: {words[1]}."
+    fig = Bars(figure(title, label, "", alt))
+    fig.add_bar(
+        x=[before, after], y=["before", "after"], text=words, orientation="h", textposition="outside",
+        marker_color=["#9aa5b1", "#0072b2"], hovertemplate="%{y}: %{text}<extra></extra>", cliponaxis=False,
+    )  # fmt: skip
+    fig.update_xaxes(range=[0, 1.08], tickformat=".0%")
+    fig.update_yaxes(type="category", autorange="reversed")
+    return fig.update_layout(height=220)
 
 
 def mistakes(model, task, split: str = "validation", n: int = 8) -> Picture | Table:
