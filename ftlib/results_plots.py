@@ -18,6 +18,7 @@ from ftlib.training.scoring import predict_logits
 __all__ = ["Table", "before_after", "confusion", "mistakes"]
 SCALE = "Blues"  # light to dark of one colour: it reads without colour vision, and in grey
 COLUMNS = 4  # images per row of a tile figure
+TILE, DPI = 200, 100  # pixels per side of a tile, and per inch of a still
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,18 @@ class Matrix(Figure):
 
         trace = self.data[0]
         shares, k = np.array(trace.z, float), len(trace.x)
-        canvas = Canvas(figsize=(7.2, self.layout.height / 100), dpi=80, layout="constrained")
+        canvas = Canvas(figsize=(7.2, self.layout.height / 100), dpi=DPI, layout="constrained")
         axes = canvas.subplots()
-        shown = axes.imshow(np.nan_to_num(shares), cmap=SCALE, vmin=0, vmax=1)
+        shown = axes.imshow(np.nan_to_num(shares), cmap=SCALE, vmin=0, vmax=1, aspect="auto")
         for i, j in np.ndindex(k, k):
             dark = shares[i, j] > 0.5
             words = str(trace.text[i][j]).replace("<br>", "\n")
             axes.text(j, i, words, ha="center", va="center", color="white" if dark else "black", fontsize=_small(k))
-        axes.set_xticks(range(k), trace.x, rotation=45 if k > 4 else 0, ha="right" if k > 4 else "center")
+        crowded = k * max(map(len, trace.x)) > 50  # letters that fit side by side
+        axes.set_xticks(range(k), trace.x, rotation=45 if crowded else 0, ha="right" if crowded else "center")
         axes.set_yticks(range(k), trace.y)
-        axes.set(title=self.layout.title.text, xlabel=self.layout.xaxis.title.text, ylabel=self.layout.yaxis.title.text)
+        axes.set(xlabel=self.layout.xaxis.title.text, ylabel=self.layout.yaxis.title.text)
+        canvas.suptitle(self.layout.title.text)
         canvas.colorbar(shown, label="share of the true class")
         return _png(canvas)
 
@@ -300,7 +303,11 @@ def _cell(count: int, share: float) -> str:
 
 def _small(k: int) -> int:
     """Points of the numbers in k x k cells."""
-    return 11 if k <= 4 else 9 if k <= 8 else 7
+    return 11 if k <= 4 else 9 if k <= 8 else 8 if k <= 12 else 5
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 16 else f"{name[:15]}…"
 
 
 def _tiles(images: list, table: pd.DataFrame) -> bytes:
@@ -309,16 +316,18 @@ def _tiles(images: list, table: pd.DataFrame) -> bytes:
 
     columns = min(COLUMNS, len(images))
     rows = -(-len(images) // columns)
-    canvas = Canvas(figsize=(1.9 * columns + 0.4, 2.45 * rows), dpi=80, layout="constrained")
-    grid = canvas.subplots(rows, columns, squeeze=False).flat
+    canvas = Canvas(figsize=(2.2 * columns, 2.85 * rows), dpi=DPI, layout="constrained")
+    canvas.get_layout_engine().set(w_pad=0.06, h_pad=0.1)  # inches around each tile
+    grid = canvas.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
     for axes, pixels, row in zip(grid, images, table.itertuples()):
         pixels = pixels.permute(1, 2, 0).numpy()  # (H, W, C)
         top = 255 if pixels.dtype == np.uint8 else 1
-        axes.imshow(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels, cmap="gray", vmin=0, vmax=top)
-        heading = f"true: {row.true:.18}\npredicted: {row.predicted:.18}\nprobability {row.probability:.2f}"
-        axes.set_title(heading, fontsize=8, loc="left")
+        sharp = {"interpolation": "nearest"} if max(pixels.shape) <= TILE else {}  # larger ones are smoothed
+        axes.imshow(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels, cmap="gray", vmin=0, vmax=top, **sharp)
+        names = f"true: {_short(row.true)}\npredicted: {_short(row.predicted)}"
+        axes.set_title(f"{names}\nprobability {row.probability:.2f}", fontsize=9, loc="left")
     return _png(canvas)
 
 

@@ -81,6 +81,21 @@ def test_the_surest_mistakes_come_first():
     assert plots.mistakes(Told("image"), task(), n=1).alt.startswith("The 1 most confident of 2 mistakes")
 
 
+def test_each_mistake_is_a_sharp_tile():
+    """A still without its images once passed: nobody had looked at it."""
+    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    inputs = torch.zeros(6, 3, 8, 8, dtype=torch.uint8)
+    mine = task(true=(LOGITS.argmax(1) + 1) % 3)  # all six are wrong
+    for row, colour in enumerate(colours * 2):
+        inputs[row] = torch.tensor(colour)[:, None, None]
+    inputs[:, :, ::2, ::2] = 200  # grey dots, which smoothing would mix with the colour
+    mine.splits["validation"].inputs = inputs
+    still = np.array(Image.open(io.BytesIO(plots.mistakes(Told("image"), mine).png)).convert("RGB"))
+    areas = [(still == colour).all(2).sum() for colour in colours]
+    assert min(areas) > 2 * 0.7 * 150**2 and max(areas) - min(areas) < 0.1 * max(areas)
+    assert (still == 200).all(2).sum() > 0.3 * sum(areas)
+
+
 def test_no_mistake_is_said():
     shown = plots.mistakes(Told("image"), task(true=LOGITS.argmax(1)))
     assert shown.alt == "No mistakes: all 6 examples of validation are right."

@@ -101,6 +101,12 @@ BUGS = [
         ("test_results_plots.py::test_the_surest_mistakes_come_first",),
     ),
     Bug(
+        "mistakes without their images", "plots", "ftlib/results_plots.py",
+        "squeeze=False).ravel()", "squeeze=False).flat",
+        "An iterator is used up before the images are drawn, and the still is blank.",
+        ("test_results_plots.py::test_each_mistake_is_a_sharp_tile",),
+    ),
+    Bug(
         "bars of the least probable classes", "widgets", "ftlib/classroom/widgets/try_model.py",
         "key=lambda one: -one[1])[:BARS]", "key=lambda one: one[1])[:BARS]",
         "The answer stands last, and with many classes it is left out.",

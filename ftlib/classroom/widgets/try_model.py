@@ -119,12 +119,15 @@ class TryModel(Panel):
         *left, axes = canvas.subplots(1, 2 if with_image else 1, squeeze=False)[0]
         if left:
             pixels = as_pixels(self.item, _way(self.model)).permute(1, 2, 0).numpy()
-            left[0].imshow(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels, cmap="gray", vmin=0, vmax=1)
+            sharp = {"interpolation": "nearest"} if max(pixels.shape) <= SIDE else {}
+            left[0].imshow(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels, cmap="gray", vmin=0, vmax=1, **sharp)
             left[0].set_axis_off()
         bars = axes.barh(names, values, color=plots.COLOURS[0])
         axes.bar_label(bars, [_percent(v) for v in values], padding=3)
         axes.invert_yaxis()
-        axes.set(title=self.answer.label if names else "No answer yet", xlabel="probability", xlim=(0, 1.15))
+        axes.set(title=self.answer.label if names else "No answer yet", xlabel="probability", xlim=(0, 1.3))
+        axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
+        axes.spines[["top", "right"]].set_visible(False)
         out = io.BytesIO()
         canvas.savefig(out, format="png", metadata={"Software": None})
         return out.getvalue()
