@@ -23,7 +23,7 @@ import pandas as pd
 import torch
 
 from ftlib import models, strategies, tasks
-from ftlib.evidence.spec import EARLY, Phase, Spec, WrittenSpec, split_of
+from ftlib.evidence.spec import EARLY, Phase, Spec, WrittenSpec, parts_of_split, split_of
 from ftlib.io import places, typed
 from ftlib.io.typed import Number, Text, Whole, entry
 from ftlib.io.writing import must_be_writable, write_text
@@ -81,7 +81,9 @@ def run(spec: Spec, folder: str | Path | None = None, verbose: bool = False) -> 
     """
     file = Path(folder) / f"{spec.id}.json" if folder else None
     if file and file.exists():
-        return load_records(file)[0]
+        there = load_records(file)[0]
+        refuse_other_data(there, own_data(spec), str(file))
+        return there
     if file:
         must_be_writable(file.parent)
     with shared():
@@ -132,9 +134,8 @@ def _start(spec: Spec):
 def _loader(spec: Spec, task, model, name: str, **more):
     """A loader for "split" of the spec's own task, for "task:split" of another one, for "task:train:10", ten
     training examples of it, or for "task:train:8+2", eight of its first class and two of its second."""
-    *other, last = name.split(":")
-    drawn = [int(part) for part in last.split("+")] if last[0].isdigit() else []
-    split, few = (other.pop(), {"n": drawn if len(drawn) > 1 else drawn[0]}) if drawn else (last, {})
+    named, split, drawn = parts_of_split(name)
+    other, few = [named] if named else [], {"n": drawn if len(drawn) > 1 else drawn[0]} if drawn else {}
     source = tasks.load(*other, seed=spec.seed, **{**spec.options, **few}) if other else task
     return source.loader(split, tokenizer=model.tokenizer, seed=spec.seed, **more)
 
@@ -218,8 +219,28 @@ def _execute(spec: Spec, verbose: bool) -> dict:
         "parameters": {"trainable": trainable, "total": total, "bytes": 4 * trainable},
         "seconds": {**seconds, "training": sum(seconds.values())},
         "memory": peak,
-        "provenance": provenance(model),
+        "provenance": provenance(model) | own_data(spec),
     }
+
+
+def own_data(spec: Spec) -> dict[str, dict[str, str]]:
+    """{"data": {task: digest}} of the user's own data that a run reads, which may change; {} where it reads none."""
+    names = [*spec.splits, *(name for phase in spec.phases for name in phase.data.values())]
+    own = {split_of(name, spec.task)[0] for name in names} | {spec.task}
+    own = sorted(name for name in own if name.partition(":")[0] in tasks.OWN)
+    options = {name: value for name, value in spec.options.items() if name not in ("data_seed", "n", "held_out")}
+    return {"data": {name: tasks.load(name, **options).digest for name in own}} if own else {}
+
+
+def refuse_other_data(record: dict, now: dict, at: str) -> None:
+    """Raise a ValueError if a record was made on own data that are different now; `now` is what `own_data` gives."""
+    then = record.get("provenance", {}).get("data", {})
+    for name, digest in now.get("data", {}).items():
+        if then.get(name, digest) != digest:
+            raise ValueError(
+                f"{at} was run on other data: {name} has changed since then, so its runs cannot stand beside new ones; "
+                "keep new runs in another file, or take the data back"
+            )
 
 
 def _is_number(value) -> bool:
@@ -309,6 +330,10 @@ def load_records(*sources: str | Path) -> list[dict]:
         files = sorted(f for f in source.iterdir() if f.suffix in (".json", ".jsonl")) if source.is_dir() else [source]
         for f in files:
             records |= {r["id"]: r for r in _records_of(f)}
+    data: dict[str, str] = {}  # own data must be the same in all runs that are loaded together
+    for r in records.values():
+        refuse_other_data(r, {"data": data}, f"the run {r['id']}")
+        data |= r.get("provenance", {}).get("data", {})
     return list(records.values())
 
 
