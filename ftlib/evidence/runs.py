@@ -23,6 +23,7 @@ import pandas as pd
 import torch
 
 from ftlib import models, strategies, tasks
+from ftlib.evidence.own_data import own_data, refuse_other_data
 from ftlib.evidence.spec import EARLY, Phase, Spec, WrittenSpec, parts_of_split, split_of
 from ftlib.io import places, typed
 from ftlib.io.typed import Number, Text, Whole, entry
@@ -221,26 +222,6 @@ def _execute(spec: Spec, verbose: bool) -> dict:
         "memory": peak,
         "provenance": provenance(model) | own_data(spec),
     }
-
-
-def own_data(spec: Spec) -> dict[str, dict[str, str]]:
-    """{"data": {task: digest}} of the user's own data that a run reads, which may change; {} where it reads none."""
-    names = [*spec.splits, *(name for phase in spec.phases for name in phase.data.values())]
-    own = {split_of(name, spec.task)[0] for name in names} | {spec.task}
-    own = sorted(name for name in own if name.partition(":")[0] in tasks.OWN)
-    options = {name: value for name, value in spec.options.items() if name not in ("data_seed", "n", "held_out")}
-    return {"data": {name: tasks.load(name, **options).digest for name in own}} if own else {}
-
-
-def refuse_other_data(record: dict, now: dict, at: str) -> None:
-    """Raise a ValueError if a record was made on own data that are different now; `now` is what `own_data` gives."""
-    then = record.get("provenance", {}).get("data", {})
-    for name, digest in now.get("data", {}).items():
-        if then.get(name, digest) != digest:
-            raise ValueError(
-                f"{at} was run on other data: {name} has changed since then, so its runs cannot stand beside new ones; "
-                "keep new runs in another file, or take the data back"
-            )
 
 
 def _is_number(value) -> bool:

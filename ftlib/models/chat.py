@@ -14,7 +14,8 @@ ANSWER = "answer"  # stands for an answer in the rendered template
 def prompt_text(tokenizer, message: str | list[tuple[str, str]]) -> str:
     """The message in the model's markup, up to where the answer begins; tokenise it without specials.
 
-    message: a user's only message, or all turns so far, (role, text) of each. Raises ValueError for a tokenizer without a chat template, and for a template that refuses a user's message.
+    message: a user's only message, or all turns so far, (role, text) of each. Raises ValueError for a tokenizer without
+    a chat template, and for a template that refuses such turns.
     """
     if not tokenizer.chat_template:
         raise ValueError("a chat needs a tokenizer with a chat template: use that of 'smollm2'")

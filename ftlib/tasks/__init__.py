@@ -72,7 +72,7 @@ def parse(name: str) -> tuple[str, str, str]:
     >>> parse("elpv/mono+noise3"), parse("folder:C:\\my+photos")
     (('elpv', 'mono', 'noise3'), ('folder', 'C:\\my+photos', ''))
     """
-    family, colon, path = name.partition(":") if isinstance(name, str) else (name, "", "")
+    family, _, path = name.partition(":") if isinstance(name, str) else (name, "", "")
     if family in OWN:
         if not path:
             raise ValueError(f"{family} needs a path: load_task({family!r}, path=…), or the name {family + ':PATH'!r}")

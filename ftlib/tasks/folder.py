@@ -116,7 +116,7 @@ def find(place: Path, report: Report) -> list[Row]:
         row, parts = Row(file, None), file.split("/")
         if _ending(file) not in endings:
             report.noticed["file that is no image by its name"] += 1
-            report.rows.append((file, None, "no image by its name, ignored"))
+            report.add(file, None, "no image by its name, ignored")
             continue
         report.found += 1
         row.split = split.get(parts[0], "")

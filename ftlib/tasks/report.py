@@ -1,5 +1,6 @@
 """What was done with own data: a row as it was read, and the report of all rows."""
 
+from bisect import insort
 from collections import Counter
 from dataclasses import dataclass, field
 from warnings import warn
@@ -71,12 +72,16 @@ class Report:
     def leave_out(self, row: Row, kind: str, problem: str = "") -> None:
         """Count an example that isn't used."""
         self.left_out[kind] += 1
-        self.rows.append((row.file, row.line, f"{OUT}{problem or kind}"))
+        self.add(row.file, row.line, f"{OUT}{problem or kind}")
 
     def notice(self, row: Row, kind: str, problem: str = "") -> None:
         """Count an example that is used."""
         self.noticed[kind] += 1
-        self.rows.append((row.file, row.line, problem or kind))
+        self.add(row.file, row.line, problem or kind)
+
+    def add(self, file: str, line: int | None, problem: str) -> None:
+        """List a problem, in the order of files and lines."""
+        insort(self.rows, (file, line, problem), key=lambda row: (row[0], row[1] or 0))
 
     def _lines(self) -> list[str]:
         lines = [f"{self.used:,} of {self.found:,} {self.what} are used."]
@@ -109,9 +114,12 @@ class Report:
     def warn(self, name: str) -> None:
         """One warning if something was left out; it names the first problems."""
         if self.left_out:
-            out = [f"{f}{f', line {line}' if line else ''}: {p[len(OUT) :]}" for f, line, p in self.rows if p.startswith(OUT)]
+            out = [row for row in self.rows if row[2].startswith(OUT)]
+            first = "; ".join(
+                f"{f}{f', line {line}' if line else ''}: {why[len(OUT) :]}" for f, line, why in out[:SHOWN]
+            )
             warn(
-                f"{self.left_out.total():,} of {self.found:,} {self.what} of {name} were left out: "
-                f"{'; '.join(out[:SHOWN])}{'; …' if len(out) > SHOWN else ''} (task.report shows all)",
+                f"{self.left_out.total():,} of {self.found:,} {self.what} of {name} {'was' if self.left_out.total() == 1 else 'were'} left out: "
+                f"{first}{'; …' if len(out) > SHOWN else ''} (task.report shows all)",
                 stacklevel=5,
             )

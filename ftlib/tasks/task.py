@@ -20,8 +20,8 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ftlib.io.refusals import whole_number
-from ftlib.tasks.report import Report
 from ftlib.tasks.checks import SEEDS, choose, count_cut, flag, read_inputs, read_labels
+from ftlib.tasks.report import Report
 
 SPLITS = ("train", "validation", "test")
 IGNORED = -100  # a position of a language model's labels that is not counted
