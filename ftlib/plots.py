@@ -11,6 +11,7 @@ import io
 import json
 import re
 from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,17 @@ _MATPLOTLIB = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^",
                "dashdot": "-.", "longdash": (0, (8, 3)), "longdashdot": (0, (8, 3, 2, 3))}  # fmt: skip
 KINDS = ("", "-open", "-open-dot")  # of a marker: filled, empty, empty with a dot
 _FILL = {"": "full", "-open": "none", "-open-dot": "left"}  # and how matplotlib draws them
+OF_TASKS = ("examples",)  # of `ftlib.task_plots`, a room above: it is loaded on first use
+
+
+def __getattr__(name: str):
+    if name in OF_TASKS:
+        return getattr(import_module("ftlib.task_plots"), name)
+    raise AttributeError(f"ftlib.plots has no name {name!r}: dir(ftlib.plots) lists its names")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *OF_TASKS})
 
 
 def look(i: int) -> tuple[str, str, str]:

@@ -30,6 +30,7 @@ ROOMS = {
     "training": {"io", "strategy", "networks", "metrics", "models"},
     "evidence": {"io", "strategy", "metrics", "strategies", "models", "tasks", "training"},
     "plots": {"evidence"},
+    "task_plots": {"io", "tasks", "plots"},
     "classroom": {"io", "assets", "evidence", "plots"},
     "doctor": {"assets", "training"},
     "__main__": {"io", "assets", "evidence", "doctor"},
@@ -143,10 +144,12 @@ def test_what_all_lessons_share_stays_small():
     that a lesson never shows, in files of their own (arguments, checks, chat, folder, refusals, sharing, spec, typed).
     It rose by 300 when three things came that were not counted before: what all checkers share (`classroom.reading`,
     60 lines), what strategies had copied (`networks`, 64), and the parts of `fit` with their own checks of input
-    (`setup`, `validation`, `checkpoint`, 110).
+    (`setup`, `validation`, `checkpoint`, 110), and by 350 for dropout by words, folding and feature tables. It rose by
+    1,150 with own data: folders, tables and chats, each kind of bad file with its sentence, a report of what was left
+    out, the call that compares strategies on them and the tiles that show them.
     """
     shared = [file for file in FILES if LIBRARY / "strategies" not in file.parents]
-    assert sum(code_lines(file) for file in shared) <= 6150  # 304: dropout by words, folding, feature tables
+    assert sum(code_lines(file) for file in shared) <= 7300
 
 
 def test_strategies_never_import_each_other():

@@ -643,10 +643,9 @@ def unsafe(strategy: Strategy, task) -> list[str]:
             out.append(f"{part} may change the labels of {task}: {need!r} is not among what is safe, leave it out")
         asked = {name for name in FLIPS if isinstance(part, Flip) and getattr(part, name)}
         wrong = asked - allowed - ({"turn"} if {"horizontal", "vertical"} <= allowed else set())
-        turn = most_turned(part)
         if wrong:
             out.append(f"{part} may change the labels of {task} ({', '.join(sorted(wrong))}): switch that off")
-        if turn > degrees:
+        if (turn := most_turned(part)) > degrees:
             limit = f"{task} allows {degrees:g}° at most"
             out.append(f"{part} turns by up to {turn:g}°, but {limit}: choose less, or another one")
     return out

@@ -118,8 +118,6 @@ class Report:
             first = "; ".join(
                 f"{f}{f', line {line}' if line else ''}: {why[len(OUT) :]}" for f, line, why in out[:SHOWN]
             )
-            warn(
-                f"{self.left_out.total():,} of {self.found:,} {self.what} of {name} {'was' if self.left_out.total() == 1 else 'were'} left out: "
-                f"{first}{'; …' if len(out) > SHOWN else ''} (task.report shows all)",
-                stacklevel=5,
-            )
+            count = f"{self.left_out.total():,} of {self.found:,} {self.what} of {name}"
+            was, more = "was" if self.left_out.total() == 1 else "were", "; …" if len(out) > SHOWN else ""
+            warn(f"{count} {was} left out: {first}{more} (task.report shows all)", stacklevel=5)
