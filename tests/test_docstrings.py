@@ -20,7 +20,7 @@ import ftlib
 import toy
 from ftlib import strategies
 
-MODULES = ["tasks", "models", "models.adapters", "evidence.compare", "metrics", "plots", "classroom"]
+MODULES = ["tasks", "models", "models.adapters", "evidence.compare", "metrics", "plots", "task_plots", "classroom"]
 MODULES += ["classroom.widgets", "classroom.lessons", "training.machine", "io.writing"]
 SECTIONS = ("Parameters", "Returns", "Yields", "Raises", "Notes", "References", "Examples", "Attributes", "See Also")
 
