@@ -1,4 +1,4 @@
-"""Own data: what belongs together stays together, a seed repeats everywhere, records know on which data they were made."""
+"""Own data: what belongs together stays together, a seed repeats everywhere, records know their data."""
 
 import json
 import os

@@ -69,8 +69,8 @@ def parse(name: str) -> tuple[str, str, str]:
 
     Examples
     --------
-    >>> parse("elpv/mono+noise3"), parse("folder:C:\\my+photos")
-    (('elpv', 'mono', 'noise3'), ('folder', 'C:\\my+photos', ''))
+    >>> parse("elpv/mono+noise3"), parse("folder:my+photos")
+    (('elpv', 'mono', 'noise3'), ('folder', 'my+photos', ''))
     """
     family, _, path = name.partition(":") if isinstance(name, str) else (name, "", "")
     if family in OWN:

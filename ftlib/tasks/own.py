@@ -219,10 +219,11 @@ def cut(rows: list[Row], labels: np.ndarray, names: Sequence[str], seed: int, re
     fixed = np.isin(groups[base], groups[base][np.isin(labels[base], rare)])  # with their groups: all of them train
     free = base[~fixed]
     if len({*labels[base].tolist()} - set(rare)) < min(SEVERAL, len(set(labels.tolist()))) or not len(free):
+        enough, parts = len(set(labels[base].tolist())) - len(rare), " and ".join(missing)
+        whose = f"of at least two classes, but {enough} of {len(names)} have them" if names else "but there are fewer"
         raise ValueError(
-            f"too little is left to cut {' and '.join(missing)} from train: each class needs examples of at least "
-            f"{len(missing) + 1} groups, and only {len(set(labels[base].tolist())) - len(rare)} of the classes have "
-            f"them; add examples or choose larger splits yourself"
+            f"too little is left to cut {parts} from train: that takes {len(missing) + 1} examples of different groups "
+            f"and contents {whose}; add examples"
         )
     for k in rare:
         report.notes.append(

@@ -41,8 +41,15 @@ class Report:
         Examples that are used although something is unusual, by kind.
     notes : list of str
         Decisions about the whole, such as the delimiter of a table.
+    rows : list of tuple
+        (file, line, problem) of each problem, in the order of files and lines.
+
+    Attributes
+    ----------
     problems : DataFrame
         One row per problem, with the columns file, line and problem.
+    used : int
+        Number of examples that are used.
 
     Examples
     --------
