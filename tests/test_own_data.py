@@ -17,7 +17,7 @@ from PIL import Image
 
 import ftlib
 from ftlib import assets, metrics, plots, strategies, tasks
-from ftlib.evidence import runs
+from ftlib.evidence import runs, side_by_side
 from ftlib.evidence.spec import parts_of_split
 from ftlib.strategies.augmentation import policy, unsafe
 from ftlib.tasks import own
@@ -316,6 +316,14 @@ def test_each_arm_searches_its_rate_on_other_seeds(tmp_path):
     assert not any(column.startswith("test.") for column in tuned.dropna(axis=1).columns)
 
 
+def test_an_arm_may_be_written_in_four_ways():
+    probe, lora = strategies.LinearProbe(), strategies.LoRA(r=4)
+    both = side_by_side._written([probe, lora])
+    assert [list(one) for one in both] == [["LinearProbe"], ["LoRA"]] and both[1]["LoRA"]["r"] == 4
+    assert side_by_side._written(probe) == both[:1] and side_by_side._written("LinearProbe") == [{"LinearProbe": {}}]
+    assert side_by_side._written({"LoRA": {"r": 4}}) == [{"LoRA": {"r": 4}}]
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -326,6 +334,9 @@ def test_each_arm_searches_its_rate_on_other_seeds(tmp_path):
         ({"seeds": []}, "seeds is empty"),
         ({"keep": "runs.csv"}, "keep must name a file that ends in .jsonl"),
         ({"task": "digitz/mnist"}, "there is no task"),
+        ({"task": 5}, "task must be a name, such as 'folder:PATH', not int"),
+        ({"options": {"sise": 16}}, "digits has no option sise.*did you mean 'size'"),
+        ({"metric": "acuracy"}, "did you mean|nearest"),
     ],
 )
 def test_a_comparison_that_cannot_be_run_is_refused(change, sentence):

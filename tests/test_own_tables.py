@@ -154,6 +154,7 @@ def labels(*names: str) -> str:
         (csv(), {"label": 5}, "label must be the name of a column, not 5"),
         ("", {}, "has no rows that can be read"),
         ("text,label\n", {}, "has no rows that can be read"),
+        ("a,b\n1,2,3\n4,5,6\n", {}, "has no row that fits, the first one is line 2: 3 fields, but the header has 2"),
         (csv(head=("text", "text")), {}, "has 2 columns called 'text': rename one of them"),
         (csv() + '"open,good\nmore,bad\n', {}, "line 22, opens a quotation mark that is never closed: close it"),
         (labels(*["a"] * 20), {}, "at least two classes are needed, but column 'label' has only one, 'a'"),

@@ -66,7 +66,7 @@ def run_grid(name: str, most: int | None = None, jobs: int = 1) -> Path:
     if unfinished and left:
         results.must_be_writable()
         for comparison in unfinished:
-            _refuse_unmeasured(name, comparison)
+            refuse_unmeasured(name, comparison)
     with results, tqdm(desc=name, unit="run", total=sum(map(count, grid)), initial=len(results.read())) as bar:
         while unfinished and left:
             comparison, made = unfinished[0], 0
@@ -118,13 +118,13 @@ def load_grid(name: str) -> list[Comparison]:
     for i, comparison in enumerate(grid):
         for arm, says in comparison.arms.items():
             try:
-                _refuse_what_cannot_run(comparison, arm, says)
+                refuse_what_cannot_run(comparison, arm, says)
             except (ValueError, TypeError, KeyError) as error:
                 raise ValueError(f"{file}, comparison {i + 1}, arm {arm!r}: {error.args[0]}") from None
     return grid
 
 
-def _refuse_what_cannot_run(comparison: Comparison, arm: str, says: Arm) -> None:
+def refuse_what_cannot_run(comparison: Comparison, arm: str, says: Arm) -> None:
     """Make the arm's strategies and its specs, with any rate, so that a fault in them is known before the first run."""
     for phase in says.phases:
         strategies.build(phase.strategy)
@@ -160,7 +160,7 @@ def scores_by_kind() -> dict[str, set[str]]:
     }
 
 
-def _refuse_unmeasured(name: str, comparison: Comparison) -> None:
+def refuse_unmeasured(name: str, comparison: Comparison) -> None:
     """Raise a ValueError if the records will not hold the metric, since the task is of another kind."""
     split, _, metric = comparison.metric.rpartition(".")
     own = split_of(split or "validation", comparison.task)[0] if _last(split or "validation") in SPLITS else None

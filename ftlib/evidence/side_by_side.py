@@ -5,12 +5,13 @@ several rates are given, each arm's own is chosen on validation, on seeds that a
 """
 
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
 from tqdm import tqdm
 
-from ftlib import strategies, tasks
+from ftlib import tasks
 from ftlib.evidence import grids
 from ftlib.evidence.grid_files import Comparison
 from ftlib.evidence.own_data import own_data, refuse_other_data
@@ -19,6 +20,7 @@ from ftlib.evidence.sharing import Results
 from ftlib.evidence.spec import Spec
 from ftlib.io import typed
 from ftlib.io.refusals import number, whole_number
+from ftlib.strategy import Strategy, parts_of
 from ftlib.training.feature_tables import shared
 
 TUNING = (9001, 9002)  # seeds on which rates are chosen
@@ -46,7 +48,8 @@ def compare_strategies(
         A task's name, see `ftlib.load_task`. Own data are named with their path, "folder:photos".
     arms : dict of str to list
         Strategies by the name under which they are compared: {"full": [], "probe": [{"LinearProbe": {}}]}. A list holds
-        strategies of the catalogue with their parameters. An empty list is full fine-tuning. A name alone will do.
+        strategies of the catalogue with their parameters. An empty list is full fine-tuning. A name or a strategy alone
+        will do.
     model : str
         A model's name, see `ftlib.load_model`.
     seeds : iterable of int, default range(6)
@@ -86,9 +89,9 @@ def compare_strategies(
     [['full', 0, 1], ['full', 1, 1], ['probe', 0, 1], ['probe', 1, 1]]
     """
     comparison = _comparison(task, arms, model, list(seeds), steps, lr, batch_size, dict(options or {}), metric)
-    for arm in comparison.arms.values():
-        for phase in arm.phases:
-            strategies.build(phase.strategy)
+    for name, arm in comparison.arms.items():
+        grids.refuse_what_cannot_run(comparison, name, arm)
+    grids.refuse_unmeasured("compare_strategies", comparison)
     records: dict[str, dict] = {}
     results = Results(_file(keep)) if keep is not None else None
     if results:
@@ -111,6 +114,8 @@ def compare_strategies(
 
 def _comparison(task, arms, model, seeds, steps, lr, batch_size, options, metric) -> Comparison:
     """The arguments as a comparison of a grid; ValueError where they cannot be one."""
+    if not isinstance(task, str):
+        raise ValueError(f"task must be a name, such as 'folder:PATH', not {type(task).__name__}: write its name")
     steps, batch_size = whole_number("steps", steps, 0), whole_number("batch_size", batch_size, 1)
     if not isinstance(arms, dict) or not arms:
         raise ValueError(f"arms must be a dict of strategies by name, such as {{'full': []}}, but it is {arms!r}")
@@ -120,7 +125,7 @@ def _comparison(task, arms, model, seeds, steps, lr, batch_size, options, metric
     for name, parts in arms.items():
         rates = lr[name] if isinstance(lr, dict) else lr
         rates = [number("lr", rate, 0, above=True) for rate in (rates if isinstance(rates, list | tuple) else [rates])]
-        written = [{one: {}} if isinstance(one, str) else one for one in ([parts] if isinstance(parts, str) else parts)]
+        written = _written(parts)
         made[name] = {
             "rates": rates,
             "phases": [{"strategy": written, "steps": steps, "lr": None, "batch_size": batch_size}],
@@ -134,6 +139,19 @@ def _comparison(task, arms, model, seeds, steps, lr, batch_size, options, metric
         "options": options, "every": 0, "arms": made,
     }  # fmt: skip
     return typed.check(Comparison, written, "compare_strategies")
+
+
+def _written(parts) -> list[dict]:
+    """Strategies in the form of a Spec: names, dicts and strategies themselves may be given, alone or in a list."""
+    out = []
+    for one in [parts] if isinstance(parts, str | dict | Strategy) else parts:
+        if isinstance(one, Strategy):
+            for part in parts_of(one):
+                knobs = {knob.name: getattr(part, knob.name) for knob in fields(part) if knob.init}
+                out.append({type(part).__name__: knobs})
+        else:
+            out.append({one: {}} if isinstance(one, str) else one)
+    return out
 
 
 def _file(keep: str | Path) -> Path:

@@ -21,6 +21,7 @@ from ftlib.tasks.task import Task
 
 DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 SAFE = ("words",)  # TokenDropout and SpanCut
+SHOWN = 20  # columns named in a sentence
 FIELD = 2**31 - 1  # characters of a field, as many as a C long holds everywhere
 ENCODINGS = "encoding='cp1252' (Excel in Western Europe), 'gb18030' (Excel in China), …"
 MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
@@ -51,6 +52,8 @@ def load(
     place, name, report = own.existing(path), f"table:{path}", Report("rows")
     rows, named = [], {"text": text, "label": label, "group": group, "split": split}
     found = list(records(place, encoding, [text, label], report))
+    if found and not any(isinstance(one, dict) for _, one in found):
+        raise ValueError(f"{path} has no row that fits, the first one is line {found[0][0]}: {found[0][1]}; correct it")
     check_columns(path, dict.fromkeys(key for _, one in found if isinstance(one, dict) for key in one), named)
     for line, record in found:
         report.found += 1
@@ -90,7 +93,7 @@ def check_columns(path, record: dict, named: dict[str, str | None]) -> None:
         if not isinstance(column, str):
             raise ValueError(f"{option} must be the name of a column, not {column!r}")
         if column not in record:
-            there = ", ".join(map(repr, record))
+            there = ", ".join(map(repr, list(record)[:SHOWN])) + (", …" if len(record) > SHOWN else "")
             raise ValueError(f"{path} has no column {column!r} for {option}: it has {there}{nearest(column, record)}")
 
 
