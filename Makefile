@@ -17,7 +17,7 @@ help: ## list these commands
 setup: ## build .venv with the pinned packages, and fetch the weights and data
 	@$(SETUP) setup
 
-lab: ## set up, then open JupyterLab at the first notebook (LAB_ARGS=--no-browser and the like go to it)
+lab: ## set up, then open JupyterLab at your copy of the first notebook (LAB_ARGS=--no-browser and the like go to it)
 	@$(SETUP) lab $(LAB_ARGS)
 
 test: ## set up, then run the style checks, the tests and every notebook (TEST_ARGS go to pytest)

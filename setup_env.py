@@ -27,13 +27,15 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "ftlib-setup.txt"
 UNFINISHED = "unfinished"
+IDLE = 2 * 3600  # seconds: a kernel that did nothing for so long is stopped, and its memory is free again
 DISK = 10e9  # bytes: 6.4 GB of packages on Linux, where torch brings its CUDA libraries, and their downloads
 # Of pip's variables, those that say where packages come from and how; the others would change what is installed where.
 PIP_KEPT = "INDEX_URL PYPI_URL EXTRA_INDEX_URL NO_INDEX FIND_LINKS TRUSTED_HOST CERT CLIENT_CERT PROXY TIMEOUT "
 PIP_KEPT += "DEFAULT_TIMEOUT RETRIES RESUME_RETRIES KEYRING_PROVIDER CACHE_DIR NO_CACHE_DIR CONFIG_FILE USE_FEATURE "
 PIP_KEPT += "USE_DEPRECATED LOG QUIET VERBOSE PROGRESS_BAR NO_COLOR"
 TESTS_FAILED, NO_TESTS = 1, 5  # two of pytest's exit statuses
-FIRST_PAGE = "notebooks/00_start_here.ipynb"
+FIRST_PAGE = "work/00_start_here.ipynb"  # the learner's copy, without results
+READ_ONLY_PAGE = "notebooks/00_start_here.ipynb"  # where no copy can be written
 TEACHERS_PAGES = ["@jupyter/nbgrader", "@jupyter-notebook/lab-extension"]  # nbgrader's and its `notebook` package's
 TEACHERS_HANDLERS = ["notebook"] + [
     f"nbgrader.server_extensions.{name}"
@@ -133,8 +135,10 @@ def contents() -> list[tuple[str, int]]:
 
 # -- what it is for ------------------------------------------------------------------------------------------
 def start_lab(python: Path, extra: list[str]) -> int:
-    """Open JupyterLab at the first notebook, until it is stopped."""
-    command, environment = lab_command(python, extra), lab_environment(VENV / "etc" / "lab")
+    """Make the learner's copies of the notebooks, then open JupyterLab at the first one, until it is stopped."""
+    copied = run(python, "-m", "ftlib", "fresh") == 0
+    page = FIRST_PAGE if copied else READ_ONLY_PAGE
+    command, environment = lab_command(python, extra, page), lab_environment(VENV / "etc" / "lab")
     os.chdir(ROOT)
     if os.name != "nt":
         os.execve(python, command, environment)  # Ctrl-C is JupyterLab's from here on
@@ -143,30 +147,36 @@ def start_lab(python: Path, extra: list[str]) -> int:
     return lab.wait()
 
 
-def lab_command(python: Path, extra: list[str]) -> list[str]:
+def lab_command(python: Path, extra: list[str], page: str = FIRST_PAGE) -> list[str]:
     """JupyterLab for this computer only: loopback, a token that it draws itself, and no look at the news."""
     root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     return [
         *(str(python), "-m", "jupyterlab"),
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.root_dir={ROOT}",
-        f"--LabApp.default_url=/lab/tree/{FIRST_PAGE}",
+        f"--LabApp.default_url=/lab/tree/{page}",
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--LabApp.extension_manager=readonly",
+        f"--MappingKernelManager.cull_idle_timeout={IDLE}",
+        "--MappingKernelManager.cull_connected=True",
         *root,
         *extra,
     ]
 
 
 def lab_environment(settings: Path) -> dict[str, str]:
-    """The kit's own folder of settings: no personal one opens a port, no question about news pops up, and what the
-    teacher's tool adds to JupyterLab stays away from learners."""
+    """The kit's own folder of settings.
+
+    No personal one opens a port, no question about news pops up, closing a notebook frees its memory, and what the
+    teacher's tool adds to JupyterLab stays away from learners.
+    """
     quiet = {"fetchNews": "false", "checkForUpdates": False}
-    defaults = json.dumps({"@jupyterlab/apputils-extension:notification": quiet})
+    freed = {"kernelShutdown": True}  # a closed notebook's kernel would keep some GB of memory
+    defaults = {"@jupyterlab/apputils-extension:notification": quiet, "@jupyterlab/notebook-extension:tracker": freed}
     folder = settings / "labconfig"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "default_setting_overrides.json").write_text(defaults)
+    (folder / "default_setting_overrides.json").write_text(json.dumps(defaults))
     (folder / "page_config.json").write_text(json.dumps({"disabledExtensions": dict.fromkeys(TEACHERS_PAGES, True)}))
     off = {"ServerApp": {"jpserver_extensions": dict.fromkeys(TEACHERS_HANDLERS, False)}}
     (settings / "jupyter_server_config.json").write_text(json.dumps(off))

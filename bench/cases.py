@@ -6,6 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results.jsonl"
+WITHOUT = ROOT / "bench" / "results-avx2.jsonl"  # on a processor without AVX-512, or with it switched off
 LESSONS = ROOT / "bench" / "lessons.jsonl"  # from any computer, so apart from the rest
 BATCH = 32
 WEIGHT_DECAY, MAX_NORM = 0.01, 1.0  # what `fit` does unless told otherwise; the peers are told to do the same
@@ -42,7 +43,7 @@ CASES = {
     ),
     "text": Case(
         "MiniLM, sentiment: full, 1 epoch",
-        "minilm", "sentiment/amazon", lr=0.0001, goals={"plain": 3, "tuned": 1.0}, most=2000,
+        "minilm", "sentiment/amazon", lr=0.0001, goals={"plain": 3, "tuned": 1.15}, most=2000,
     ),
 }  # fmt: skip
 GOAL_BF16 = 2.0  # against Trainer as it comes, but for bf16=True

@@ -21,6 +21,7 @@ from bench.cases import (
     ROOT,
     TABLES,
     WAYS,
+    WITHOUT,
     augmented,
     blocks,
     competitors,
@@ -226,13 +227,21 @@ def made_with(used: list[dict], packages: tuple[str, ...]) -> str:
     )
 
 
-def render(rows: list[dict]) -> str:
-    """Everything that was measured, as Markdown."""
+def peers(rows: list[dict], letters: str, where: str = "") -> list[str]:
+    """Both tables of peers, of one computer."""
     parts = []
-    for letter, (table, title) in zip("ab", TABLES.items()):
-        parts += [f"## Table {letter}: {title}", origin(rows, table)]
+    for letter, (table, title) in zip(letters, TABLES.items()):
+        parts += [f"## Table {letter}: {title}{where}", origin(rows, table)]
         if any(compared(rows, case, table)[0] for case in CASES):
             parts += [speed(rows, table), quality(rows, table)]
+    return parts
+
+
+def render(rows: list[dict], without: list[dict] = ()) -> str:
+    """Everything that was measured, as Markdown. `without`: the peers' rows without AVX-512."""
+    parts = peers(rows, "ab")
+    if without:
+        parts += peers(list(without), "cd", ", without AVX-512")
     used = [block[OURS] for rounds in rounds_of(rows).values() for block in rounds]
     parts += ["## What augmentation costs", made_with(used, ("torch", "torchvision"))]
     parts += [augmentation(rows)] if used else []
@@ -242,18 +251,18 @@ def render(rows: list[dict]) -> str:
     return "\n\n".join(parts)
 
 
-def updated(page: str, rows: list[dict]) -> str:
+def updated(page: str, rows: list[dict], without: list[dict] = ()) -> str:
     """The page with its measured part made anew."""
     before, _, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:
         raise ValueError(f"{PAGE} has lost the comments between which the tables stand: {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{render(rows)}\n\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{render(rows, without)}\n\n{END}{after}"
 
 
 def main() -> None:
     """Write the page."""
-    PAGE.write_text(updated(PAGE.read_text(encoding="utf-8"), read(RESULTS)), encoding="utf-8")
+    PAGE.write_text(updated(PAGE.read_text(encoding="utf-8"), read(RESULTS), read(WITHOUT)), encoding="utf-8")
     print(f"{PAGE.relative_to(ROOT)} is up to date.")
 
 

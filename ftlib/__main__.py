@@ -1,4 +1,4 @@
-"""The command line: `python -m ftlib assets`, `doctor`, `record` and `replicate`."""
+"""The command line: `python -m ftlib assets`, `doctor`, `fresh`, `record`, `claims` and `replicate`."""
 
 import argparse
 import sys
@@ -26,6 +26,15 @@ def doctor_command(arguments: argparse.Namespace) -> int:
     return 1 if found["advice"] else 0
 
 
+def fresh_command(arguments: argparse.Namespace) -> int:
+    """Make the learner's copies of the notebooks that are missing, or clean copies of those that are named."""
+    from ftlib.io import workbooks
+
+    said = workbooks.fresh(*arguments.names) if arguments.names else workbooks.begin()
+    print("".join(f"{sentence}\n" for sentence in said), end="")
+    return 0
+
+
 def record_command(arguments: argparse.Namespace) -> int:
     """Run what is missing of the recorded grids; 2 where a grid is not there or is wrong, before the first run."""
     from ftlib.evidence import grids
@@ -39,6 +48,14 @@ def record_command(arguments: argparse.Namespace) -> int:
         return refuse(error, 2)
     for name in names:
         print(grids.run_grid(name, arguments.most, arguments.jobs))
+    return 0
+
+
+def claims_command(arguments: argparse.Namespace) -> int:
+    """Write the page of all claims."""
+    from ftlib.classroom import cards
+
+    print(cards.write_page())
     return 0
 
 
@@ -85,12 +102,19 @@ def main(words: list[str] | None = None) -> int:
     command.add_argument("--check", action="store_true", help="hash every file of the assets, too: some seconds")
     command.set_defaults(run=doctor_command)
 
+    command = commands.add_parser("fresh", help="a clean copy of a notebook to work in; your old copy is kept")
+    command.add_argument("names", nargs="*", help="these notebooks, such as 01_full (default: those without a copy)")
+    command.set_defaults(run=fresh_command)
+
     command = commands.add_parser("record", help="run what is missing of the recorded grids")
     command.add_argument("names", nargs="*", help="only these grids")
     command.add_argument("--most", type=from_one, help="stop after so many runs")
     shared = "processes of one thread each that share the runs"
     command.add_argument("--jobs", type=from_one, default=1, help=shared)
     command.set_defaults(run=record_command)
+
+    command = commands.add_parser("claims", help="write docs/claims.md anew: every claim and its verdict")
+    command.set_defaults(run=claims_command)
 
     command = commands.add_parser("replicate", help="run decided claims anew: do the verdicts hold on this computer?")
     command.add_argument("claims", nargs="*", metavar="CLAIM", help="only these claims")

@@ -1,8 +1,9 @@
 """DataFrame → figure. Pure functions; every figure carries a text alternative and can be seen without a browser.
 
-Colours are Okabe and Ito's and two of Tol's, which colour-blind readers can tell apart, and never stand alone: each arm
-has its own marker too, up to thirty of them, and a dash that no other arm of its colour has. A figure shows itself as a
-live plotly figure, as a PNG where nothing can run (a viewer on the web), with its text alternative below.
+Colours are Okabe and Ito's and two of Tol's, which colour-blind readers can tell apart. Three are darker than theirs,
+so that each has a contrast of 3:1 on white. They never stand alone: each arm has its own marker too, up to thirty of
+them, and a dash that no other arm of its colour has. A figure shows itself as a live plotly figure, as a PNG where
+nothing can run (a viewer on the web), with its text alternative below.
 """
 
 import base64
@@ -20,7 +21,7 @@ from PIL import Image
 
 from ftlib.evidence.compare import SEEDS_FOR_A_VERDICT, UNCLEAR, interval, table
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442",
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B87A00", "#3A93C9", "#000000", "#999000",
            "#777777", "#882255")  # fmt: skip
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon",
            "triangle-down", "pentagon")  # fmt: skip
@@ -28,6 +29,14 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid",
 _MATPLOTLIB = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "cross": "P", "x": "X", "star": "*",
                "hexagon": "h", "triangle-down": "v", "pentagon": "p", "solid": "-", "dash": "--", "dot": ":",
                "dashdot": "-.", "longdash": (0, (8, 3)), "longdashdot": (0, (8, 3, 2, 3))}  # fmt: skip
+WIDTH, HEIGHT = 720, 380  # pixels of a figure, live and still, so that nothing moves when it comes alive
+LEAST_CONTRAST = 3.0  # on white, of all that has to be seen
+TOOLBAR = {  # of every live figure: no button that would leave this computer
+    "displaylogo": False,
+    "showSendToCloud": False,
+    "plotlyServerURL": "",
+    "modeBarButtonsToRemove": ["sendChartToCloud", "select2d", "lasso2d"],
+}
 KINDS = ("", "-open", "-open-dot")  # of a marker: filled, empty, empty with a dot
 _FILL = {"": "full", "-open": "none", "-open-dot": "left"}  # and how matplotlib draws them
 OF_TASKS = ("examples",)  # of `ftlib.task_plots`, a room above: it is loaded on first use
@@ -73,6 +82,59 @@ def look(i: int) -> tuple[str, str, str]:
     """
     turn, place = divmod(i, len(COLOURS))
     return COLOURS[place], MARKERS[place] + KINDS[turn % 3], DASHES[(place % 6 + turn) % 6]
+
+
+def faint(colour: str) -> str:
+    """Give the lightest mixture of a colour with white that still has a contrast of 3:1 on white.
+
+    Parameters
+    ----------
+    colour : str
+        A hexadecimal colour.
+
+    Returns
+    -------
+    str
+        A hexadecimal colour, for single seeds beside their mean.
+
+    References
+    ----------
+    .. [1] W3C, "Web Content Accessibility Guidelines 2.1", success criterion 1.4.11, 2018.
+
+    Examples
+    --------
+    >>> ftlib.plots.faint("#000000")
+    '#949494'
+    """
+    full = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
+    for white in np.arange(1.0, 0.0, -0.01):
+        mixed = np.round(full + white * (255 - full)).astype(int)
+        if contrast(mixed) >= LEAST_CONTRAST:
+            return "#" + "".join(f"{part:02X}" for part in mixed)
+    return colour
+
+
+def contrast(rgb: np.ndarray) -> float:
+    """Compute the contrast of a colour on white, after WCAG 2.1.
+
+    Parameters
+    ----------
+    rgb : array of int, shape (3,)
+        Red, green and blue in 0..255.
+
+    Returns
+    -------
+    float
+        From 1 for white to 21 for black.
+
+    Examples
+    --------
+    >>> round(ftlib.plots.contrast(np.array([0, 0, 0])), 6)
+    21.0
+    """
+    share = np.asarray(rgb) / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    return 1.05 / (float(linear @ [0.2126, 0.7152, 0.0722]) + 0.05)
 
 
 class Shown:
@@ -128,7 +190,7 @@ class Figure(Shown, go.Figure):
 
     def _repr_mimebundle_(self, *args, **kwargs) -> dict:
         return {
-            "application/vnd.plotly.v1+json": json.loads(self.to_json()),
+            "application/vnd.plotly.v1+json": json.loads(self.to_json()) | {"config": TOOLBAR},
             "image/png": base64.b64encode(self.png()).decode(),
             "text/plain": self.alt,
         }
@@ -214,8 +276,8 @@ def figure(title: str, x: str, y: str, alt: str) -> Figure:
     'steps'
     """
     layout = go.Layout(
-        title=title, xaxis_title=x, yaxis_title=y, meta={"alt": alt}, template="plotly_white", height=380,
-        margin={"l": 70, "r": 20, "t": 60, "b": 55}, hovermode="closest",
+        title=title, xaxis_title=x, yaxis_title=y, meta={"alt": alt}, template="plotly_white",
+        width=WIDTH, height=HEIGHT, margin={"l": 70, "r": 20, "t": 60, "b": 55}, hovermode="closest",
     )  # fmt: skip
     return Figure(layout=layout)
 
@@ -261,8 +323,8 @@ def curves(points: pd.DataFrame, metric: str, title: str = "", label: str = "") 
         colour, marker, dash = look(i)
         style = {"color": colour, "dash": dash}
         for _, one in group.sort_values("step").groupby("seed"):
-            fig.add_scatter(x=one.step, y=one[metric], mode="lines", opacity=0.25, showlegend=False, hoverinfo="skip",
-                            line={**style, "width": 1})  # fmt: skip
+            fig.add_scatter(x=one.step, y=one[metric], mode="lines", showlegend=False, hoverinfo="skip",
+                            line={**style, "color": faint(colour), "width": 1})  # fmt: skip
         by = group.groupby("step")[metric].agg([_mean, "size"])
         mean = by["_mean"][by["size"] == group.seed.nunique()]
         fig.add_scatter(x=mean.index, y=mean, name=arm, mode="lines+markers", line={**style, "width": 2.5},
@@ -299,8 +361,8 @@ def scores(runs: pd.DataFrame, metric: str, title: str = "", label: str = "") ->
     fig = figure(title or label, label, "", f"Dot plot of {label}, mean and 95 % interval over seeds: {words}.")
     for i, (arm, (mean, low, high)) in enumerate(stats.items()):
         values, (colour, marker, _) = runs.loc[runs.arm == arm, metric], look(i)
-        fig.add_scatter(x=values, y=[arm] * len(values), mode="markers", opacity=0.35, showlegend=False,
-                        marker={"color": colour, "size": 7, "symbol": marker}, name=arm)  # fmt: skip
+        fig.add_scatter(x=values, y=[arm] * len(values), mode="markers", showlegend=False,
+                        marker={"color": faint(colour), "size": 7, "symbol": marker}, name=arm)  # fmt: skip
         fig.add_scatter(x=[mean], y=[arm], mode="markers", name=arm, showlegend=False,
                         error_x={"type": "data", "symmetric": False, "array": _bars([high - mean]),
                                  "arrayminus": _bars([mean - low]), "thickness": 2.5, "width": 8},
@@ -325,7 +387,8 @@ def differences(runs: pd.DataFrame, metric: str, baseline: str, title: str = "",
     Returns
     -------
     Figure
-        One interval per arm. The dotted line at 0 means no difference.
+        One interval per arm, corrected for the number of arms (Holm's method). The dotted line at 0 means no
+        difference: an interval that holds it shows none.
 
     See Also
     --------
@@ -335,17 +398,18 @@ def differences(runs: pd.DataFrame, metric: str, baseline: str, title: str = "",
     --------
     >>> cells = runs.query("task == 'elpv' and purpose == 'measure'")
     >>> print(ftlib.plots.differences(cells, "test.balanced_accuracy", "probe").alt)
-    Interval plot of the difference in test.balanced_accuracy from probe, paired by seed: scratch -0.074 ...
+    Interval plot of the difference in test.balanced_accuracy from probe, paired by seed, intervals corrected ...
     """
     label = label or f"difference in {metric} from {baseline}"
     found = table(runs, metric, baseline).drop(index=baseline)
-    fig = figure(title or label, label, "", f"Interval plot of the {label}, paired by seed: {compared(found)}.")
+    words = f"paired by seed{corrected(found)}: {compared(found)}"
+    fig = figure(title or label, label, "", f"Interval plot of the {label}, {words}.")
     fig.add_vline(x=0, line={"color": "#555555", "dash": "dot"})
     for i, d in enumerate(found.itertuples(), start=1):
         colour, marker, _ = look(i)
         fig.add_scatter(x=[d.difference], y=[d.Index], mode="markers", name=d.Index, showlegend=False,
-                        error_x={"type": "data", "symmetric": False, "array": _bars([d.diff_high - d.difference]),
-                                 "arrayminus": _bars([d.difference - d.diff_low]), "thickness": 2.5, "width": 8},
+                        error_x={"type": "data", "symmetric": False, "array": _bars([d.corrected_high - d.difference]),
+                                 "arrayminus": _bars([d.difference - d.corrected_low]), "thickness": 2.5, "width": 8},
                         marker={"color": colour, "size": 13, "symbol": marker})  # fmt: skip
     return _rows(fig, len(found))
 
@@ -361,8 +425,9 @@ def compared(found: pd.DataFrame) -> str:
     Returns
     -------
     str
-        Such as "b +0.050 [+0.040, +0.060], higher; ...". An interval may lie on one side of 0 and still show no
-        difference. The words then say why: too few seeds, or one of many comparisons.
+        Such as "b +0.050 [+0.040, +0.060], higher; ...". The interval is the one that the reading follows, corrected
+        for the number of comparisons. With fewer than six seeds it may leave 0 out and still show no difference: the
+        words say so.
 
     Examples
     --------
@@ -371,12 +436,36 @@ def compared(found: pd.DataFrame) -> str:
     >>> ftlib.plots.compared(found.loc[["full"]])
     'full -0.015 [-0.076, +0.046], not distinguishable here'
     """
-    many, words = found["p"].notna().sum(), []
+    words = []
     for d in found.itertuples():
-        apart = d.reading == UNCLEAR and not d.diff_low <= 0 <= d.diff_high
-        why = too_few(d.seeds) or f": among {many} comparisons p is {d.p:.3f}" if apart else ""
-        words.append(f"{d.Index} {d.difference:+.3f} {spread(d.diff_low, d.diff_high, '+')}, {d.reading}{why}")
+        why = too_few(d.seeds) if d.reading == UNCLEAR and not d.corrected_low <= 0 <= d.corrected_high else ""
+        words.append(
+            f"{d.Index} {d.difference:+.3f} {spread(d.corrected_low, d.corrected_high, '+')}, {d.reading}{why}"
+        )
     return "; ".join(words)
+
+
+def corrected(found: pd.DataFrame) -> str:
+    """Say that the intervals of a comparison are corrected, where there are several.
+
+    Parameters
+    ----------
+    found : DataFrame
+        Rows of `ftlib.table` without the baseline's.
+
+    Returns
+    -------
+    str
+        The words, or an empty text for a single comparison.
+
+    Examples
+    --------
+    >>> cells = runs.query("task == 'elpv' and purpose == 'measure'")
+    >>> ftlib.plots.corrected(ftlib.table(cells, "test.balanced_accuracy", "probe"))
+    ', intervals corrected for 3 comparisons'
+    """
+    many = int(found["p"].notna().sum())
+    return f", intervals corrected for {many} comparisons" if many > 1 else ""
 
 
 def too_few(seeds: int) -> str:
@@ -589,7 +678,8 @@ def _still(fig: go.Figure) -> bytes:
     """Draw a figure's scatter traces with matplotlib, as PNG."""
     from matplotlib.figure import Figure as Canvas
 
-    canvas = Canvas(figsize=(7.2, (fig.layout.height or 380) / 100), dpi=80, layout="constrained")
+    size = (fig.layout.width or WIDTH) / 100, (fig.layout.height or HEIGHT) / 100
+    canvas = Canvas(figsize=size, dpi=100, layout="constrained")
     axes = canvas.subplots()
     for trace in fig.data:
         x, y = list(trace.x), list(trace.y)

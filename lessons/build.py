@@ -104,6 +104,7 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
                 output.data[VIEW]["model_id"] = ""  # drawn anew on every run; without its state it points at nothing
         if cell.cell_type == "code":
             cell.outputs = [o for o in cell.outputs if not (o.output_type == "stream" and o.name == "stderr")]
+            cell.outputs = [o for o in cell.outputs if o.output_type != "display_data" or o.data]  # a bar that has gone
 
 
 def save(notebook: nbformat.NotebookNode, file: Path) -> None:

@@ -57,10 +57,20 @@ def sheet(notebook: NotebookNode) -> NotebookNode:
         whole = i == 0 or any(tagged(cell, "points") for cell in section)
         kept += [cell for cell in section if whole or "setup" in cell.metadata.get("tags", [])]
     notebook.cells = [cell for cell in kept if "teacher" not in cell.metadata.get("tags", [])]
+    opening = next(cell for cell in notebook.cells if cell.cell_type == "markdown")
+    opening.source = own_table(opening.source, notebook)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.metadata["nbgrader"] = grading(cell)
     return notebook
+
+
+def own_table(text: str, notebook: NotebookNode) -> str:
+    """The opening of a sheet: in place of the lesson's table of parts, the exercises and their points."""
+    graded = [(tagged(c, "check"), tagged(c, "points")) for c in notebook.cells if tagged(c, "points")]
+    rows = "\n".join(f"| {name.replace('_', ' ')} | {points} |" for name, points in graded)
+    text = re.sub(r"(?:^\|.*\n?)+", "", text, flags=re.M)
+    return f"{text.rstrip()}\n\n| exercise | points |\n|---|---|\n{rows}\n"
 
 
 def sections(notebook: NotebookNode) -> list[list[NotebookNode]]:

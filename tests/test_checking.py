@@ -67,7 +67,7 @@ def test_nothing_that_the_learner_raises_escapes(what, checker):
         checker(lambda answer: answer())
     result = teach.check("one", answer)
     assert not result.passed and f"Your code stopped with {said}" in str(result)
-    with pytest.raises(AssertionError, match="one: not yet"):
+    with pytest.raises(AssertionError, match="Not yet: one"):
         teach.check("one", answer, strict=True)
 
 
@@ -233,3 +233,42 @@ def test_two_checks_of_a_random_answer_agree(checker):
     for _ in range(2):
         teach.check("one", lambda: drawn.append(torch.rand(1).item() + random.random() + np.random.rand()))
     assert drawn[0] == drawn[1]
+
+
+# -- an old version -------------------------------------------------------------------------------------------
+class Shell:
+    """A notebook's kernel, as far as a check asks: the cells that were run."""
+
+    def __init__(self, *cells: str):
+        self.user_ns, self.transform_cell = {"In": ["", *cells]}, lambda source: source.replace("%time ", "")
+
+
+@pytest.mark.parametrize(
+    ("cells", "line"),
+    [
+        (["def mine():\n    return 1", "def mine():\n    return (1", "teach.check('one', mine)"], 2),
+        (["def mine():\n    return (1", "def mine():\n    return 1", "teach.check('one', mine)"], None),
+        (["def mine():\n    return 1", "def mine_too(:", "def other(", "teach.check('one', mine)"], None),
+        (["%time def mine(): return 1", "%time f()", "teach.check('one', mine)"], None),
+        (["await g()\ndef mine():\n    return 1"], None),
+    ],
+)
+def test_a_function_older_than_its_last_cell_is_named(cells, line, checker, monkeypatch):
+    import IPython
+
+    def mine():
+        return ""
+
+    monkeypatch.setattr(IPython, "get_ipython", lambda: Shell(*cells))
+    result = teach.check("one", mine)
+    assert result.passed == (line is None)
+    if line:
+        assert f"Your last version of `mine` has a syntax error in line {line}" in result.markdown
+    assert teach.check("one", lambda: "").passed  # a function without a name of its own
+
+
+def test_right_and_wrong_differ_by_icon_words_and_colour():
+    right, wrong = (teach.Check("01_full/digit_policy", hint) for hint in ("", "Halve it."))
+    assert (str(right), str(wrong)) == ("✔ Passed: digit policy.", "✘ Not yet: digit policy. Halve it.")
+    colours = {one._repr_markdown_().partition("solid ")[2][:7] for one in (right, wrong)}
+    assert len(colours) == 2 and all("\n\n**" in one._repr_markdown_() for one in (right, wrong))

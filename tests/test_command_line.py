@@ -43,6 +43,7 @@ def status(words: list[str]) -> int:
         (["record", "01_full_cost", "--jobs", "1.5"], "--jobs: a whole number from 1 on is expected, not '1.5'"),
         (["assets", "nosuch"], "There is no asset 'nosuch'; the assets are: "),
         (["assets", "--pack", ROOT_OF_ALL, "nosuch"], "There is no asset 'nosuch'; the assets are: "),
+        (["fresh", "01_ful"], "there is no notebook '01_ful'; did you mean '01_full'?"),
         (["nosuch"], "invalid choice: 'nosuch'"),
         ([], "required: command"),
     ],

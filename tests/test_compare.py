@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ftlib.evidence.compare import Paired, holm, interval, paired, table
+from ftlib.evidence.compare import UNCLEAR, Paired, holm, interval, paired, table
 
 METRIC = "test.accuracy"
 
@@ -90,6 +90,26 @@ def test_a_reading_allows_for_how_many_arms_were_looked_at():
     rows += [{"arm": f"none{i}", "seed": s, METRIC: v} for i in range(4) for s, v in enumerate(steps)]
     got = table(pd.DataFrame(rows), METRIC, "a")
     assert got.reading["far"] == "higher" and got.reading["close"] == "not distinguishable here"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_one_rule_reads_every_row_of_a_table(seed):
+    """An interval that holds 0 says nothing, and one that leaves it out says which way; p says the same."""
+    rng = np.random.default_rng(seed)
+    effects = rng.normal(0, 0.012, 8)
+    rows = [
+        {"arm": f"arm {i}", "seed": s, METRIC: 0.5 + effect + 0.01 * rng.normal()}
+        for i, effect in enumerate((0.0, *effects))
+        for s in range(6)
+    ]
+    found = table(pd.DataFrame(rows), METRIC, "arm 0").iloc[1:]
+    holds = (found.corrected_low <= 0) & (found.corrected_high >= 0)
+    assert list(holds) == list(found.reading == UNCLEAR) == list(found.p >= 0.05)
+    assert (found.corrected_low <= found.diff_low + 1e-12).all()
+    assert np.allclose(found.corrected_low + found.corrected_high, 2 * found.difference)
+    smallest = found.loc[found.p.idxmin()]
+    half = stats.t.isf(0.025 / 8, 5) / stats.t.isf(0.025, 5) * (smallest.diff_high - smallest.difference)
+    assert smallest.corrected_high == pytest.approx(smallest.difference + half)  # of eight comparisons
 
 
 def test_bad_input_is_one_sentence():

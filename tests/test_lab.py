@@ -91,6 +91,14 @@ def test_it_asks_for_no_news_and_no_updates(lab: Lab) -> None:
     assert (defaults["fetchNews"], defaults["checkForUpdates"]) == ("false", False)
 
 
+def test_memory_is_freed(lab: Lab) -> None:
+    """A closed notebook's kernel is shut down, and an idle one some time later."""
+    _, body, _ = lab.ask("/lab/api/settings/@jupyterlab/notebook-extension:tracker", lab.token)
+    assert json.loads(body)["schema"]["properties"]["kernelShutdown"]["default"] is True
+    command = setup_env.lab_command(Path("python"), [])
+    assert {"--MappingKernelManager.cull_idle_timeout=7200", "--MappingKernelManager.cull_connected=True"} <= {*command}
+
+
 def test_what_nbgrader_adds_stays_away_from_learners(lab: Lab) -> None:
     """It is installed for teachers: its menu and buttons would only ask learners for a course that they don't have."""
     _, body, _ = lab.ask("/lab", lab.token)

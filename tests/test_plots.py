@@ -3,12 +3,14 @@
 import base64
 import copy
 import html
+import io
 from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 import pytest
 from IPython.core.formatters import DisplayFormatter
+from PIL import Image
 
 from ftlib import plots
 from ftlib.evidence.compare import paired
@@ -152,7 +154,7 @@ def look(trace) -> tuple:
 @pytest.mark.parametrize("name", CROWDED)
 def test_thirty_arms_are_drawn_and_no_two_look_alike(name):
     fig = CROWDED[name]()
-    named = [t for t in fig.data if t.name and t.name.startswith("arm") and t.opacity is None]
+    named = [t for t in fig.data if t.name and t.name.startswith("arm") and t.marker.size != 7]  # 7: single seeds
     assert len(named) == MANY - (name == "differences")
     assert len({look(t) for t in named}) == len(named)
     without_colour = {look(t)[1:] for t in named}
@@ -167,6 +169,30 @@ def test_the_first_ten_look_as_they_always_did():
     looks = [plots.look(i) for i in range(MANY)]
     assert len({marker for _, marker, _ in looks}) == len({(c, dash) for c, _, dash in looks}) == MANY
     assert CROWDED["scores"]().layout.height > plots.scores(runs(), METRIC).layout.height == 380
+
+
+def test_all_that_is_drawn_has_a_contrast_of_3_to_1_on_white():
+    """The light points of single seeds, too; nothing is made lighter by being transparent."""
+    colours = set(plots.COLOURS)
+    for make in (*FIGURES.values(), *CROWDED.values()):
+        for trace in make().data:
+            assert trace.opacity is None
+            colours |= {trace.marker.color, trace.line.color} - {None, "grey"}
+    assert len(colours) > 15  # faint ones among them
+    for colour in colours:
+        assert plots.contrast([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) >= 3, colour
+    assert plots.faint("#0072B2") != "#0072B2" and plots.faint("#F0E442") == "#F0E442"
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_button_of_a_figure_leaves_the_computer_and_nothing_jumps(name):
+    """The live figure has the toolbar without "Share chart", and the size of its still."""
+    bundle, _ = displayed(FIGURES[name]())
+    live = bundle["application/vnd.plotly.v1+json"]
+    assert live["config"]["displaylogo"] is live["config"]["showSendToCloud"] is False
+    assert "sendChartToCloud" in live["config"]["modeBarButtonsToRemove"] and not live["config"]["plotlyServerURL"]
+    still = Image.open(io.BytesIO(base64.b64decode(bundle["image/png"])))
+    assert still.size == (live["layout"]["width"], live["layout"]["height"])
 
 
 def test_a_still_shows_every_marker_as_its_own_shape():

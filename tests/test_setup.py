@@ -118,10 +118,10 @@ def kernel_command(text: str) -> list[str]:
 
 
 def test_conda_registers_the_kernel_that_the_notebooks_ask_for() -> None:
-    """In the README, in environment.yml and in the set-up: the same name, below the environment itself."""
+    """In docs/install.md, in environment.yml and in the set-up: the same name, below the environment itself."""
     notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
     asked = {json.loads(f.read_text(encoding="utf-8"))["metadata"]["kernelspec"]["name"] for f in notebooks}
-    conda = next(line for line in (ROOT / "README.md").read_text().splitlines() if "conda env create" in line)
+    conda = next(line for line in (ROOT / "docs" / "install.md").read_text().splitlines() if "conda env create" in line)
     for text in (conda, (ROOT / "environment.yml").read_text()):
         command = kernel_command(text)
         assert "--sys-prefix" in command and {command[command.index("--name") + 1]} == asked

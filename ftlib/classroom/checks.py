@@ -11,30 +11,37 @@ default dtype and the random seeds are as before.
 
 import ctypes
 import random
+import re
+import sys
 import sysconfig
+import textwrap
 import threading
+from ast import PyCF_ALLOW_TOP_LEVEL_AWAIT
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import FunctionType, TracebackType
 
 import numpy as np
 import torch
 
 from ftlib.assets import AssetError
 from ftlib.classroom.lessons import part
-from ftlib.classroom.text import Text
+from ftlib.classroom.text import Outcome
 from ftlib.io import places
 
 STUB = "it still raises NotImplementedError: write your answer in its place, run that cell, then this one again."
+STALE = "Your last version of `{name}` has a syntax error in line {line}, so the older one is still there, and this "
+STALE += "check does not count. Correct that cell and run it, then this one again."
 ENDLESS = "Your code was not done after {:g} seconds: look for a `while` that never ends, or for far too much work."
+FEEDBACK = 88  # characters of a line, since the page that nbgrader gives back cuts longer ones off
 SECONDS = 30.0  # of real time; a right answer takes less than 5, but the computer may be busy
 AGAIN = 1.0  # seconds until code that caught the exception is stopped again
 LIBRARIES = [Path(__file__).parents[1], places.ROOT / "lessons"]
 LIBRARIES += [*map(Path, {sysconfig.get_path(p) for p in ("stdlib", "purelib", "platlib")})]
 
 
-class Check(Text):
+class Check(Outcome):
     """The result of a check. The attribute `passed` is True or False.
 
     Parameters
@@ -47,13 +54,14 @@ class Check(Text):
     Examples
     --------
     >>> ftlib.teach.Check("01_full/accumulate", hint="Divide by the number of batches.")
-    01_full/accumulate: not yet. Divide by the number of batches.
+    ✘ Not yet: accumulate. Divide by the number of batches.
     >>> ftlib.teach.Check("01_full/accumulate", hint="").passed
     True
     """
 
     def __init__(self, exercise: str, hint: str):
-        super().__init__(f"**{exercise}: not yet.** {hint}" if hint else f"**{exercise}: passed.**")
+        title = exercise.rpartition("/")[2].replace("_", " ")
+        super().__init__(not hint, f"{'Not yet' if hint else 'Passed'}: {title}.", hint)
         self.passed = not hint
 
 
@@ -72,7 +80,8 @@ def check(exercise: str, answer, *, strict: bool = False) -> Check:
     Returns
     -------
     Check
-        "passed", or a hint. An exception in the learner's code and an endless loop also get a hint.
+        "passed", or a hint. An exception in the learner's code and an endless loop also get a hint. So does a function
+        that is older than the learner's last version of it, because that one had a syntax error.
 
     Raises
     ------
@@ -87,13 +96,14 @@ def check(exercise: str, answer, *, strict: bool = False) -> Check:
     --------
     >>> result = ftlib.teach.check("06_schedules/peak", 0.003)
     >>> print(result)
-    06_schedules/peak: not yet. With a peak of 0.003 the mean rate is 0.0015, ...
+    ✘ Not yet: peak. With a peak of 0.003 the mean rate is 0.0015, ...
     >>> result.passed
     False
     """
-    result = Check(exercise, _hint(_checker(exercise), answer))
+    checker = _checker(exercise)
+    result = Check(exercise, _stale(answer) or _hint(checker, answer))
     if strict and not result.passed:
-        raise AssertionError(str(result))
+        raise AssertionError(textwrap.fill(str(result), FEEDBACK))
     return result
 
 
@@ -103,6 +113,26 @@ def _checker(exercise: str):
     if name not in known:
         raise KeyError(f"{lesson} has no exercise called {name!r}: there are {', '.join(known)}")
     return known[name]
+
+
+def _stale(answer) -> str:
+    """A sentence where a notebook cell with a newer version of this function was run, and Python couldn't read it."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    name = getattr(answer, "__name__", "")
+    if shell is None or not isinstance(answer, FunctionType) or not name.isidentifier():
+        return ""
+    for source in reversed(shell.user_ns.get("In", [])):
+        if re.search(rf"^def {name}\b", source, re.M):
+            return _unreadable(name, shell.transform_cell(source))
+    return ""
+
+
+def _unreadable(name: str, source: str) -> str:
+    try:
+        compile(source, name, "exec", PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    except SyntaxError as error:
+        return STALE.format(name=name, line=error.lineno)
+    return ""
 
 
 def _hint(checker, answer) -> str:

@@ -11,7 +11,7 @@ import os
 
 from ftlib.classroom import answers
 from ftlib.classroom.question_files import read_questions
-from ftlib.classroom.text import Text
+from ftlib.classroom.text import Outcome, Text
 from ftlib.io import places
 
 
@@ -84,16 +84,12 @@ class Quiz(Question):
     def choose(self, key: str) -> "Marked":
         """Save an answer and explain why it is right or wrong."""
         chosen, trouble = self._keep(key)
-        mark = "Right." if chosen["right"] else "Not quite."
-        return Marked(chosen["right"], f"**{mark}** {chosen['why']}{trouble}")
+        said = "Right." if chosen["right"] else "Not quite."
+        return Marked(chosen["right"], said, f"{chosen['why']}{trouble}")
 
 
-class Marked(Text):
+class Marked(Outcome):
     """An answer with its mark. The attribute `right` is True or False."""
-
-    def __init__(self, right: bool, markdown: str):
-        super().__init__(markdown)
-        self.right = right
 
 
 def predict(lesson: str, name: str) -> Prediction:

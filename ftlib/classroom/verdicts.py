@@ -1,32 +1,64 @@
-"""claim(): shows a judged claim with its sentence, its rule, a table, the verdict and the meaning of the verdict."""
+"""claim(): the verdict box. A line per row in words with one number, what to do about it, and the evidence folded up.
 
+A claim that was decided on fresh seeds (`evidence.confirm`) shows that answer, and its pilot below it. One that was not
+shows its pilot (`evidence.claims`).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
 import pandas as pd
 
 from ftlib.classroom.text import Text
-from ftlib.evidence import claims
+from ftlib.evidence import claims, confirm
 from ftlib.evidence.claims import Judged
-from ftlib.evidence.compare import SEEDS_FOR_A_VERDICT
+from ftlib.evidence.confirm import Answer, Confirmed
 
-BESIDE = 12  # more rows than this that decide nothing are folded up
-MEANING = {
-    "supported": "the whole interval lies beyond the margin, on the side that the sentence names.",
-    "contradicted": "the whole interval lies beyond the margin, on the other side.",
-    "equivalent": "the whole interval lies inside the margin: a difference, if any, is too small to matter here.",
-    "undecided": "this experiment does not decide it: an interval crosses the margin, the tasks disagree, or the seeds "
-    f"are fewer than {SEEDS_FOR_A_VERDICT}. That refutes nothing.",
+HOW_TO_READ = "[How to read this](../docs/verdicts.md)"
+SIGNS = {"supported": "✔", "contradicted": "✘", "no difference": "=", "it depends": "±", "open": "?"}
+ROW_SIGNS = {"yes": "✔", "the opposite": "✘", "no difference": "=", "open": "?"}
+ROWS_OF_A_PILOT = {"supported": "yes", "contradicted": "the opposite", "equivalent": "no difference"}
+LABELS = {"elpv": "solar cells", "sentiment/amazon": "reviews", "digits/mnist": "digits", "all": "all tasks"}
+ACT = {  # where a claim's file does not say it
+    "supported": "Count on it for data like these.",
+    "contradicted": "Don't count on it.",
+    "no difference": "Choose by cost. The difference is too small to matter.",
+    "it depends": "Compare both on your own data. The answer differs from task to task.",
+    "open": "Don't choose by this. Compare both on your own data.",
 }
+SCORES = ("accuracy", "f1", "auroc", "match", "pearson")  # in a metric's name: a score, which is shown in points
+
+
+@dataclass
+class Line:
+    """One row in words."""
+
+    label: str
+    word: str
+    number: str  # with its unit
+
+    @property
+    def text(self) -> str:
+        """A sentence without a full stop."""
+        if self.word == "open":
+            return f"can't tell yet, we would have seen {self.number}"
+        said = {"yes": "yes", "the opposite": "no, the opposite", "no difference": "no difference that matters"}
+        return f"{said.get(self.word, self.word)}, {self.number}"
 
 
 class Claim(Text):
-    """A judged claim, shown with its sentence, its rule, a table and the verdict.
+    """A claim with its verdict, shown as a box.
 
-    The attribute `verdict` is "supported", "contradicted", "equivalent" or "undecided". The attribute `rows` has one
-    row per task and contrast. The deciding rows come first.
+    The attribute `verdict` is "supported", "contradicted", "no difference", "it depends" or "open". The attribute
+    `rows` has one row per task and contrast of the pilot. The deciding rows come first. The attribute `lines` says in
+    words what each row shows, and `act` what to do about it.
 
     Parameters
     ----------
     judged : ftlib.evidence.claims.Judged
-        The claim with its result.
+        The pilot with its result.
+    confirmed : ftlib.evidence.confirm.Confirmed, optional
+        The answers of fresh seeds. Without any, the pilot is shown.
 
     Examples
     --------
@@ -37,19 +69,32 @@ class Claim(Text):
     {False: 6, True: 2}
     """
 
-    def __init__(self, judged: Judged):
-        written, self.rows, self.verdict = judged.written, judged.rows, judged.verdict
-        self.id = written.id
+    def __init__(self, judged: Judged, confirmed: Confirmed | None = None):
+        self.rows, self.id, self.confirmed = judged.rows, judged.written.id, confirmed
+        pilot = lines_of_a_pilot(judged)
+        self.pilot = word_of_lines(pilot)
+        if confirmed is not None:
+            written = confirmed.written
+            self.verdict, self.lines = confirmed.word, [line_of(answer) for answer in confirmed.answers]
+            self.act = written.act.get(self.verdict, ACT[self.verdict])
+            self.sentence = written.sentence
+            evidence = f"*The rule, committed before its runs:* {written.rule}\n\n{_answers(confirmed.answers)}"
+            evidence += f"\n\n*The pilot, six seeds ({self.pilot}):* {judged.written.rule}\n\n{_table(self.rows)}"
+        else:
+            self.verdict, self.lines, self.act = self.pilot, pilot, judged.written.act or ACT[self.pilot]
+            self.sentence = judged.written.sentence
+            evidence = f"*The rule, written before the results were seen:* {judged.written.rule}\n\n{_table(self.rows)}"
+        shown = "\n".join(f"> - {ROW_SIGNS[line.word]} **{line.label}**: {line.text}" for line in self.lines)
         super().__init__(
-            f"**Claim {self.id}.** {written.sentence}\n\n"
-            f"*The rule, written before the results were seen:* {written.rule}\n\n"
-            f"{_tables(self.rows)}\n\n**Verdict: {self.verdict}**: {MEANING[self.verdict]} "
-            f"What the literature led us to expect: {written.prior}"
+            f"> **{SIGNS[self.verdict]} {self.verdict.capitalize()}.** {self.sentence} *(claim {self.id})*\n>\n"
+            f"{shown}\n>\n> **Act on it:** {self.act}\n\n"
+            f"<details><summary>How we know</summary>\n\n{evidence}\n\n"
+            f"What the literature led us to expect: {judged.written.prior}\n\n</details>\n\n{HOW_TO_READ}"
         )
 
 
 def claim(name: str, verdict: str | None = None) -> Claim:
-    """Judge a claim from its recorded runs.
+    """Show what the recorded runs say of a claim.
 
     Parameters
     ----------
@@ -75,9 +120,13 @@ def claim(name: str, verdict: str | None = None) -> Claim:
     --------
     >>> claim = ftlib.teach.claim("Z1", verdict="supported")
     >>> str(claim).splitlines()[0]
-    'Claim Z1. Freezing layers saves training time and computation.'
+    '✔ Supported. Freezing layers saves training time and computation. (claim Z1)'
     """
-    found = Claim(claims.judge(name))
+    written = confirm.confirmation(name)
+    confirmed = confirm.confirm(name) if written else None
+    if confirmed and all(answer.look is None for answer in confirmed.answers):
+        confirmed = None  # nothing of it is recorded yet
+    found = Claim(claims.judge(name), confirmed)
     if verdict not in (None, found.verdict):
         raise AssertionError(
             f"claim {name}: the lesson says {verdict!r}, but the recorded runs say {found.verdict!r}: change the text"
@@ -85,26 +134,89 @@ def claim(name: str, verdict: str | None = None) -> Claim:
     return found
 
 
-def _tables(rows: pd.DataFrame) -> str:
-    """All rows in Markdown. Many rows that decide nothing are folded up, so that the deciding ones can be seen."""
-    beside = rows[~rows.decides]
-    if len(beside) <= BESIDE:
-        return _table(rows)
-    folded = f"{len(beside)} more comparisons, which stand beside it and decide nothing"
-    return f"{_table(rows[rows.decides])}\n\n<details><summary>{folded}</summary>\n\n{_table(beside)}\n\n</details>"
+def word_of_lines(lines: list[Line]) -> str:
+    """The word of a claim whose rows have these words."""
+    words = {line.word for line in lines}
+    if "open" in words:
+        return "open"
+    if len(words) > 1:
+        return "it depends"
+    return {"yes": "supported", "the opposite": "contradicted"}.get(*words, "no difference")
+
+
+def lines_of_a_pilot(judged: Judged) -> list[Line]:
+    """The deciding rows of a claim's pilot in words. Rows of one task are told apart by what they compare."""
+    rows = judged.rows[judged.rows.decides].to_dict("records")
+    tasks = [row["task"] for row in rows]
+    compared = [f"{row['task']} {row['effect of']}" for row in rows]
+    lines = []
+    for row in rows:
+        label = LABELS.get(row["task"], row["task"])
+        if tasks.count(row["task"]) > 1:
+            label += f", {row['effect of']}"
+            if compared.count(f"{row['task']} {row['effect of']}") > 1:
+                label += f", {row['on']}"
+        word = ROWS_OF_A_PILOT.get(row["verdict"], "open")
+        value = row["detectable"] if word == "open" else row["effect"]
+        lines.append(Line(label, word, _in_unit(value, row["on"], signed=word != "open")))
+    return lines
+
+
+def _in_unit(value: float, on: str, signed: bool = True) -> str:
+    """A number of the pilot with its unit: scores in points, all else as it was measured."""
+    sign = "+" if signed else ""
+    if not np.isfinite(value):
+        return "nothing: there are too few seeds"
+    if any(part in on for part in SCORES):
+        return number_with_unit(value, "points", signed)
+    return f"{value:{sign}.2g} ({on})"
+
+
+def line_of(found: Answer) -> Line:
+    """The answer of one row in words."""
+    if found.look is None:
+        return Line(found.row.label, "open", f"nothing: {found.seeds_there} seeds are recorded so far")
+    value = found.look.seen if found.word == "open" else found.look.effect
+    number = number_with_unit(value, found.row.unit, signed=found.word != "open")
+    small = found.word in ("yes", "the opposite") and found.look.small and found.row.expects != "same"
+    return Line(found.row.label, found.word, f"but only {number}" if small else number)
+
+
+def number_with_unit(value: float, unit: str, signed: bool = True) -> str:
+    """A number as a learner reads it: "+23 points", "3.1 times", "+0.31 nats"."""
+    sign = "+" if signed else ""
+    if unit == "times":
+        return f"{2**value:.3g} times"
+    if unit.startswith("points"):
+        value *= 100
+        return f"{value:{sign}.{0 if abs(value) >= 9.95 else 1}f} {unit}".replace("-", "−", 1)
+    return f"{value:{sign}.2f} {unit}".replace("-", "−", 1)
+
+
+def _answers(answers: list[Answer]) -> str:
+    """The rows of a confirmation in Markdown."""
+    head = "| row | compared | effect | 98.8 % interval | 97.4 % interval | margin | seeds | answer |"
+    lines = [head, "|---" * 8 + "|"]
+    for found in answers:
+        row, look = found.row, found.look
+        compared = f"{row.arm} − {row.baseline}, {row.metric}"
+        if look is None:
+            lines.append(f"| {row.label} | {compared} | – | – | – | ±{row.margin:g} | {found.seeds_there} | open |")
+            continue
+        lines.append(
+            f"| {row.label} | {compared} | {look.effect:+.3f} | [{look.low:+.3f}, {look.high:+.3f}] "
+            f"| [{look.inner_low:+.3f}, {look.inner_high:+.3f}] | ±{row.margin:g} | {look.seeds} | {found.word} |"
+        )
+    return "\n".join(lines)
 
 
 def _table(rows: pd.DataFrame) -> str:
-    """The rows in Markdown."""
-    lines = [
-        "| task | comparison | effect [95 % interval] | seeds | detectable | p (Holm) | reading |",
-        "|---" * 7 + "|",
-    ]
+    """The rows of a pilot in Markdown, those that decide first."""
+    lines = ["| task | comparison | effect [95 % interval] | seeds | would have seen | reading |", "|---" * 6 + "|"]
     for row in rows.to_dict("records"):
-        p = "< 0.001" if row["p"] < 0.001 else f"{row['p']:.3f}"
         lines.append(
             f"| {row['task']} | {row['effect of']}, {row['on']} | {row['effect']:+.3f} [{row['low']:+.3f}, "
-            f"{row['high']:+.3f}] | {row['seeds']} | {row['detectable']:.3f} | {p} | "
-            f"{row['verdict'] if row['decides'] else row['verdict'] + ' (beside it)'} |"
+            f"{row['high']:+.3f}] | {row['seeds']} | {row['detectable']:.3f} | "
+            f"{ROWS_OF_A_PILOT.get(row['verdict'], 'open')}{'' if row['decides'] else ' (not part of the claim)'} |"
         )
     return "\n".join(lines)

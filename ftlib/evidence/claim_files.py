@@ -58,6 +58,7 @@ class Claimed:
     direction: Direction
     allowed: NotNegative = 0.0  # a loss that would not matter is judged as if it were 0
     unit: Text | None = None
+    act: Text | None = None  # what to do about the verdict, in one sentence
     also: list[Beside] = Field(default_factory=list)
 
     def parts(self) -> list[tuple["Claimed", bool]]:

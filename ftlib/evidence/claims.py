@@ -147,7 +147,7 @@ def _judge(part: Claimed, runs: pd.DataFrame, decides: bool) -> pd.DataFrame:
         towards = replace(towards, **{k: getattr(towards, k) + part.allowed for k in ("mean", "low", "high")})
         rows.append({
             "task": task or "all", "effect of": f"{arm} − {d.baseline}", "on": part.unit or metric,
-            "effect": d.mean, "low": d.low, "high": d.high, "seeds": d.seeds, "detectable": d.detectable,
+            "effect": d.mean, "low": d.low, "high": d.high, "seeds": d.seeds, "detectable": d.detectable + part.margin,
             "p_alone": p_beyond(towards if part.allowed else d, part.margin), "verdict": towards.verdict(part.margin),
             "decides": decides,
         })  # fmt: skip

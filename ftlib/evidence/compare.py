@@ -169,7 +169,7 @@ def paired(runs: pd.DataFrame, metric: str, arm: str, baseline: str) -> Paired:
         return Paired(arm, baseline, metric, n, mean, low, high, np.nan, np.inf)
     error = difference.std(ddof=1) / np.sqrt(n)
     p = 2 * stats.t.sf(abs(mean) / error, n - 1) if error > 0 else float(mean == 0)
-    return Paired(arm, baseline, metric, n, mean, low, high, float(p), _detectable(error, n))
+    return Paired(arm, baseline, metric, n, mean, low, high, float(p), detectable(error, n))
 
 
 def table(runs: pd.DataFrame, metric: str, baseline: str) -> pd.DataFrame:
@@ -188,8 +188,9 @@ def table(runs: pd.DataFrame, metric: str, baseline: str) -> pd.DataFrame:
     -------
     DataFrame
         Indexed by arm. seeds, mean, low and high describe the arm. difference, diff_low, diff_high, p and detectable
-        describe arm - baseline, paired by seed. reading says it in words. "higher" and "lower" need an interval on one
-        side of 0 and a corrected p below 0.05.
+        describe arm - baseline, paired by seed; p is corrected for the number of comparisons, and corrected_low and
+        corrected_high are the interval that belongs to it. reading says it in words. "higher" and "lower" need a
+        corrected interval on one side of 0, which is the same as a corrected p below 0.05, and six seeds.
 
     Raises
     ------
@@ -225,6 +226,11 @@ def table(runs: pd.DataFrame, metric: str, baseline: str) -> pd.DataFrame:
     out = pd.DataFrame(rows).set_index("arm")
     if "p" in out:
         tested = out["p"].notna()
+        wider = _wider(out.loc[tested, "p"].to_numpy(), out.loc[tested, "seeds"].to_numpy() - 1)
+        for bound in ("low", "high"):
+            out[f"corrected_{bound}"] = out[f"diff_{bound}"]
+            half = wider * (out[f"diff_{bound}"] - out["difference"])[tested]
+            out.loc[tested, f"corrected_{bound}"] = out["difference"][tested] + half
         out.loc[tested, "p"] = holm(out.loc[tested, "p"].to_numpy())
         out.loc[out["p"] >= 1 - LEVEL, "reading"] = UNCLEAR
     return out
@@ -276,11 +282,22 @@ def holm(p: np.ndarray) -> np.ndarray:
     [0.03, 0.06, 0.06]
     """
     p = np.asarray(p, dtype=float)
-    order = np.argsort(p)
-    stepped = np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order])
+    return np.minimum(_holm_factors(p) * p, 1.0)
+
+
+def _holm_factors(p: np.ndarray) -> np.ndarray:
+    """By what Holm's method multiplies each p, before it stops at 1: at most by their number."""
+    order, left = np.argsort(p), len(p) - np.arange(len(p))
+    stepped = np.maximum.accumulate(left * p[order])
     out = np.empty_like(p)
-    out[order] = np.minimum(stepped, 1.0)
+    out[order] = np.where(p[order] > 0, stepped / np.where(p[order] > 0, p[order], 1.0), left)
     return out
+
+
+def _wider(p: np.ndarray, degrees: np.ndarray) -> np.ndarray:
+    """By what a 95 % t-interval is widened, so that it holds 0 where the corrected p is at least 0.05."""
+    tail = (1 - LEVEL) / 2
+    return stats.t.isf(tail / _holm_factors(p), degrees) / stats.t.isf(tail, degrees)
 
 
 def _wide(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -309,11 +326,35 @@ def _refuse_no_number(runs: pd.DataFrame, metric: str) -> None:
         )
 
 
-def _detectable(error: float, n: int) -> float:
-    """The true difference at which a two-sided paired t-test at 5 % has 80 % power, from the standard error."""
+def detectable(error: float, n: int, level: float = LEVEL) -> float:
+    """Find the true effect that a two-sided t-test would find in 80 % of repetitions.
+
+    Parameters
+    ----------
+    error : float
+        Standard error of the mean effect, at least 0.
+    n : int
+        Number of seeds.
+    level : float, default 0.95
+        Level of the interval that must leave out zero.
+
+    Returns
+    -------
+    float
+        In the unit of `error`.
+
+    Notes
+    -----
+    To show that an effect lies beyond a margin, it must be larger than the margin by this much.
+
+    Examples
+    --------
+    >>> round(detectable(0.01, 6), 4)
+    0.0353
+    """
     if error == 0:
         return 0.0
-    critical = stats.t.ppf((1 + LEVEL) / 2, n - 1)
+    critical = stats.t.ppf((1 + level) / 2, n - 1)
     effects = np.linspace(0, 20, 2001)  # in standard errors
     power = stats.nct.sf(critical, n - 1, effects)
-    return float(error * effects[np.searchsorted(power, POWER)])
+    return float(error * effects[min(np.searchsorted(power, POWER), len(effects) - 1)])

@@ -65,10 +65,15 @@ class Comparison:
     also_evaluate_on: list[Text] = Field(default_factory=list)
     precision: Format = "float32"
     jobs: Count | None = None  # at most so many processes, where seconds are measured
+    looks: list[Count] = Field(default_factory=list)  # after so many seeds a confirmation may be decided: then it stops
 
     def __post_init__(self):
         _refuse_twice("seeds", self.seeds)
         _refuse_twice("tuning_seeds", self.tuning_seeds)
+        if self.looks and (self.looks != sorted(set(self.looks)) or self.looks[-1] != len(self.seeds)):
+            raise ValueError(
+                f"looks must grow and end with the number of seeds, {len(self.seeds)}, but they are {self.looks}"
+            )
         if set(self.seeds) & set(self.tuning_seeds):
             raise ValueError("seeds and tuning_seeds must not overlap")
         sizes = {len(arm.rates) for arm in self.arms.values() if arm.searches}

@@ -9,6 +9,9 @@ rates are chosen by: a metric on validation, "train.accuracy" where fitting is t
 other tasks ("sentiment/nyt:test") on which every measured run is scored too. Killed and started again, recording goes
 on where it was: what is recorded is skipped.
 
+A comparison with "looks", such as [8, 16, 32], belongs to a confirmation (`confirm`): after so many seeds its rows are
+looked at, and where all of them are decided, recording stops.
+
 Several processes may record one grid at once: a process runs a spec only while it holds that spec's lock, which the
 system takes back when the process ends, however it ends; and each record is added to what the file holds by then.
 
@@ -30,15 +33,15 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ftlib import metrics, strategies, tasks
-from ftlib.evidence import grid_files
+from ftlib.evidence import confirm, grid_files
 from ftlib.evidence.grid_files import Arm, Comparison
 from ftlib.evidence.runs import frame, run
 from ftlib.evidence.sharing import Results
 from ftlib.evidence.spec import Spec, split_of
 from ftlib.io import places
+from ftlib.io.progress import progress
 from ftlib.io.typed import nearest
 from ftlib.tasks import SPLITS
 from ftlib.training.feature_tables import share_from_now_on, shared
@@ -67,7 +70,8 @@ def run_grid(name: str, most: int | None = None, jobs: int = 1) -> Path:
         results.must_be_writable()
         for comparison in unfinished:
             refuse_unmeasured(name, comparison)
-    with results, tqdm(desc=name, unit="run", total=sum(map(count, grid)), initial=len(results.read())) as bar:
+    total = wanted(name, results.read())[1]  # with looks: so far
+    with results, progress(desc=name, unit="run", total=total, initial=len(results.read())) as bar:
         while unfinished and left:
             comparison, made = unfinished[0], 0
             claimed = islice(results.claim(missing(comparison)), left if left > 0 else None)
@@ -79,6 +83,8 @@ def run_grid(name: str, most: int | None = None, jobs: int = 1) -> Path:
             left -= made if left > 0 else 0
             if not missing(comparison):
                 unfinished.pop(0)
+                # a look may have waited for the comparison that is done now
+                unfinished = unfinished or [again for again in grid if again.looks and missing(again)]
             elif not made:  # the rest of it is being run by others
                 unfinished.append(unfinished.pop(0))
                 time.sleep(LOOK_AGAIN)
@@ -166,7 +172,8 @@ def refuse_unmeasured(name: str, comparison: Comparison) -> None:
     own = split_of(split or "validation", comparison.task)[0] if _last(split or "validation") in SPLITS else None
     if not own:
         return
-    task = tasks.load(own, seed=comparison.seeds[0], **comparison.options)
+    options = {name: value for name, value in comparison.options.items() if name != "data_seed"}
+    task = tasks.load(own, seed=comparison.seeds[0], **options)
     kind = "language model" if task.kind == "lm" else "regression" if task.outputs == 1 else "classification"
     if metric not in (known := scores_by_kind()[kind]):
         raise ValueError(
@@ -195,22 +202,33 @@ def _refuse_no_number(comparison: Comparison, made: dict) -> None:
             )
 
 
-def count(comparison: Comparison) -> int:
-    """The number of runs of a comparison."""
+def count(comparison: Comparison, seeds: int | None = None) -> int:
+    """The number of runs of a comparison, with all of its seeds or the first ones."""
     arms = comparison.arms.values()
     searched = sum(len(arm.rates) for arm in arms if arm.searches and len(arm.rates) > 1)
-    return searched * len(comparison.tuning_seeds) + len(arms) * len(comparison.seeds)
+    measured = len(comparison.seeds) if seeds is None else seeds
+    return searched * len(comparison.tuning_seeds) + len(arms) * measured
+
+
+def seeds_of(name: str, comparison: Comparison, records: dict[str, dict]) -> list[int]:
+    """The seeds to measure: all, or with looks as many as are needed by what is recorded."""
+    if not comparison.looks:
+        return comparison.seeds
+    runs = confirm.with_curves([record for record in records.values() if record["spec"]["grid"] == name])
+    return comparison.seeds[: confirm.seeds_wanted(name, comparison.task, comparison.options, comparison.looks, runs)]
 
 
 def wanted(name: str, records: dict[str, dict]) -> tuple[set[str], int]:
     """(the ids of a grid's runs that can be said so far, how many runs it has in all)."""
     grid = load_grid(name)
-    return {s.id for c in grid for s in specs(name, c, records)}, sum(map(count, grid))
+    total = sum(count(c, len(seeds_of(name, c, records))) for c in grid)
+    return {s.id for c in grid for s in specs(name, c, records)}, total
 
 
 def specs(name: str, comparison: Comparison, records: dict[str, dict]) -> Iterator[Spec]:
     """The specs that can be made so far: an arm's tuning runs, and once they are in `records`, its measurements."""
     chosen: dict[str, float] = {}
+    seeds = seeds_of(name, comparison, records)
     arms = sorted(comparison.arms, key=lambda arm: not comparison.arms[arm].searches)
     for arm in arms:  # variants last, in the order of the file otherwise
         rates = comparison.arms[arm].rates
@@ -230,7 +248,7 @@ def specs(name: str, comparison: Comparison, records: dict[str, dict]) -> Iterat
             chosen[arm] = best_rate(found, comparison.metric) if len(rates) > 1 else rates[0]
         else:
             chosen[arm] = chosen[rates]
-        for seed in comparison.seeds:
+        for seed in seeds:
             yield _spec(name, comparison, arm, chosen[arm], chosen, seed, "measure")
 
 

@@ -127,7 +127,9 @@ def first_losses(
 def _start(spec: Spec):
     """(task, model) as they are before the first step."""
     spec.check()  # again: it may have been changed since it was made
-    task = tasks.load(spec.task, seed=spec.seed, **spec.options)
+    options = dict(spec.options)
+    data_seed = options.pop("data_seed", spec.seed)  # the same data for every seed, where only training shall vary
+    task = tasks.load(spec.task, seed=data_seed, **options)
     set_seed(spec.seed)
     return task, models.load(spec.model, task)
 
@@ -137,7 +139,9 @@ def _loader(spec: Spec, task, model, name: str, **more):
     training examples of it, or for "task:train:8+2", eight of its first class and two of its second."""
     named, split, drawn = parts_of_split(name)
     other, few = [named] if named else [], {"n": drawn if len(drawn) > 1 else drawn[0]} if drawn else {}
-    source = tasks.load(*other, seed=spec.seed, **{**spec.options, **few}) if other else task
+    options = {**spec.options, **few}
+    data_seed = options.pop("data_seed", spec.seed)
+    source = tasks.load(*other, seed=data_seed, **options) if other else task
     return source.loader(split, tokenizer=model.tokenizer, seed=spec.seed, **more)
 
 
@@ -202,7 +206,7 @@ def _execute(spec: Spec, verbose: bool) -> dict:
             if "validation" in row:
                 recent = losses[-(spec.every or 1) :]
                 at = {"step": done + row["step"] + 1, "loss": sum(recent) / len(recent), "lr": row["lr"]}
-                curve.append({**at, **row["validation"]})
+                curve.append({**at, "seconds": sum(seconds.values()), **row["validation"]})
         done += len(history)
     total = count_parameters(model)[1]
     scores = {split: evaluate(model, _loader(spec, task, model, split, batch_size=64)) for split in spec.splits}

@@ -9,7 +9,6 @@ from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
 from ftlib import tasks
 from ftlib.evidence import grids
@@ -19,6 +18,7 @@ from ftlib.evidence.runs import frame, run
 from ftlib.evidence.sharing import Results
 from ftlib.evidence.spec import Spec
 from ftlib.io import typed
+from ftlib.io.progress import progress
 from ftlib.io.refusals import number, whole_number
 from ftlib.strategy import Strategy, parts_of
 from ftlib.training.feature_tables import shared
@@ -99,7 +99,7 @@ def compare_strategies(
         records = _there(results, comparison)
     searched = sum(len(arm.rates) for arm in comparison.arms.values() if len(arm.rates) > 1)
     total = searched * len(comparison.tuning_seeds) + len(comparison.arms) * len(comparison.seeds)
-    with shared(), tqdm(total=total, unit="run", disable=not verbose) as bar:
+    with shared(), progress(total=total, unit="run", disable=not verbose) as bar:
         while todo := [spec for spec in grids.specs("", comparison, records) if spec.id not in records]:
             for spec in todo:
                 bar.set_description(f"{spec.arm}, seed {spec.seed}")

@@ -1,7 +1,8 @@
 """Where the kit keeps its lessons and its recorded runs: the only file that knows.
 
-lessons/<lesson>/           lesson.py, depth.py, questions.<language>.json, claims/, grids/, and its own code
+lessons/<lesson>/           lesson.py, depth.py, questions.<language>.json, claims/, confirm/, grids/, its own code
 data/results/<grid>.jsonl   the recorded runs of a grid
+notebooks/<lesson>.ipynb    the executed notebooks; a learner's copies of them are in work/
 """
 
 from pathlib import Path
@@ -25,6 +26,38 @@ def results() -> Path:
     True
     """
     return ROOT / "data" / "results"
+
+
+def notebooks() -> Path:
+    """Give the folder of the executed notebooks.
+
+    Returns
+    -------
+    Path
+        notebooks.
+
+    Examples
+    --------
+    >>> (notebooks() / "01_full.ipynb").exists()
+    True
+    """
+    return ROOT / "notebooks"
+
+
+def work() -> Path:
+    """Give the folder of the learner's own copies of the notebooks.
+
+    Returns
+    -------
+    Path
+        work. It need not exist.
+
+    Examples
+    --------
+    >>> work().name
+    'work'
+    """
+    return ROOT / "work"
 
 
 def grids() -> dict[str, Path]:
@@ -57,6 +90,22 @@ def claims() -> dict[str, Path]:
     True
     """
     return _files("claims")
+
+
+def confirmations() -> dict[str, Path]:
+    """Find the file of each confirmation, the rule by which a claim is decided on fresh seeds.
+
+    Returns
+    -------
+    dict of str to Path
+        Files by the id of the claim.
+
+    Examples
+    --------
+    >>> all(file.parent.name == "confirm" for file in confirmations().values())
+    True
+    """
+    return _files("confirm")
 
 
 def lessons() -> list[str]:

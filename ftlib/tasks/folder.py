@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
+from ftlib.io.progress import progress
 from ftlib.io.refusals import whole_number
 from ftlib.tasks import images, own
 from ftlib.tasks.checks import choose
@@ -173,6 +173,6 @@ def _decode(files: list[Path], size: int, shape: str) -> list[images.Picture]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow, about single files: the report says what matters
             made = pool.map(lambda file: images.read(file, size, shape), files)
-            return list(tqdm(made, "reading images", len(files), unit="image", delay=2, leave=False))
+            return list(progress(made, "reading images", len(files), unit="image", delay=2, leave=False))
     finally:
         pool.shutdown(cancel_futures=True)

@@ -27,8 +27,8 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 from torch.utils.data._utils.collate import default_convert
 from torch.utils.weak import WeakIdKeyDictionary
-from tqdm import tqdm
 
+from ftlib.io.progress import progress
 from ftlib.training.machine import free_memory, to_device
 
 READ = ("pixels", "input_ids", "attention_mask")  # what stages read of a batch
@@ -142,7 +142,7 @@ def compute(model: nn.Module, k: int, loader: DataLoader, most: float, verbose: 
     data = loader.dataset
     start, pooled, device = time.perf_counter(), k == len(model.stages), next(model.parameters()).device
     parts, found, size, text = [], [], 0, False
-    for rows in tqdm(loader.sampler.in_order(), "frozen stages", delay=2, disable=not verbose):
+    for rows in progress(loader.sampler.in_order(), desc="frozen stages", delay=2, leave=False, disable=not verbose):
         batch = to_device({name: value for name, value in data[rows].items() if name in READ}, device)
         h = model.forward_to(k, batch)
         h = model.pool(h, batch) if pooled else h

@@ -135,12 +135,13 @@ def fit(
             batches = (steps - run.first) * accumulate if hardware.world == 1 else 0
             run.cache = FrozenFeatureCache(run.model, strategy, loaders, hardware.log, batches, verbose)
         batches = stream(strategy, loaders, seed, run.at)
-        for step in progress_bar(run, steps):
-            history.append(one_step(run, batches, step, steps, accumulate, max_norm))
-            if validation and validation.due(step, steps) and validation.ends(run):
-                break
-            if saved and (step + 1) % checkpoint.every == 0:
-                saved.write(run, step + 1)
+        with progress_bar(run, steps) as bar:  # closed by an error and by Ctrl-C, too
+            for step in bar:
+                history.append(one_step(run, batches, step, steps, accumulate, max_norm))
+                if validation and validation.due(step, steps) and validation.ends(run):
+                    break
+                if saved and (step + 1) % checkpoint.every == 0:
+                    saved.write(run, step + 1)
         run.best.restore(run.model)
         with preserve_rng():
             strategy.finish(run.model.eval(), loaders)

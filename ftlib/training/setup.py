@@ -1,6 +1,5 @@
 """Set-up: a model and a strategy become a run that is ready for its first step, on the device that is there."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +8,7 @@ from accelerate.utils import broadcast
 from torch import nn
 from tqdm import tqdm
 
+from ftlib.io.progress import progress
 from ftlib.strategy import Strategy, parts_of
 from ftlib.training.early_stopping import BestWeights
 from ftlib.training.frozen_features import FrozenFeatureCache
@@ -87,7 +87,7 @@ def announce(run: Run, steps: int) -> None:
     )
 
 
-def progress_bar(run: Run, steps: int) -> Iterable[int]:
+def progress_bar(run: Run, steps: int) -> tqdm:
     """The steps that are left, shown as a bar where they take longer than two seconds."""
     silent = not (run.hardware.verbose and run.hardware.accelerator.is_main_process)
-    return tqdm(range(run.first, steps), initial=run.first, total=steps, delay=2, leave=False, disable=silent)
+    return progress(range(run.first, steps), initial=run.first, total=steps, delay=2, leave=False, disable=silent)

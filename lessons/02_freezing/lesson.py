@@ -358,7 +358,7 @@ board = widgets.board(everything_recorded, baseline="top")
 board
 
 # %%
-points_ahead = None  # for example 3.5
+points_ahead = None  # in points, with a decimal point
 
 teach.check("02_freezing/board", points_ahead)
 

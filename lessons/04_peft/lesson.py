@@ -499,7 +499,7 @@ assert share["layer 5 value"] > 2 * share["layer 0 query"]
 explorer
 
 # %%
-smallest_rank = None  # for example 16
+smallest_rank = None  # one of the ranks in the figure
 
 teach.check("04_peft/explorer", (smallest_rank, explorer.spectrum))
 

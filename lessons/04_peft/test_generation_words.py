@@ -1,5 +1,7 @@
 """What the widget `comparer` says, in its figure, its title, its words and its status, is what its data say."""
 
+import html
+
 import pytest
 from words import NLL, alone, recorded, says, spoken, status, told  # noqa: F401 (a fixture)
 
@@ -27,11 +29,13 @@ def check_comparer(case):
         comparer.example.value = prompt
         expected = {name: text + more for name, text in ANSWERS[case].items()}
         assert comparer.answers == expected and f"“{prompt}”" in comparer.alt
-        words, at = status(comparer.words), 0
+        words, at = comparer.alt, 0
         for name, text in expected.items():
             plain = " ".join(text.replace("**", "* *").replace("`", "'").split())
             at = words.index(f"{name} “{plain}”", at)  # each beside its own name, in the order of the models
+            assert f"<b>{name}</b><br>{html.escape(text)}<br>" in comparer.columns.value
         tail, groups = words[at:].rpartition("). ")[2], {}
+        assert status(comparer.words) == f"Answers to “{prompt}”. {tail}"
         for name, text in expected.items():
             groups.setdefault(text, []).append(name)
         same = [names for names in groups.values() if len(names) > 1]

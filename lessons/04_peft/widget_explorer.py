@@ -9,10 +9,9 @@ stands beside.
 import ipywidgets
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from ftlib import plots
-from ftlib.classroom.widgets.panel import Panel, set_status, status_line
+from ftlib.classroom.widgets.panel import Panel, live, set_status, status_line
 from ftlib.evidence.compare import interval
 
 NEEDED = ("rank", "seed")
@@ -43,7 +42,7 @@ class RankExplorer(Panel):
             options=[(str(r), r) for r in ranks], description="Rank",
             style={"description_width": "initial", "button_width": "auto"},
         )  # fmt: skip
-        self.figure = go.FigureWidget(_empty(ranks))
+        self.figure = live(_empty(ranks))
         self.words = status_line()
         self.show()
         for control in (self.matrix, self.rank):

@@ -1,9 +1,10 @@
 """The generation comparer: one prompt, several models, their answers side by side.
 
-It knows nothing of models: it is handed functions, prompt → text. What a function has said is kept, so going back to
-an earlier prompt asks nobody again; call `forget()` after a model has changed.
+It knows nothing of models: it is handed functions, prompt → text. What a function has said is kept, so nobody is asked
+twice; call `forget()` after a model has changed.
 """
 
+import html
 import time
 from collections.abc import Callable
 
@@ -15,7 +16,10 @@ EMPTY = "Write something into the prompt first, then press Enter."
 
 
 class Comparer(Panel):
-    """`prompt`, `example`, `ask`: the controls; `words`: the answers; `answers`: {name: text} of the prompt shown."""
+    """`prompt`, `example`, `ask`: the controls; `columns`: the answers, one column per model; `words`: who agrees.
+
+    `answers` is {name: text} of the prompt shown.
+    """
 
     def __init__(self, models: dict[str, Callable[[str], str]], examples: list[str], title: str = ""):
         if not models or not examples:
@@ -24,13 +28,14 @@ class Comparer(Panel):
         wide = {"style": {"description_width": "initial"}, "layout": ipywidgets.Layout(width="auto")}
         self.example = ipywidgets.Dropdown(options=list(examples), description="Example", **wide)
         self.prompt = ipywidgets.Text(value=examples[0], description="Prompt", continuous_update=False, **wide)
-        self.ask = ipywidgets.Button(description="Ask again")
-        self.words = status_line()
+        self.ask = ipywidgets.Button(description="Ask")
+        self.columns, self.words = ipywidgets.HTML(), status_line()
         self.show()
         self.example.observe(self._take, names="value")
         self.prompt.observe(self.show, names="value")
-        self.ask.on_click(self._again)
-        super().__init__([self.example, self.prompt, self.ask, self.words], lambda: self.alt)
+        self.ask.on_click(self.show)
+        children = [self.example, self.prompt, self.ask, self.words, self.columns]
+        super().__init__(children, lambda: self.alt)
 
     @property
     def answers(self) -> dict[str, str]:
@@ -38,20 +43,37 @@ class Comparer(Panel):
         return {name: text for name, (text, _) in self._known.get(self.prompt.value, {}).items()}
 
     def show(self, _=None) -> None:
-        """Ask every model that has not answered this prompt yet, and show all answers."""
+        """Ask every model that has not answered this prompt yet, and show all answers.
+
+        Leaving the field and pressing the button come as two events: the second finds all answers there.
+        """
         prompt = self.prompt.value
         if not prompt.strip():
-            self.alt = EMPTY
-        else:
-            known = self._known.setdefault(prompt, {})
-            for name, model in self.models.items():
-                if name not in known:
-                    began = time.perf_counter()
-                    text = model(prompt)
-                    known[name] = (text, time.perf_counter() - began)
-            said_by = "; ".join(f"**{name}** “{_plain(text)}” ({s:.1f} s)" for name, (text, s) in known.items())
-            self.alt = f"{self.title + ': ' if self.title else ''}to “{_plain(prompt)}”: {said_by}. {self._agreeing()}"
-        set_status(self.words, self.alt)
+            self.alt, self.columns.value = EMPTY, ""
+            return set_status(self.words, EMPTY)
+        known = self._known.setdefault(prompt, {})
+        if left := [name for name in self.models if name not in known]:
+            self._ask(prompt, left, known)
+        to = f"{self.title + ': ' if self.title else ''}to “{_plain(prompt)}”: "
+        said_by = "; ".join(f"{name} “{_plain(text)}” ({s:.1f} s)" for name, (text, s) in known.items())
+        self.alt = f"{to}{said_by}. {self._agreeing()}"
+        self.columns.value = _columns(known)
+        set_status(self.words, f"Answers to “{_plain(prompt)}”. {self._agreeing()}")
+
+    def _ask(self, prompt: str, names: list[str], known: dict) -> None:
+        """Let the models answer, one after the other; until then the button is off and the words say so."""
+        self.ask.disabled = True
+        try:
+            for i, name in enumerate(names):
+                set_status(self.words, f"{name} is answering ({i + 1} of {len(names)}) …")
+                began = time.perf_counter()
+                text = self.models[name](prompt)
+                known[name] = (text, time.perf_counter() - began)
+        except BaseException:
+            set_status(self.words, "A model stopped with an error.")
+            raise
+        finally:
+            self.ask.disabled = False
 
     def forget(self) -> None:
         """Drop what was answered so far: a model has changed."""
@@ -60,10 +82,6 @@ class Comparer(Panel):
 
     def _take(self, change) -> None:
         self.prompt.value = change.new
-
-    def _again(self, _) -> None:
-        self._known.pop(self.prompt.value, None)
-        self.show()
 
     def _agreeing(self) -> str:
         """Who says the same, in words."""
@@ -90,3 +108,13 @@ def comparer(models: dict[str, Callable[[str], str]], examples: list[str], title
 def _plain(text: str) -> str:
     """A text in one line, without what would be read as Markdown."""
     return " ".join(text.replace("**", "* *").replace("`", "'").split())
+
+
+def _columns(known: dict[str, tuple[str, float]]) -> str:
+    """One column per model: its name, its answer, the seconds."""
+    cards = "".join(
+        f'<div style="flex: 1 1 160px; border: 1px solid #767676; padding: 4px 12px; line-height: 1.5">'
+        f"<b>{html.escape(name)}</b><br>{html.escape(text)}<br><small>{seconds:.1f} s</small></div>"
+        for name, (text, seconds) in known.items()
+    )
+    return f'<div style="display: flex; flex-wrap: wrap; gap: 8px">{cards}</div>'

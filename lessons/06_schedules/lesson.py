@@ -482,7 +482,7 @@ playground = widgets.of_lesson("06_schedules").playground(drawn, runs, "test.bal
 playground
 
 # %%
-points_ahead = None  # for example 3.5
+points_ahead = None  # in points, with a decimal point
 
 teach.check("06_schedules/playground", points_ahead)
 

@@ -9,10 +9,9 @@ from collections.abc import Callable
 
 import ipywidgets
 import pandas as pd
-import plotly.graph_objects as go
 
 from ftlib import plots
-from ftlib.classroom.widgets.panel import Panel, set_status, status_line
+from ftlib.classroom.widgets.panel import Panel, live, set_status, status_line
 from ftlib.evidence.compare import interval
 
 WARMUPS = {"none": 0.0, "5 %": 0.05, "10 %": 0.1, "20 %": 0.2}  # share of the steps
@@ -42,7 +41,7 @@ class Playground(Panel):
         self.peak = buttons("Peak", [(f"{peak:g}", peak) for peak in peaks])
         self.warmup = buttons("Warmup", list(WARMUPS.items()))
         self.steps = buttons("Steps", [(str(n), n) for n in steps])
-        self.figure = go.FigureWidget(_empty())
+        self.figure = live(_empty())
         self.words = status_line()
         self.show()
         controls = [self.task, self.shape, self.peak, self.warmup, self.steps]

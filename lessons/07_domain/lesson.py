@@ -580,7 +580,7 @@ board = widgets.board(everything, measures, baseline="source")
 board
 
 # %%
-points_above = None  # for example -3.5
+points_above = None  # in points, with a decimal point
 
 teach.check("07_domain/board", points_above)
 
@@ -754,7 +754,7 @@ space = widgets.of_lesson("07_domain").feature_space(progress, domains, classes,
 space
 
 # %%
-nearest_step = None  # for example 12
+nearest_step = None  # one of the steps in the figure
 
 teach.check("07_domain/space", (nearest_step, space.apart))
 

@@ -22,11 +22,10 @@ from collections.abc import Sequence
 
 import ipywidgets
 import numpy as np
-import plotly.graph_objects as go
 from PIL import Image
 
 from ftlib import plots
-from ftlib.classroom.widgets.panel import Panel, set_status, status_line
+from ftlib.classroom.widgets.panel import Panel, live, set_status, status_line
 
 SHAPES = (plots.MARKERS[0], plots.MARKERS[5])  # circle and x: of two, the ones that are told apart best
 GREY = "#555555"  # in the legend, for what a shape says
@@ -68,7 +67,7 @@ class FeatureSpace(Panel):
             options=[(f"{i + 1}: {self._kind(i)}", i) for i in range(len(self.domains))], description="Example",
             style={"description_width": "initial"}, layout=ipywidgets.Layout(width="auto"),
         )  # fmt: skip
-        self.figure = go.FigureWidget(self._empty())
+        self.figure = live(self._empty())
         self.picture, self.words, self.about = ipywidgets.HTML(), status_line(), status_line()
         for trace in self.figure.data[: len(self.groups)]:
             trace.on_hover(self._point)

@@ -278,6 +278,7 @@ teach.claim("A5", verdict="undecided")
 #
 # Every augmentation has a strength, and there is one at which nobody can tell the label any more. **Your task:** choose
 # *erasing* in the figure, go through the strengths, and note the first at which *you* can no longer tell the defective cells.
+# *Show labels* says whether you were right, and what the network says.
 # Then find a strength at which the *network* has lost at least half of its lead over guessing. (Its **lead**: balanced accuracy on
 # 48 cells, minus one half. It was trained on cells as they are.) Type that strength in place of `None` below the figure.
 
@@ -303,8 +304,8 @@ split = judge_task.splits["validation"]
 rows = torch.cat([(split.labels == k).nonzero()[:24, 0] for k in (0, 1)])
 pictures, labels = split.inputs[rows].float() / 255, split.labels[rows]
 kinds = {
-    "erasing": lambda s: strategies.RandomErasing(p=1.0, area=[0.9 * s, 0.9 * s + 0.01]),
     "light": lambda s: strategies.ColorJitter(brightness=s, contrast=s),
+    "erasing": lambda s: strategies.RandomErasing(p=1.0, area=[0.9 * s, 0.9 * s + 0.01]),
     "crop": lambda s: strategies.Crop(area=[1 - 0.9 * s, 1 - 0.9 * s + 0.05]),
     "rotation": lambda s: strategies.Rotation(degrees=180 * s),
 }
@@ -314,7 +315,7 @@ playground = widgets.of_lesson("08_augmentation", "samples").samples(
 playground
 
 # %%
-strength = None  # for example 0.5
+strength = None  # one of the strengths in the figure
 
 teach.check("08_augmentation/samples", (strength, playground.leads["erasing"]))
 
@@ -406,7 +407,7 @@ explorer = widgets.of_lesson("08_augmentation", "curves").curves(rows, measures)
 explorer
 
 # %%
-lowest_at = None  # for example 80
+lowest_at = None  # a number of steps
 
 teach.check("08_augmentation/curves", (lowest_at, explorer.shown))
 

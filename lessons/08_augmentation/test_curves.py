@@ -67,7 +67,13 @@ def state(explorer) -> str:
 def test_the_controls_offer_what_was_recorded(explorer):
     assert [value for _, value in explorer.size.options] == [100, 400]
     assert dict(explorer.measure.options) == MEASURES and explorer.beside.options == ("policy", "mixup")
-    assert [value for _, value in explorer.step.options] == STEPS[100] and explorer.step.value == 30
+    assert [value for _, value in explorer.step.options] == STEPS[400] and explorer.step.value == 80
+
+
+def test_the_first_state_is_not_the_one_that_the_task_asks_for(explorer):
+    """The task of the lesson asks for the smallest size: its curve and its words come after a choice."""
+    assert explorer.size.value == max(STEPS)
+    assert ", 400 training examples" in explorer.figure.layout.title.text
 
 
 @pytest.mark.parametrize(("n", "measure", "beside", "end"), CORNERS)
@@ -83,7 +89,7 @@ def test_at_every_corner_the_curves_are_means_with_their_intervals(explorer, n, 
         low, high, mean = explorer.figure.data[3 * i : 3 * i + 3]
         for trace, k in ((mean, 0), (low, 1), (high, 2)):
             assert list(trace.x) == STEPS[n] and list(trace.y) == pytest.approx([stats[s][k] for s in STEPS[n]])
-        assert mean.name == arm and high.fill == "tonexty"
+        assert mean.name == arm and high.fill == ("tonexty" if i else None)  # one band
         here[arm] = "{} {:.3f} [{:.3f}, {:.3f}]".format(arm, *stats[step])
         best = (max if measure == "balanced_accuracy" else min)(stats, key=lambda s, stats=stats: stats[s][0])
         assert f"{arm} {stats[best][0]:.3f} at step {best}" in explorer.alt
@@ -139,6 +145,7 @@ def test_after_some_seeds_have_stopped_there_is_no_mean():
     recorded = rows()
     stopped = (recorded.arm == "policy") & (recorded.seed == 3) & (recorded.step == 30)
     explorer = CURVES.curves(recorded[~stopped], MEASURES)
+    turn(explorer)
     assert [value for _, value in explorer.step.options] == [10, 20]
     assert [step for step, _ in explorer.shown] == [10, 20, 30] and list(explorer.figure.data[5].x) == [10, 20]
 
@@ -182,6 +189,7 @@ def test_every_control_has_a_name_and_is_used_from_the_keyboard(explorer):
 
 
 def test_it_can_be_seen_and_read_without_a_kernel(explorer):
+    turn(explorer)
     check_without_a_kernel(explorer, 100_000, lambda: setattr(explorer.step, "value", 10))
 
 

@@ -58,8 +58,16 @@ def judge(pixels):
 
 
 @pytest.fixture
-def play(cells):
+def hidden(cells):
+    """As a learner finds it."""
     return SAMPLES.samples(*cells, CLASSES, KINDS, judge)
+
+
+@pytest.fixture
+def play(hidden):
+    """After the labels were asked for."""
+    hidden.reveal.click()
+    return hidden
 
 
 def turn(play, kind="rotation", strength=0.5):
@@ -167,7 +175,10 @@ def test_mixed_labels_say_the_share_of_each(play, cells):
     rounded = round(100 * max(share, 1 - share))
     assert f"{rounded / 100:g} " in play.became[0] and f" + {(100 - rounded) / 100:g} " in play.became[0]
     smooth = SAMPLES.samples(*cells, CLASSES, {"smoothing": smoothing})
-    assert smooth.became[:2] == ["0.75 intact + 0.25 defective", "0.75 defective + 0.25 intact"]
+    assert smooth.became[:2] == [
+        "0.88 intact + 0.12 defective",
+        "0.88 defective + 0.12 intact",
+    ]  # of a strength of 0.25
 
 
 def smoothing(strength):
@@ -187,8 +198,25 @@ def test_leads_are_balanced_accuracy_on_all_pictures_above_a_half(play, cells):
     assert play.alt.endswith(f"The network's balanced accuracy on all 48 cells is {score}")
 
 
+def test_labels_and_the_networks_opinion_are_shown_on_request_only(hidden):
+    turn(hidden, "erasing", 1.0)
+    texts = [note.text for note in hidden.figure.layout.annotations]
+    assert texts == [f"picture {i + 1}" for i in range(6)] + [""] * 6
+    assert not re.search("intact|defective|network|accuracy", shown(hidden) + state(hidden))
+    hidden.reveal.click()
+    assert "defective (network: " in shown(hidden) and hidden.reveal.description == "Hide labels"
+    hidden.reveal.click()
+    assert "labels are hidden" in shown(hidden) and hidden.reveal.description == "Show labels"
+
+
+def test_the_first_state_is_no_answer(hidden):
+    """The lesson asks for a limit of *erasing*: it starts with another kind, below every limit."""
+    assert (hidden.kind.value, hidden.strength.value, hidden.revealed) == ("light", 0.25, False)
+
+
 def test_without_a_judge_nothing_is_said_of_a_network(cells):
     play = SAMPLES.samples(*cells, CLASSES, KINDS)
+    play.reveal.click()
     turn(play, "light", 1.0)
     assert play.leads == {} and play.opinions == [] and "network" not in state(play) + play.alt
 
@@ -211,8 +239,8 @@ def test_a_change_is_one_message(play):
     assert sent == ["_py2js_update"] * 2
 
 
-def test_every_control_has_a_name_and_is_used_from_the_keyboard(play):
-    check_controls(play, ["What", "Strength", "Draw again"])
+def test_every_control_has_a_name_and_is_used_from_the_keyboard(hidden):
+    check_controls(hidden, ["What", "Strength", "Draw again", "Show labels"])
 
 
 def test_it_can_be_seen_and_read_without_a_kernel(play):

@@ -51,6 +51,7 @@ def check_samples(judge):
     labels, pictures = (bright < 0.5).long(), bright[:, None, None, None].expand(-1, 1, 4, 4).contiguous()
     names, ask = ["day", "night"], JUDGES[judge]
     play = SAMPLES.samples(pictures, labels, names, {"darker": Darker, "blend": Blend}, ask)
+    play.reveal.click()
     rows = [0, 1, 2, 3, 4, 5]  # the classes in turns
     assert play.rows == rows
     for at in every(kind=["darker", "blend"], strength=[0.0, 0.25, 1.0]):

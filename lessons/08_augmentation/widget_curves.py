@@ -9,10 +9,9 @@ step will find one that looks clear by chance.
 import ipywidgets
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from ftlib import plots
-from ftlib.classroom.widgets.panel import Panel, set_status, status_line
+from ftlib.classroom.widgets.panel import Panel, live, set_status, status_line
 from ftlib.evidence.compare import UNCLEAR, interval, paired, reading
 
 NEEDED = ("arm", "n", "seed", "step")
@@ -25,6 +24,7 @@ LOWER = (
     "rmse",
     "perplexity",
 )  # measures of which less is better, by the end of the column's name
+BAND = "rgba(213, 94, 0, 0.15)"  # the second colour
 EMPTY = "{arms} and {n} training examples: no step was recorded of both, so choose another size or arm."
 
 
@@ -38,13 +38,13 @@ class Curves(Panel):
         sizes = sorted(self.rows.n.unique().tolist(), key=lambda n: (n == "all", n))
         wide = {"style": {"description_width": "initial"}, "layout": ipywidgets.Layout(width="auto")}
         self.size = ipywidgets.ToggleButtons(
-            options=[(str(n), n) for n in sizes], description="Examples",
+            options=[(str(n), n) for n in sizes], value=sizes[-1], description="Examples",
             style={"description_width": "initial", "button_width": "auto"},
         )  # fmt: skip
         self.measure = ipywidgets.Dropdown(options=list(measures.items()), description="Measure", **wide)
         self.beside = ipywidgets.Dropdown(options=others, value=compared[1], description="Beside", **wide)
         self.step = ipywidgets.Dropdown(options=[], description="Steps", **wide)
-        self.figure = go.FigureWidget(_empty())
+        self.figure = live(_empty())
         self.words = status_line()
         self.show()
         controls = [self.size, self.measure, *([self.beside] if len(others) > 1 else []), self.step]
@@ -185,14 +185,14 @@ def _empty() -> plots.Figure:
     fig = plots.figure("", "steps", "", "")
     for i in range(2):
         style = {"color": plots.COLOURS[i], "dash": plots.DASHES[i]}
-        for fill in (None, "tonexty"):
+        for fill in (None, "tonexty" if i else None):  # one band: two of them would grey out the lines
             fig.add_scatter(
-                x=[0], y=[0], mode="lines", opacity=0.4, showlegend=False, hoverinfo="skip", fill=fill,
-                line={**style, "width": 1},
+                x=[0], y=[0], mode="lines", showlegend=False, hoverinfo="skip", fill=fill, fillcolor=BAND,
+                line={**style, "color": plots.faint(plots.COLOURS[i]), "width": 1},
             )  # fmt: skip
         fig.add_scatter(
             x=[0], y=[0], mode="lines+markers", line={**style, "width": 2.5},
-            marker={"symbol": plots.MARKERS[i], "size": 8},
+            marker={"symbol": plots.MARKERS[i], "size": 8}, zorder=1,
         )  # fmt: skip
     return fig.add_shape(
         type="line", x0=0, x1=0, y0=0, y1=1, yref="paper", line={"color": "#555555", "dash": "dot", "width": 2}

@@ -1,7 +1,7 @@
 """The augmentation playground: six pictures as training would see them, their labels, and what a network says of them.
 
 An augmentation helps only where the picture still shows what its label says. Turn the strength up until you, or the
-network, can no longer tell. The network's score on all pictures stands beside it: one fixed draw of a small sample, so
+network, can no longer tell. Judge first: labels, and what the network says, are shown at the press of a button. The network's score on all pictures stands beside it: one fixed draw of a small sample, so
 it shows a tendency and no more. Where labels are mixed, as the pictures are, right and wrong have no meaning and no
 score is given.
 
@@ -22,15 +22,18 @@ import torch
 from torch import Tensor
 
 from ftlib import plots
-from ftlib.classroom.widgets.panel import Panel, set_status, status_line
+from ftlib.classroom.widgets.panel import Panel, live, set_status, status_line
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 UNTOUCHED = ("", 0.0)  # under which the score of the pictures as they are is kept, for all kinds
 SHOWN = 6
+START = 0.25  # the strength of the first state: an effect to be seen, and no limit yet
+REVEAL, HIDE = "Show labels", "Hide labels"
+HIDDEN = f"Their labels are hidden: judge them yourself, then press “{REVEAL}”."
 
 
 class Samples(Panel):
-    """`kind`, `strength`, `again`: the controls; `figure`: the one live figure; `words`: its text.
+    """`kind`, `strength`, `again`, `reveal`: the controls; `figure`: the one live figure; `words`: its text.
 
     `drawn` holds the pictures shown (6, C, H, W), `became` what their labels have become, `opinions` the judge's
     probabilities of class 1 (empty without a judge), `rows` which of all pictures they are.
@@ -48,17 +51,19 @@ class Samples(Panel):
             layout=ipywidgets.Layout(width="auto"),
         )  # fmt: skip
         self.strength = ipywidgets.ToggleButtons(
-            options=[(f"{s:g}", s) for s in STRENGTHS], value=0.5, description="Strength",
+            options=[(f"{s:g}", s) for s in STRENGTHS], value=START, description="Strength",
             style={"description_width": "initial", "button_width": "auto"},
         )  # fmt: skip
         self.again = ipywidgets.Button(description="Draw again")
-        self.figure = go.FigureWidget(_empty())
+        self.reveal, self.revealed = ipywidgets.Button(description=REVEAL), False
+        self.figure = live(_empty())
         self.words = status_line()
         self.show()
         for control in (self.kind, self.strength):
             control.observe(self.show, names="value")
         self.again.on_click(self._redraw)
-        children = [self.kind, self.strength, self.again, self.figure, self.words]
+        self.reveal.on_click(self._reveal)
+        children = [self.kind, self.strength, self.again, self.reveal, self.figure, self.words]
         super().__init__(children, lambda: self.alt, lambda: self.still().png)
 
     @property
@@ -78,12 +83,12 @@ class Samples(Panel):
         """The figure as it is now, without a widget."""
         from matplotlib.figure import Figure as Canvas
 
-        canvas = Canvas(figsize=(9.6, 2.6), dpi=80, layout="constrained")
+        canvas = Canvas(figsize=(7.2, 3.0), dpi=100, layout="constrained")
         canvas.suptitle(self.title)
         for axes, pixels, above, below in zip(canvas.subplots(1, SHOWN), _bytes(self.drawn), *self._captions("\n")):
             axes.imshow(pixels, cmap="gray", vmin=0, vmax=255)
-            axes.set_title(above, fontsize=9)
-            axes.set_xlabel(below, fontsize=9)
+            axes.set_title(above, fontsize=8)
+            axes.set_xlabel(below, fontsize=8)
             axes.set(xticks=[], yticks=[])
         out = io.BytesIO()
         canvas.savefig(out, format="png", metadata={"Software": None})
@@ -100,7 +105,8 @@ class Samples(Panel):
             name + (f" (network: {100 * self.opinions[i]:.0f} % {self.classes[1]})" if self.judge else "")
             for i, name in enumerate(self.became)
         ]
-        self.alt = f"{SHOWN} pictures, {self.title}. From left to right: {'; '.join(each)}.{self._score()}"
+        named = f"From left to right: {'; '.join(each)}.{self._score()}" if self.revealed else HIDDEN
+        self.alt = f"{SHOWN} pictures, {self.title}. {named}"
         above, below = self._captions("<br>")
         self.figure.plotly_update(
             restyle_data={"source": [_source(pixels) for pixels in _bytes(self.drawn)]},
@@ -116,8 +122,15 @@ class Samples(Panel):
         self.draw += 1
         self.show()
 
+    def _reveal(self, _) -> None:
+        self.revealed = not self.revealed
+        self.reveal.description = HIDE if self.revealed else REVEAL
+        self.show()
+
     def _captions(self, newline: str) -> tuple[list[str], list[str]]:
-        """What stands above and below each picture."""
+        """What stands above and below each picture: its number, or its label and what the network says."""
+        if not self.revealed:
+            return [f"picture {i + 1}" for i in range(SHOWN)], [""] * SHOWN
         above = [name.replace(" + ", f"{newline}+ ") for name in self.became]
         below = [f"network:{newline}{100 * p:.0f} % {self.classes[1]}" for p in self.opinions]
         return above, below or [""] * SHOWN

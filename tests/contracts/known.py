@@ -69,23 +69,45 @@ def against(rows: pd.DataFrame, arm: str, base: str = BASE, metric: str = METRIC
 
 
 def corrected(ps: list[float]) -> list[float]:
-    """Holm: the smallest times as many as there are, the next times one fewer, and never falling; at most 1."""
+    """Holm: the smallest times as many as there are, the next times one fewer, and never falling; here not cut at 1."""
     order, out, most = sorted(range(len(ps)), key=lambda i: ps[i]), [math.nan] * len(ps), 0.0
     for rank, i in enumerate(order):
         most = max(most, (len(ps) - rank) * ps[i])
-        out[i] = min(1.0, most)
+        out[i] = most
     return out
+
+
+def holds(mean, low, high, p, fixed, seeds) -> tuple[float, float]:
+    """The interval of a difference whose p was corrected: where p was multiplied by k, the error of 5 % is divided."""
+    if seeds < 2 or high == low:
+        return low, high
+    error = (high - low) / 2 / stats.t.isf(0.025, seeds - 1)
+    half = stats.t.isf(0.025 * p / fixed, seeds - 1) * error
+    return mean - half, mean + half
 
 
 def comparisons(rows: pd.DataFrame, base: str = BASE, metric: str = METRIC) -> dict[str, str]:
     """{arm: what must be said of it against the base}, in the order of the rows."""
     arms = [arm for arm in dict.fromkeys(rows.arm) if arm != base]
     found, seeds = {arm: against(rows, arm, base, metric) for arm in arms}, len(scores(rows, base, metric))
-    ps = dict(zip(arms, corrected([p for *_, p in found.values()])))
-    return {arm: in_words(*found[arm][:3], ps[arm], seeds, len(arms)) for arm in arms}
+    return {arm: in_words(found[arm][0], *intervals(rows, base, metric)[arm], seeds) for arm in arms}
 
 
-def in_words(mean, low, high, p, seeds, many) -> str:
+def intervals(rows: pd.DataFrame, base: str = BASE, metric: str = METRIC) -> dict[str, tuple[float, float]]:
+    """{arm: the corrected interval of arm − base}."""
+    arms = [arm for arm in dict.fromkeys(rows.arm) if arm != base]
+    found, seeds = {arm: against(rows, arm, base, metric) for arm in arms}, len(scores(rows, base, metric))
+    fixed = dict(zip(arms, corrected([p for *_, p in found.values()])))
+    return {arm: holds(*found[arm], fixed[arm], seeds) for arm in arms}
+
+
+def how_many(rows: pd.DataFrame, base: str = BASE) -> str:
+    """What is said of the correction, before the comparisons."""
+    arms, seeds = [arm for arm in dict.fromkeys(rows.arm) if arm != base], rows.seed.nunique()
+    return f", intervals corrected for {len(arms)} comparisons" if len(arms) > 1 and seeds > 1 else ""
+
+
+def in_words(mean, low, high, seeds) -> str:
     if seeds < 2:
         return f"{mean:+.3f} (one seed, so no interval), {UNCLEAR}"
     spread, beyond = f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]", low > 0 or high < 0
@@ -93,8 +115,6 @@ def in_words(mean, low, high, p, seeds, many) -> str:
         return f"{spread}, {UNCLEAR}"
     if seeds < 6:
         return f"{spread}, {UNCLEAR}: a verdict needs 6 seeds, these are {seeds}"
-    if p >= 0.05:
-        return f"{spread}, {UNCLEAR}: among {many} comparisons p is {p:.3f}"
     return f"{spread}, {'higher' if low > 0 else 'lower'}"
 
 

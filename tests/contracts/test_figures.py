@@ -9,7 +9,23 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
-from known import ARMS, BASE, DATA, METRIC, NUMBER, against, bar, close, comparisons, numbers, of, score, scores
+from known import (
+    ARMS,
+    BASE,
+    DATA,
+    METRIC,
+    NUMBER,
+    against,
+    bar,
+    close,
+    comparisons,
+    how_many,
+    intervals,
+    numbers,
+    of,
+    score,
+    scores,
+)
 from known import runs as made_up
 from PIL import Image
 
@@ -35,7 +51,7 @@ def check_scores(rows):
         value, low, high = of(scores(rows, arm).values())
         one = len(scores(rows, arm)) == 1
         assert close(bar(mean), (value, value, value) if one else (value, low, high))
-        assert light.marker.color == mean.marker.color and light.marker.symbol == mean.marker.symbol
+        assert light.marker.color == plots.faint(mean.marker.color) and light.marker.symbol == mean.marker.symbol
     assert len({t.marker.symbol for t in fig.data}) == len(arms)
     said = "; ".join(f"{arm} {score(list(scores(rows, arm).values()))}" for arm in arms)
     assert fig.alt == f"Dot plot of accuracy, mean and 95 % interval over seeds: {said}."
@@ -47,14 +63,14 @@ def check_differences(rows):
     fig = plots.differences(rows, METRIC, BASE)
     said = comparisons(rows)
     assert fig.alt == (
-        f"Interval plot of the difference in {METRIC} from {BASE}, paired by seed: "
+        f"Interval plot of the difference in {METRIC} from {BASE}, paired by seed{how_many(rows)}: "
         + "; ".join(f"{arm} {words}" for arm, words in said.items())
         + "."
     )
     assert [t.name for t in fig.data] == list(said) and fig.layout.shapes[0].x0 == fig.layout.shapes[0].x1 == 0
     for trace in fig.data:
         assert list(trace.y) == [trace.name]
-        mean, low, high, _ = against(rows, trace.name)
+        mean, (low, high) = against(rows, trace.name)[0], intervals(rows)[trace.name]
         assert close(bar(trace), (mean, low, high) if np.isfinite(low) else (mean, mean, mean))
     drawn(fig)
 
@@ -80,6 +96,23 @@ def check_look(rows):
     assert len({colour for colour, _, _ in looks}) == len({marker for _, marker, _ in looks}) == len(looks)
 
 
+def check_faint(rows):
+    """Lighter than its arm, where that can still be seen, and never too light."""
+    for i, _ in enumerate(dict.fromkeys(rows.arm)):
+        full, light = plots.look(i)[0], plots.faint(plots.look(i)[0])
+        full, light = ([int(one[k : k + 2], 16) for k in (1, 3, 5)] for one in (full, light))
+        assert 3 <= plots.contrast(light) <= plots.contrast(full)
+
+
+def check_contrast(rows):
+    """White on white has none, and grey the one that WCAG's examples give."""
+    assert plots.contrast([255, 255, 255]) == 1 and round(plots.contrast([119, 119, 119]), 2) == 4.48
+
+
+def check_corrected(rows):
+    assert plots.corrected(table(rows, METRIC, BASE).drop(index=BASE)) == how_many(rows)
+
+
 def check_too_few(rows):
     seeds = rows.seed.nunique()
     said = plots.too_few(seeds)
@@ -99,7 +132,8 @@ def check_curves(rows):
         ends = {}
         for arm in arms:
             mine = some[some.arm == arm]
-            thin = [t for t in fig.data if t.mode == "lines" and t.line.color == _mean(fig, arm).line.color]
+            light = plots.faint(_mean(fig, arm).line.color)
+            thin = [t for t in fig.data if t.mode == "lines" and t.line.color == light]
             each = {s: mine[mine.seed == s].sort_values("step") for s in mine.seed}
             assert len(thin) == len(each)
             lines = sorted(zip(map(tuple, (t.x for t in thin)), map(tuple, (t.y for t in thin))))
@@ -210,7 +244,7 @@ def test_a_figure_says_what_its_data_say(name, data):
 
 def test_the_made_up_runs_hold_every_word_that_can_be_said():
     said = [words.split("], ")[-1] for rows in DATA.values() for words in comparisons(rows).values()]
-    for word in ("higher", "lower", "not distinguishable here", "one seed", "a verdict needs 6 seeds", "comparisons p"):
+    for word in ("higher", "lower", "not distinguishable here", "one seed", "a verdict needs 6 seeds"):
         assert any(word in one for one in said), word
 
 

@@ -34,6 +34,11 @@ def says(text: str, *expected: float) -> None:
 def status(line) -> str:
     """What stands in a panel's line of words, which a screen reader speaks."""
     assert 'role="status"' in line.value
+    return text(line)
+
+
+def text(line) -> str:
+    """What stands in a line, without its tags."""
     return html.unescape(re.sub("<.*?>", "", line.value))
 
 

@@ -58,4 +58,34 @@ BUGS = [
         "The board shows the scores by which rates were chosen.",
         (f"{WIDGET}[board-one seed]",),
     ),
+    Bug(
+        "a panel takes Shift+Enter from the notebook", "widgets", "ftlib/classroom/widgets/questions.py",
+        "        if self._go_on:\n", "        if False:\n",
+        "After a prediction the learner has to look for the next cell with the mouse.",
+        ("test_widgets.py::test_a_committed_prediction_hands_the_focus_on_and_a_quiz_does_not",),
+    ),
+    Bug(
+        "the old function is checked in silence", "check", "ftlib/classroom/checks.py",
+        "_stale(answer) or _hint(checker, answer)", "_hint(checker, answer)",
+        "A learner mends a function, mistypes, and is told that nothing has changed.",
+        (f"{CHECKING}::test_a_function_older_than_its_last_cell_is_named",),
+    ),
+    Bug(
+        "a copy shows the results", "workbooks", "ftlib/io/workbooks.py",
+        'cell["outputs"], cell["execution_count"] = [], None', "pass",
+        "The answer stands below the question before it was asked.",
+        ("test_workbooks.py::test_every_notebook_has_a_copy_without_a_result",),
+    ),
+    Bug(
+        "a clean copy overwrites the old one", "workbooks", "ftlib/io/workbooks.py",
+        "    file.rename(old)\n", "",
+        "What the learner wrote is lost.",
+        ("test_workbooks.py::test_what_was_written_stays",),
+    ),
+    Bug(
+        "figures can be uploaded", "plots", "ftlib/plots.py",
+        '| {"config": TOOLBAR}', "",
+        "A button of each figure sends its data to a company.",
+        ("test_plots.py::test_no_button_of_a_figure_leaves_the_computer_and_nothing_jumps",),
+    ),
 ]  # fmt: skip

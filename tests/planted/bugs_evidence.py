@@ -127,6 +127,12 @@ BUGS = [
         ("test_compare.py::test_a_table_reads_in_words",),
     ),
     Bug(
+        "intervals without the correction that p has", "compare", "ftlib/evidence/compare.py",
+        "stats.t.isf(tail / _holm_factors(p), degrees)", "stats.t.isf(tail, degrees)",
+        "The board shows an interval above 0 and calls it not distinguishable.",
+        ("test_compare.py::test_one_rule_reads_every_row_of_a_table",),
+    ),
+    Bug(
         "the margin on the wrong side", "compare", "ftlib/evidence/compare.py",
         "if self.low > margin:", "if self.low > -margin:",
         "What is not better by the margin is called better.",
@@ -265,7 +271,7 @@ BUGS = [
     ),
     Bug(
         "an interval upside down", "compare", "ftlib/plots.py",
-        '"array": _bars([d.diff_high - d.difference])', '"array": _bars([d.difference])',
+        '"array": _bars([d.corrected_high - d.difference])', '"array": _bars([d.difference])',
         "A bar ends elsewhere than its interval.",
         (f"{FIGURE}[differences-{TWO}]",),
     ),

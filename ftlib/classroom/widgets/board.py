@@ -2,10 +2,9 @@
 
 import ipywidgets
 import pandas as pd
-import plotly.graph_objects as go
 
 from ftlib import plots
-from ftlib.classroom.widgets.panel import Panel, set_status, status_line
+from ftlib.classroom.widgets.panel import Panel, live, set_status, status_line
 from ftlib.evidence.compare import table
 
 MEASURES = {
@@ -60,7 +59,7 @@ class Board(Panel):
             options=[(str(n), n) for n in sizes], description="Training examples", style=wide["style"]
         )
         self.measure = ipywidgets.Dropdown(options=list(measures.items()), description="Measure", **wide)
-        self.figure = go.FigureWidget(plots.scores(self.runs, self.measure.value))  # two traces an arm
+        self.figure = live(plots.scores(self.runs, self.measure.value))  # two traces an arm
         self.figure.update_yaxes(categoryorder="array", categoryarray=self.arms)
         self.words = status_line()
         self.show()
@@ -114,8 +113,8 @@ class Board(Panel):
         arms = [arm for arm in self.arms if arm != self.baseline and arm in set(runs.arm)]
         if self.baseline not in set(runs.arm) or not arms:
             return "There is nothing to compare here."
-        words = plots.compared(table(runs, self.measure.value, self.baseline).loc[arms])
-        return f"Against {self.baseline}, paired by seed: {words}."
+        found = table(runs, self.measure.value, self.baseline).loc[arms]
+        return f"Against {self.baseline}, paired by seed{plots.corrected(found)}: {plots.compared(found)}."
 
 
 def board(runs: pd.DataFrame, measures: dict[str, str] | None = None, baseline: str = "full") -> Board:

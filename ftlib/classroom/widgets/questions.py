@@ -3,7 +3,7 @@
 import ipywidgets
 
 from ftlib import classroom as teach
-from ftlib.classroom.widgets.panel import Panel, set_status, status_line
+from ftlib.classroom.widgets.panel import Panel, paragraph, set_status, status_line
 
 WIDE = ipywidgets.Layout(width="auto")
 
@@ -11,21 +11,25 @@ WIDE = ipywidgets.Layout(width="auto")
 class Asked(Panel):
     """One question. `choice` holds the chosen key, `button` commits it, and `reply` shows the response."""
 
-    def __init__(self, question, button: str, answered, again: str):
-        self.question, self._answered = question, answered
+    def __init__(self, question, button: str, answered, again: str, go_on: bool = False):
+        self.question, self._answered, self._go_on = question, answered, go_on
         options = [(option["text"], key) for key, option in question.options.items()]
         self.choice = ipywidgets.RadioButtons(options=options, value=question.answer, description="Answer", layout=WIDE)
         self.button = ipywidgets.Button(description=button, layout=WIDE)
         self.reply = status_line(again if question.answer else "Not answered yet.")
         self.button.on_click(self.commit)
-        super().__init__(
-            [status_line(f"**{question.text}**"), self.choice, self.button, self.reply], lambda: str(question)
-        )
+        asked = paragraph(f"**{question.text}**", "ftlib-question")
+        super().__init__([asked, self.choice, self.button, self.reply], lambda: str(question))
 
     def commit(self, _=None) -> None:
-        """Commit the chosen option. The button calls this."""
+        """Commit the chosen option. The button calls this. After a prediction, the focus goes to the next cell."""
         key = self.choice.value
-        set_status(self.reply, "Choose an answer first." if key is None else self._answered(key).markdown)
+        if key is None:
+            return set_status(self.reply, "Choose an answer first.")
+        answer = self._answered(key)
+        set_status(self.reply, answer.markdown, getattr(answer, "right", None))
+        if self._go_on:
+            self.keyboard.next_cell()
 
 
 def predict(lesson: str, name: str) -> Asked:
@@ -57,7 +61,8 @@ def predict(lesson: str, name: str) -> Asked:
     (['scratch', 'probe', 'full', 'lp-ft'], 'Commit my prediction')
     """
     question = teach.predict(lesson, name)
-    return Asked(question, "Commit my prediction", question.commit, "This is the prediction that you gave. Change it?")
+    again = "This is the prediction that you gave. Change it?"
+    return Asked(question, "Commit my prediction", question.commit, again, go_on=True)
 
 
 def quiz(lesson: str, *names: str) -> Panel:
