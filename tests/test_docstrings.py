@@ -20,7 +20,8 @@ import ftlib
 import toy
 from ftlib import strategies
 
-MODULES = ["tasks", "models", "models.adapters", "evidence.compare", "metrics", "plots", "task_plots", "classroom"]
+MODULES = ["tasks", "models", "models.adapters", "evidence.compare", "metrics", "plots", "classroom"]
+MODULES += ["models.about", "training.predicting", "results_plots", "task_plots"]
 MODULES += ["classroom.widgets", "classroom.lessons", "training.machine", "io.writing"]
 SECTIONS = ("Parameters", "Returns", "Yields", "Raises", "Notes", "References", "Examples", "Attributes", "See Also")
 

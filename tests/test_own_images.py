@@ -11,6 +11,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from ftlib import tasks
+from ftlib.models.about import Preprocessing
+from ftlib.models.pixels import as_pixels
 from ftlib.tasks import images
 from test_own_data import draw, files, load, photos
 
@@ -241,6 +243,19 @@ def test_a_path_that_leads_nowhere_is_refused(tmp_path):
         load(tmp_path / "phots")
     with pytest.raises(ValueError, match="is a file: path must name the folder"):
         load(tmp_path / "photos" / "cat" / "0.png")
+
+
+@pytest.mark.parametrize("shape", images.SHAPES)
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA", "16 bits", "P"])
+def test_predict_reads_a_file_as_training_did(mode, shape, tmp_path):
+    """Else a model would be asked about other images than it has learned from."""
+    pixels = np.random.default_rng(1).integers(0, 255, (40, 56, 4)).astype(np.uint8)
+    deep = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
+    image = deep if mode == "16 bits" else Image.fromarray(pixels).convert(mode)
+    image.save(tmp_path / "x.png")
+    learned = torch.from_numpy(images.read(tmp_path / "x.png", 16, shape).pixels).float() / 255
+    asked = as_pixels(tmp_path / "x.png", Preprocessing(size=16, shape=shape, channels=len(learned)))
+    torch.testing.assert_close(asked, learned, atol=1.5 / 255, rtol=0)
 
 
 def test_photographs_that_were_not_made_for_this(tmp_path):

@@ -1,6 +1,7 @@
 """Files written in one piece: whatever happens, a file is the old one or the new one, and nothing is left beside it."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from glob import escape
@@ -37,6 +38,50 @@ def in_one_piece(file: str | Path) -> Iterator[Path]:
         os.replace(part, file)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_in_one_piece(folder: str | Path) -> Iterator[Path]:
+    """Yield an empty folder beside `folder` to write to; at the end of the block it becomes `folder`.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder to write. One that is there is replaced, and an error in the block leaves it as it was. Folders above
+        it are made.
+
+    Yields
+    ------
+    Path
+        A name that no other process uses.
+
+    Examples
+    --------
+    >>> with folder_in_one_piece(folder / "mine") as part:
+    ...     _ = (part / "notes.txt").write_text("whole")
+    >>> [file.name for file in folder.iterdir()]
+    ['mine']
+    """
+    folder = Path(folder)
+    part, old = (folder.with_name(f"{folder.name}.{os.getpid()}.{end}") for end in ("part", "old"))
+    try:
+        part.mkdir(parents=True)
+        yield part
+        for file in part.rglob("*"):
+            if file.is_file():
+                with open(file, "rb+") as written:
+                    os.fsync(written.fileno())
+        if folder.exists():
+            os.replace(folder, old)
+        try:
+            os.replace(part, folder)
+        except OSError:
+            if old.exists():
+                os.replace(old, folder)
+            raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def clear_leftovers(file: Path) -> None:

@@ -23,6 +23,7 @@ from safetensors.torch import save_model
 from ftlib import assets
 from ftlib.io.refusals import nearest
 from ftlib.io.writing import in_one_piece
+from ftlib.models.about import about_of
 from ftlib.models.base import Model, fill, read_tensors
 
 __all__ = ["KNOWN", "Model", "load", "load_weights", "save"]
@@ -71,11 +72,18 @@ def load(name: str | Path, task=None, *, pretrained: bool = True) -> Model:
         raise ValueError(f"{str(name)!r} is neither a folder nor a known model: {', '.join(KNOWN)}{near}")
     if task is not None and not hasattr(task, "kind"):
         raise ValueError(f"task must be a task as ftlib.load_task gives it, or None, but it is {task!r}")
-    kind = KNOWN[name] if known else _kind(folder)
+    kind = KNOWN[name] if known else kind_of(folder)
     if task is not None and task.kind != kind:
         fitting = " or ".join(k for k, v in KNOWN.items() if v == task.kind) or "another task"
         raise ValueError(f"{str(name)!r} reads {kind!r} and the task gives {task.kind!r}: choose {fitting}")
-    outputs = task.outputs if task is not None and kind != "lm" else None
+    model = build(name, kind, task.outputs if task is not None and kind != "lm" else None, pretrained)
+    model.about = about_of(str(name) if known else folder.name, kind, task)
+    return model
+
+
+def build(name: str | Path, kind: str, outputs: int | None = None, pretrained: bool = True) -> Model:
+    """The model of a name that is known, or of a folder, with a fresh head of `outputs` numbers or its own."""
+    known, folder = name in KNOWN, Path(name)
     if kind == "image":
         from ftlib.models import image  # here, not above: timm and transformers take seconds to import
 
@@ -146,7 +154,7 @@ def load_weights(model: Model, path: str | Path) -> Model:
     return fill(model, read_tensors(path), path)
 
 
-def _kind(folder: Path) -> str:
+def kind_of(folder: Path) -> str:
     """What the model in a folder reads, from its config.json."""
     file = folder / "config.json"
     if not file.is_file():

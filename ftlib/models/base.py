@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ftlib.models.about import about_of
 from ftlib.networks import set_mode
 
 # In a tensor's name: what a strategy has put into the stages (peft's layers, bottlenecks).
@@ -54,6 +55,8 @@ class Model(nn.Module):
         What the uncut network calls each part. None for a part that it does not have.
     soft_prompt : Module or None
         Learned vectors that a strategy puts before a text.
+    about : About
+        Its base, its task, how an input becomes a batch, and what `fit` did with it.
 
     See Also
     --------
@@ -74,6 +77,7 @@ class Model(nn.Module):
         """Cut `net`. make() draws such a net anew. outputs: K of a fresh head; None keeps its own."""
         super().__init__()
         self.name, self.make, self.outputs, self.tokenizer = name, make, outputs, tokenizer
+        self.about = about_of(name, self.kind)  # `load` says more
         self.soft_prompt = None  # learned tokens that a strategy puts before a text (strategies.peft)
         own = {module: path for path, module in net.named_modules()}  # before it is cut
         stages, head, self.width = self.split(net.eval())  # width: D, what the head reads

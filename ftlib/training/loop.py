@@ -23,7 +23,7 @@ from ftlib.training.frozen_features import FrozenFeatureCache
 from ftlib.training.machine import Clock, autocast, clear_memory_error, memory_in_use, to_device
 from ftlib.training.restore import settings_restored
 from ftlib.training.scoring import count_parameters, evaluate, predict_logits
-from ftlib.training.setup import Hardware, Run, announce, progress_bar, set_up
+from ftlib.training.setup import Hardware, Run, announce, noted, progress_bar, set_up
 from ftlib.training.stream import preserve_rng, stream
 from ftlib.training.validation import Validation, as_validation
 
@@ -121,7 +121,8 @@ def fit(
     refuse_loaders(loaders, strategy)
     validation, checkpoint = as_validation(validation), as_checkpoint(checkpoint)
     hardware, history, saved = Hardware(model, precision, verbose), [], None
-    with settings_restored(model), history_kept(history), shared() if cache else nullcontext():
+    notes = noted(model, strategy, hardware, history, numbers)
+    with settings_restored(model), history_kept(history), notes, shared() if cache else nullcontext():
         if checkpoint:
             arguments = {"strategy": strategy, **numbers, "precision": precision, "processes": hardware.world}
             saved = SavedRun(checkpoint.file, model, loaders, arguments, validation)

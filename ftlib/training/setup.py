@@ -1,5 +1,7 @@
 """Set-up: a model and a strategy become a run that is ready for its first step, on the device that is there."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +11,7 @@ from torch import nn
 from tqdm import tqdm
 
 from ftlib.io.progress import progress
+from ftlib.models.about import note
 from ftlib.strategy import Strategy, parts_of
 from ftlib.training.early_stopping import BestWeights
 from ftlib.training.frozen_features import FrozenFeatureCache
@@ -91,3 +94,15 @@ def progress_bar(run: Run, steps: int) -> tqdm:
     """The steps that are left, shown as a bar where they take longer than two seconds."""
     silent = not (run.hardware.verbose and run.hardware.accelerator.is_main_process)
     return progress(range(run.first, steps), initial=run.first, total=steps, delay=2, leave=False, disable=silent)
+
+
+@contextmanager
+def noted(model: nn.Module, strategy: Strategy, hardware: Hardware, history: list, numbers: dict) -> Iterator[None]:
+    """However the run ends, `model.about` gets a line on it, unless no step was taken."""
+    parts = parts_of(strategy)
+    try:
+        yield
+    finally:
+        if history:
+            precision = str(hardware.dtype).removeprefix("torch.")
+            note(model, strategy, parts, len(history), numbers["steps"], numbers["lr"], numbers["seed"], precision)

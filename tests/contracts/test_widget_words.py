@@ -9,7 +9,9 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from known import BASE, DATA, METRIC, bar, close, comparisons, every, how_many, of, score, scores
 from words import NLL, alone, recorded, says, spoken, status, text, told  # noqa: F401 (a fixture)
 
@@ -112,10 +114,38 @@ def status_of(text: str) -> str:
     return re.sub(r"`(.+?)`", r"\1", re.sub(r"\*\*(.+?)\*\*", r"\1", text))
 
 
+# ---- a model to try
+
+
+class Sure(torch.nn.Module):
+    """Gives these probabilities, whatever it reads."""
+
+    kind, head = "image", torch.nn.Linear(1, 1)
+
+    def __init__(self, probabilities):
+        super().__init__()
+        self.logits = torch.nn.Parameter(torch.tensor(probabilities).log())
+
+    def forward(self, batch):
+        return self.logits.expand(len(batch["pixels"]), -1)
+
+
+def check_try_model(probabilities):
+    panel = widgets.try_model(Sure(probabilities), [np.zeros((4, 4), np.uint8)])
+    alt = told(panel, status(panel.words))
+    ranked = sorted(((p, f"class {k}") for k, p in enumerate(probabilities)), key=lambda one: -one[0])
+    assert alt.startswith(f"The model says {ranked[0][1]}. In order: ")
+    assert re.findall(r"class \d+", alt) == [ranked[0][1], *(name for _, name in ranked)]
+    says(re.sub(r"class \d+", "", alt), *(100 * p for p, _ in ranked))
+    (bars,) = panel.figure.data
+    assert list(bars.y) == [name for _, name in ranked] and close(bars.x, [p for p, _ in ranked])
+
+
 CHECKS = {
     "board": (check_board, DATA),
     "quiz": (check_quiz, {k: k for k in LESSONS}),
     "predict": (check_predict, {k: k for k in LESSONS}),
+    "try_model": (check_try_model, {"two": [0.25, 0.75], "sure": [0.001, 0.998, 0.001 / 2, 0.001 / 2]}),
 }  # fmt: skip
 
 

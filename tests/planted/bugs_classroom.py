@@ -88,4 +88,22 @@ BUGS = [
         "A button of each figure sends its data to a company.",
         ("test_plots.py::test_no_button_of_a_figure_leaves_the_computer_and_nothing_jumps",),
     ),
+    Bug(
+        "rows and columns exchanged", "plots", "ftlib/results_plots.py",
+        "np.add.at(counts, (true, predicted), 1)", "np.add.at(counts, (predicted, true), 1)",
+        "The confusion matrix blames the wrong class.",
+        ("test_results_plots.py::test_the_matrix_counts_what_scikit_learn_counts",),
+    ),
+    Bug(
+        "the least sure mistakes", "plots", "ftlib/results_plots.py",
+        "argsort(descending=True, stable=True)", "argsort(descending=False, stable=True)",
+        "What is shown as the most confident mistakes are coin tosses.",
+        ("test_results_plots.py::test_the_surest_mistakes_come_first",),
+    ),
+    Bug(
+        "bars of the least probable classes", "widgets", "ftlib/classroom/widgets/try_model.py",
+        "key=lambda one: -one[1])[:BARS]", "key=lambda one: one[1])[:BARS]",
+        "The answer stands last, and with many classes it is left out.",
+        ("test_try_model.py::test_a_text_is_answered_in_words_and_bars",),
+    ),
 ]  # fmt: skip

@@ -11,8 +11,9 @@ from ftlib.classroom.lessons import part
 from ftlib.classroom.widgets.board import Board, board
 from ftlib.classroom.widgets.panel import Panel
 from ftlib.classroom.widgets.questions import predict, quiz
+from ftlib.classroom.widgets.try_model import TryModel, try_model
 
-__all__ = ["Board", "Panel", "board", "of_lesson", "predict", "quiz"]
+__all__ = ["Board", "Panel", "TryModel", "board", "of_lesson", "predict", "quiz", "try_model"]
 
 
 def of_lesson(lesson: str, name: str = "") -> ModuleType:

@@ -26,7 +26,7 @@ class Keys(anywidget.AnyWidget):
     const OWN = /^(.|Arrow.*|Enter|Home|End|PageUp|PageDown|Backspace|Delete)$/u;
     const mark = event => {  // before JupyterLab looks: windows come first
       const { target } = event;
-      if (!target.closest?.(".ftlib-panel")) return;
+      if (!target.closest?.(".ftlib-panel") || target.matches("textarea")) return;  // JupyterLab leaves texts alone
       const command = event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key === "Enter");
       target.toggleAttribute("data-lm-suppress-shortcuts", OWN.test(event.key) && !command);
     };
