@@ -26,6 +26,7 @@ _PUBLIC = {
     "Spec": "evidence.spec:Spec",
     "Phase": "evidence.spec:Phase",
     "run": "evidence.runs:run",
+    "compare_strategies": "evidence.side_by_side:compare_strategies",
     "load_runs": "evidence.runs:load_runs",
     "load_records": "evidence.runs:load_records",
     "paired": "evidence.compare:paired",

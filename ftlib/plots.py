@@ -39,17 +39,23 @@ TOOLBAR = {  # of every live figure: no button that would leave this computer
 }
 KINDS = ("", "-open", "-open-dot")  # of a marker: filled, empty, empty with a dot
 _FILL = {"": "full", "-open": "none", "-open-dot": "left"}  # and how matplotlib draws them
-ON_TASKS = ("Table", "before_after", "confusion", "mistakes")
+ABOVE = {  # names of rooms above, which are loaded on first use
+    "Table": "results_plots",
+    "before_after": "results_plots",
+    "confusion": "results_plots",
+    "mistakes": "results_plots",
+    "examples": "task_plots",
+}
 
 
 def __getattr__(name: str):
-    if name in ON_TASKS:
-        return getattr(import_module("ftlib.results_plots"), name)
+    if name in ABOVE:
+        return getattr(import_module(f"ftlib.{ABOVE[name]}"), name)
     raise AttributeError(f"ftlib.plots has no name {name!r}: dir(ftlib.plots) lists its names")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *ON_TASKS})
+    return sorted({*globals(), *ABOVE})
 
 
 def look(i: int) -> tuple[str, str, str]:

@@ -375,3 +375,19 @@ def combine(*strategies: Strategy) -> Strategy:
 def to_json(strategy: Strategy) -> list[dict]:
     """[{class name: knobs}] a part: how a strategy is written in a Spec. `strategies.build` reads it back."""
     return [{type(part).__name__: asdict(part)} for part in parts_of(strategy)]
+
+
+def check_share(strategy: Strategy, knob: str, most: float) -> None:
+    """ValueError unless the field is in 0..most."""
+    if not 0 <= (value := getattr(strategy, knob)) <= most:
+        raise ValueError(f"{knob} of {type(strategy).__name__} must lie in 0 to {most:g}, but it is {value}: choose")
+
+
+def check_range(strategy: Strategy, knob: str, low: float, high: float) -> None:
+    """ValueError unless the field is [least, most] with low < least <= most <= high."""
+    value = getattr(strategy, knob)
+    if len(value) != 2 or not low < value[0] <= value[1] <= high:
+        raise ValueError(
+            f"{knob} of {type(strategy).__name__} must be [least, most] above {low:g} and at most {high:g}, but it is "
+            f"{value}: give two rising numbers"
+        )

@@ -30,6 +30,7 @@ ROOMS = {
     "training": {"io", "strategy", "networks", "metrics", "models"},
     "evidence": {"io", "strategy", "metrics", "strategies", "models", "tasks", "training"},
     "plots": {"evidence"},
+    "task_plots": {"io", "tasks", "plots"},
     "results_plots": {"io", "training", "plots"},
     "classroom": {"io", "assets", "models", "training", "evidence", "plots"},
     "doctor": {"assets", "training"},

@@ -21,7 +21,7 @@ import toy
 from ftlib import strategies
 
 MODULES = ["tasks", "models", "models.adapters", "evidence.compare", "metrics", "plots", "classroom"]
-MODULES += ["models.about", "training.predicting", "results_plots"]
+MODULES += ["models.about", "training.predicting", "results_plots", "task_plots"]
 MODULES += ["classroom.widgets", "classroom.lessons", "training.machine", "io.writing"]
 SECTIONS = ("Parameters", "Returns", "Yields", "Raises", "Notes", "References", "Examples", "Attributes", "See Also")
 

@@ -69,7 +69,7 @@ def run_grid(name: str, most: int | None = None, jobs: int = 1) -> Path:
     if unfinished and left:
         results.must_be_writable()
         for comparison in unfinished:
-            _refuse_unmeasured(name, comparison)
+            refuse_unmeasured(name, comparison)
     total = wanted(name, results.read())[1]  # with looks: so far
     with results, progress(desc=name, unit="run", total=total, initial=len(results.read())) as bar:
         while unfinished and left:
@@ -124,13 +124,13 @@ def load_grid(name: str) -> list[Comparison]:
     for i, comparison in enumerate(grid):
         for arm, says in comparison.arms.items():
             try:
-                _refuse_what_cannot_run(comparison, arm, says)
+                refuse_what_cannot_run(comparison, arm, says)
             except (ValueError, TypeError, KeyError) as error:
                 raise ValueError(f"{file}, comparison {i + 1}, arm {arm!r}: {error.args[0]}") from None
     return grid
 
 
-def _refuse_what_cannot_run(comparison: Comparison, arm: str, says: Arm) -> None:
+def refuse_what_cannot_run(comparison: Comparison, arm: str, says: Arm) -> None:
     """Make the arm's strategies and its specs, with any rate, so that a fault in them is known before the first run."""
     for phase in says.phases:
         strategies.build(phase.strategy)
@@ -166,7 +166,7 @@ def scores_by_kind() -> dict[str, set[str]]:
     }
 
 
-def _refuse_unmeasured(name: str, comparison: Comparison) -> None:
+def refuse_unmeasured(name: str, comparison: Comparison) -> None:
     """Raise a ValueError if the records will not hold the metric, since the task is of another kind."""
     split, _, metric = comparison.metric.rpartition(".")
     own = split_of(split or "validation", comparison.task)[0] if _last(split or "validation") in SPLITS else None

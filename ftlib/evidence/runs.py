@@ -23,7 +23,8 @@ import pandas as pd
 import torch
 
 from ftlib import models, strategies, tasks
-from ftlib.evidence.spec import EARLY, Phase, Spec, WrittenSpec, split_of
+from ftlib.evidence.own_data import own_data, refuse_other_data
+from ftlib.evidence.spec import EARLY, Phase, Spec, WrittenSpec, parts_of_split, split_of
 from ftlib.io import places, typed
 from ftlib.io.typed import Number, Text, Whole, entry
 from ftlib.io.writing import must_be_writable, write_text
@@ -81,7 +82,9 @@ def run(spec: Spec, folder: str | Path | None = None, verbose: bool = False) -> 
     """
     file = Path(folder) / f"{spec.id}.json" if folder else None
     if file and file.exists():
-        return load_records(file)[0]
+        there = load_records(file)[0]
+        refuse_other_data(there, own_data(spec), str(file))
+        return there
     if file:
         must_be_writable(file.parent)
     with shared():
@@ -134,9 +137,8 @@ def _start(spec: Spec):
 def _loader(spec: Spec, task, model, name: str, **more):
     """A loader for "split" of the spec's own task, for "task:split" of another one, for "task:train:10", ten
     training examples of it, or for "task:train:8+2", eight of its first class and two of its second."""
-    *other, last = name.split(":")
-    drawn = [int(part) for part in last.split("+")] if last[0].isdigit() else []
-    split, few = (other.pop(), {"n": drawn if len(drawn) > 1 else drawn[0]}) if drawn else (last, {})
+    named, split, drawn = parts_of_split(name)
+    other, few = [named] if named else [], {"n": drawn if len(drawn) > 1 else drawn[0]} if drawn else {}
     options = {**spec.options, **few}
     data_seed = options.pop("data_seed", spec.seed)
     source = tasks.load(*other, seed=data_seed, **options) if other else task
@@ -222,7 +224,7 @@ def _execute(spec: Spec, verbose: bool) -> dict:
         "parameters": {"trainable": trainable, "total": total, "bytes": 4 * trainable},
         "seconds": {**seconds, "training": sum(seconds.values())},
         "memory": peak,
-        "provenance": provenance(model),
+        "provenance": provenance(model) | own_data(spec),
     }
 
 
@@ -313,6 +315,10 @@ def load_records(*sources: str | Path) -> list[dict]:
         files = sorted(f for f in source.iterdir() if f.suffix in (".json", ".jsonl")) if source.is_dir() else [source]
         for f in files:
             records |= {r["id"]: r for r in _records_of(f)}
+    data: dict[str, str] = {}  # own data must be the same in all runs that are loaded together
+    for r in records.values():
+        refuse_other_data(r, {"data": data}, f"the run {r['id']}")
+        data |= r.get("provenance", {}).get("data", {})
     return list(records.values())
 
 

@@ -63,7 +63,9 @@ class Results:
         self._release(made["id"])
 
     def _release(self, name: str) -> None:
-        lock = self.held.pop(name)
+        lock = self.held.pop(name, None)
+        if lock is None:  # it was run without being claimed
+            return
         if os.name != "nt":  # where an open file cannot be deleted, and filelock does it
             Path(lock.lock_file).unlink(missing_ok=True)  # still held: filelock takes no file that was deleted
         lock.release()

@@ -88,7 +88,7 @@ class Spec(WrittenSpec):
     arm : str
         The name under which it is compared, such as "full".
     task : str
-        A task's name, see `ftlib.load_task`.
+        A task's name, see `ftlib.load_task`. Own data are named with their path, "folder:PATH".
     model : str
         A model's name, see `ftlib.load_model`.
     seed : int
@@ -144,6 +144,8 @@ class Spec(WrittenSpec):
         """Raise a ValueError if it cannot be run, or reads the test split otherwise than once, at the end."""
         typed.check(WrittenSpec, written := asdict(self), "Spec")
         _refuse_unknown_task(self.task)
+        if "path" in self.options:
+            raise ValueError("path is no option of a Spec: write it into the task, such as 'folder:PATH'")
         read = [split_of(name, self.task) for name in self.splits]
         for name, at in zip(self.splits, read):
             if self.purpose == "tune" and at[1] == "test":
@@ -177,23 +179,35 @@ class Spec(WrittenSpec):
         return hashlib.sha1(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
 
 
-def split_of(name: str, own: str = "") -> tuple[str, str]:
-    """(task, split) of a split's name: "split" of the spec's own task, "task:split" of another one, "task:train:10"."""
-    match = re.fullmatch(r"(?:([^:]+):)?([^:\d][^:]*?)(?(1)(?::\d+(?:\+\d+)*)?)", name)
+OTHER = rf"((?:{'|'.join(tasks.OWN)}):.+|[^:]+):"  # another task before its split; the path of own data may hold colons
+
+
+def parts_of_split(name: str) -> tuple[str, str, list[int]]:
+    """(task, split, examples) of a split's name: "split", "task:split", "task:train:10", and "task:train:8+2"."""
+    match = re.fullmatch(rf"(?:{OTHER})?([^:\d][^:]*?)(?(1)(?::(\d+(?:\+\d+)*))?)", name)
     if not match:
         raise ValueError(f'a split is called "split", "task:split" or "task:split:n", but not {name!r}')
-    task, split = match[1] or own, match[2]
+    return match[1] or "", match[2], [int(part) for part in (match[3] or "").split("+") if part]
+
+
+def split_of(name: str, own: str = "") -> tuple[str, str]:
+    """(task, split) of a split's name: "split" of the spec's own task, "task:split" of another one, "task:train:10"."""
+    other, split, _ = parts_of_split(name)
+    task = other or own
     if split not in SPLITS:
         raise ValueError(
             f"{name!r} names no split: the nearest known one to {split!r} is {typed.nearest(split, SPLITS)!r}"
         )
-    if match[1]:
+    if other:
         _refuse_unknown_task(task)
     return task, split
 
 
 def _refuse_unknown_task(name: str) -> None:
     """Raise a ValueError unless tasks.load would know it."""
+    if name.partition(":")[0] in tasks.OWN:
+        tasks.parse(name)
+        return
     plain, plus, corruption = name.partition("+")
     for word, known in ((plain, tasks.names()), (corruption, tasks.corruptions.NAMES if plus else [""])):
         if word not in known:

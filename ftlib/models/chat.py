@@ -11,14 +11,16 @@ from jinja2 import TemplateError  # torch brings it, and transformers renders te
 ANSWER = "answer"  # stands for an answer in the rendered template
 
 
-def prompt_text(tokenizer, message: str) -> str:
+def prompt_text(tokenizer, message: str | list[tuple[str, str]]) -> str:
     """The message in the model's markup, up to where the answer begins; tokenise it without specials.
 
-    Raises ValueError for a tokenizer without a chat template, and for a template that refuses a user's message.
+    message: a user's only message, or all turns so far, (role, text) of each. Raises ValueError for a tokenizer without
+    a chat template, and for a template that refuses such turns.
     """
     if not tokenizer.chat_template:
         raise ValueError("a chat needs a tokenizer with a chat template: use that of 'smollm2'")
-    return _rendered(tokenizer, [("user", message)], add_generation_prompt=True)
+    turns = [("user", message)] if isinstance(message, str) else message
+    return _rendered(tokenizer, turns, add_generation_prompt=True)
 
 
 def end_of_turn(tokenizer) -> int:

@@ -75,6 +75,9 @@ def _channels(image: Image.Image, channels: int | None) -> Image.Image:
     if image.mode.startswith("I;16"):  # 16 bits per pixel: `convert` would cut them off
         image = Image.fromarray((np.array(image) / 257).round().astype(np.uint8))
     grey = image.mode in ("1", "L", "LA")
+    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:  # on white, as own images are read
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert(MODES[channels or (1 if grey else 3)])
 
 

@@ -34,7 +34,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as tv
 
-from ftlib.strategy import Strategy, parts_of, require_column
+from ftlib.strategy import Strategy, check_range, check_share, parts_of, require_column
 
 # ---- images
 
@@ -566,6 +566,11 @@ class SpanCut(OnTexts):
 
 # ---- what is safe
 
+OWN = ("folder", "table", "chats")  # the user's own data: only the user knows what is safe for them
+# What a strategy changes, by the word that the user allows it with in load_task(…, safe=[…]).
+NEEDS = {"Crop": "crop", "Rotation": "rotation", "ColorJitter": "colour", "RandomErasing": "erasing"}
+NEEDS |= {"RandAugment": "colour", "TrivialAugment": "colour", "TokenDropout": "words", "SpanCut": "words"}
+FLIPS, TURN = ("horizontal", "vertical", "turn"), 15.0  # degrees: what "rotation" allows
 # The augmentation that keeps labels true, per family of tasks: the fields of Flip, and the largest rotation in degrees.
 SAFE = {
     "elpv": ({"horizontal": True, "vertical": True, "turn": False}, 5.0),  # both flips make the turn by 180°
@@ -574,13 +579,13 @@ SAFE = {
 }
 
 
-def policy(task: str) -> list[dict]:
+def policy(task) -> list[dict]:
     """The augmentation that keeps the labels of a task true.
 
     Parameters
     ----------
-    task : str
-        Name of the task, such as "elpv/mono".
+    task : str or Task
+        The task or its name, such as "elpv/mono". Own data need the task, loaded with `safe`, the user's own answer.
 
     Returns
     -------
@@ -590,21 +595,20 @@ def policy(task: str) -> list[dict]:
     Raises
     ------
     ValueError
-        If nothing is known about the task.
+        If nothing is known about the task, or the user of own data was not asked.
 
     Examples
     --------
     >>> policy("digits")[1]
     {'Rotation': {'degrees': 15.0}}
     """
-    if (family := family_of(task)) == "sentiment":
-        return [{"TokenDropout": {}}]
-    flips, degrees = SAFE[family]
-    rest = [{"Crop": {}}, {"Rotation": {"degrees": degrees}}, {"ColorJitter": {}}, {"RandomErasing": {}}]
-    return ([{"Flip": flips}] if flips else []) + rest
+    flips, degrees, words = safe_for(task)
+    parts = {"Crop": {}, "Rotation": {"degrees": degrees}, "ColorJitter": {}, "RandomErasing": {}, "TokenDropout": {}}
+    rest = [{name: knobs} for name, knobs in parts.items() if NEEDS[name] in words]
+    return ([{"Flip": flips}] if any(flips.values()) else []) + rest
 
 
-def unsafe(strategy: Strategy, task: str) -> list[str]:
+def unsafe(strategy: Strategy, task) -> list[str]:
     """Find the parts of a strategy that may change the labels of a task.
 
     Training doesn't refuse such parts, since their effect is worth seeing.
@@ -612,8 +616,8 @@ def unsafe(strategy: Strategy, task: str) -> list[str]:
     Parameters
     ----------
     strategy : Strategy
-    task : str
-        Name of the task, such as "elpv/mono".
+    task : str or Task
+        The task or its name, such as "elpv/mono". Own data need the task, loaded with `safe`.
 
     Returns
     -------
@@ -630,15 +634,18 @@ def unsafe(strategy: Strategy, task: str) -> list[str]:
     >>> unsafe(Flip(horizontal=True), "digits")
     ['Flip(horizontal=True, vertical=False, turn=False) may change the labels of digits (horizontal): switch that off']
     """
-    flips, degrees = SAFE.get(family_of(task), ({}, 0.0))
+    flips, degrees, words = safe_for(task)
+    task, own = getattr(task, "name", task), hasattr(task, "safe") and task.safe is not None
     allowed, out = {name for name, on in flips.items() if on}, []
     for part in parts_of(strategy):
-        asked = {name for name in ("horizontal", "vertical", "turn") if isinstance(part, Flip) and getattr(part, name)}
+        need = NEEDS.get(type(part).__name__, "rotation")  # rotations are judged by their angle, below
+        if own and need not in {*words, "rotation"}:
+            out.append(f"{part} may change the labels of {task}: {need!r} is not among what is safe, leave it out")
+        asked = {name for name in FLIPS if isinstance(part, Flip) and getattr(part, name)}
         wrong = asked - allowed - ({"turn"} if {"horizontal", "vertical"} <= allowed else set())
-        turn = most_turned(part)
         if wrong:
             out.append(f"{part} may change the labels of {task} ({', '.join(sorted(wrong))}): switch that off")
-        if turn > degrees:
+        if (turn := most_turned(part)) > degrees:
             limit = f"{task} allows {degrees:g}° at most"
             out.append(f"{part} turns by up to {turn:g}°, but {limit}: choose less, or another one")
     return out
@@ -651,25 +658,22 @@ def most_turned(part: Strategy) -> float:
     return {Rotation: getattr(part, "degrees", 0.0), TrivialAugment: MOST_WIDE["Rotate"]}.get(type(part), 0.0)
 
 
+def safe_for(task) -> tuple[dict[str, bool], float, list[str]]:
+    """(flips, degrees, words of NEEDS) that keep the labels true; ValueError where nobody has said it."""
+    name, words = getattr(task, "name", task), getattr(task, "safe", None)
+    if name.partition(":")[0] in OWN:
+        if words is None:
+            how = "load it with safe=['horizontal', 'crop', …], or safe=[] for none, and give the task itself"
+            raise ValueError(f"only you know which changes keep the labels of {name} true: {how}")
+        return {kind: kind in words for kind in FLIPS}, TURN if "rotation" in words else 0.0, words
+    if (family := family_of(name)) == "sentiment":
+        return {}, 0.0, ["words"]
+    return *SAFE[family], ["crop", "rotation", "colour", "erasing"]
+
+
 def family_of(task: str) -> str:
     """The family of a task, "elpv" for "elpv/mono+noise3"; ValueError if nothing is known about it."""
     family = task.partition("+")[0].partition("/")[0]
     if family not in {*SAFE, "sentiment"}:
         raise ValueError(f"it isn't known what is safe for {task!r}: choose a task of {', '.join(SAFE)} or sentiment")
     return family
-
-
-def check_share(strategy: Strategy, knob: str, most: float) -> None:
-    """ValueError unless the field is in 0..most."""
-    if not 0 <= (value := getattr(strategy, knob)) <= most:
-        raise ValueError(f"{knob} of {type(strategy).__name__} must lie in 0 to {most:g}, but it is {value}: choose")
-
-
-def check_range(strategy: Strategy, knob: str, low: float, high: float) -> None:
-    """ValueError unless the field is [least, most] with low < least <= most <= high."""
-    value = getattr(strategy, knob)
-    if len(value) != 2 or not low < value[0] <= value[1] <= high:
-        raise ValueError(
-            f"{knob} of {type(strategy).__name__} must be [least, most] above {low:g} and at most {high:g}, but it is "
-            f"{value}: give two rising numbers"
-        )

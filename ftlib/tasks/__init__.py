@@ -5,13 +5,16 @@
 
 import inspect
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from ftlib.io.refusals import nearest, whole_number
-from ftlib.tasks import digits, elpv, fashion, instructions, sentiment
+from ftlib.tasks import chats, digits, elpv, fashion, folder, instructions, sentiment, table
 from ftlib.tasks.checks import SEEDS, flag
-from ftlib.tasks.corruptions import corrupt, known
+from ftlib.tasks.corruptions import NAMES, corrupt, known
+from ftlib.tasks.own import example, own_path
+from ftlib.tasks.report import Report
 from ftlib.tasks.splits import subsample, subset_by_class_counts
 from ftlib.tasks.task import IGNORED, SPLITS, Split, Task
 
@@ -22,8 +25,9 @@ CATALOG = {  # family -> its module, which has DOMAINS and load(domain, seed, n,
     "instructions": instructions,
     "fashion": fashion,
 }
+OWN = {"folder": folder, "table": table, "chats": chats}  # the user's own data, "folder:PATH"
 OPTIONS = ("seed", "n", "held_out", "shuffled", "max_length")  # of every family
-__all__ = ["CATALOG", "IGNORED", "SPLITS", "Split", "Task", "load", "names"]
+__all__ = ["CATALOG", "IGNORED", "OWN", "SPLITS", "Report", "Split", "Task", "example", "load", "names", "parse"]
 
 
 def names() -> list[str]:
@@ -42,9 +46,53 @@ def names() -> list[str]:
     return [name for f, module in CATALOG.items() for name in (f, *(f"{f}/{d}" for d in module.DOMAINS))]
 
 
+def parse(name: str) -> tuple[str, str, str]:
+    """Take a task's name apart.
+
+    Parameters
+    ----------
+    name : str
+        As `load` takes it. The path of own data may hold any character.
+
+    Returns
+    -------
+    family : str
+    domain : str
+        The domain, or the path of own data, or "".
+    corruption : str
+        Behind the last +, or "".
+
+    Raises
+    ------
+    ValueError
+        If there is no such task.
+
+    Examples
+    --------
+    >>> parse("elpv/mono+noise3"), parse("folder:my+photos")
+    (('elpv', 'mono', 'noise3'), ('folder', 'my+photos', ''))
+    """
+    family, _, path = name.partition(":") if isinstance(name, str) else (name, "", "")
+    if family in OWN:
+        if not path:
+            raise ValueError(f"{family} needs a path: load_task({family!r}, path=…), or the name {family + ':PATH'!r}")
+        before, plus, last = path.rpartition("+")
+        return (family, before, last) if plus and before and last in NAMES else (family, path, "")
+    plain, plus, corruption = name.partition("+") if isinstance(name, str) else (name, "", "")
+    if plain not in names():
+        own = " or, of your own data, " + ", ".join(f"{kind}:PATH" for kind in OWN)
+        near = nearest(plain, [*names(), *OWN])
+        raise ValueError(f"there is no task {plain!r}: choose one of {', '.join(names())}{own}{near}")
+    if plus:
+        known(corruption)
+    family, _, domain = plain.partition("/")
+    return family, domain, corruption
+
+
 def load(
     name: str,
     *,
+    path: str | Path | None = None,
     seed: int = 0,
     n: int | list[int] | None = None,
     held_out: int | None = None,
@@ -58,7 +106,11 @@ def load(
     ----------
     name : str
         A family with all its domains ("elpv") or one domain of it ("elpv/mono"). A suffix corrupts the images of all
-        splits: "elpv+noise3" has noise of strength 3, see `ftlib.tasks.corruptions`.
+        splits: "elpv+noise3" has noise of strength 3, see `ftlib.tasks.corruptions`. "folder", "table" and "chats" are
+        the user's own data, and "folder:photos" is short for `path="photos"`.
+    path : str or Path, optional
+        Of own data. "folder": a folder with one folder of images per class. "table": a CSV, TSV, JSONL or Parquet file
+        with a column of texts and one of labels. "chats": JSON lines with instructions, messages or conversations.
     seed : int, default 0
         Fixes the splits and the subset.
     n : int or list of int, optional
@@ -73,7 +125,8 @@ def load(
     max_length : int, optional
         Tokens per text. What is longer loses its end. By default 96.
     **options
-        Options of the family, see `load` in its file. Images have `size`.
+        Options of the family, see `load` in its file. Images have `size`. Own data have `group`, which names what
+        belongs together.
 
     Returns
     -------
@@ -83,7 +136,9 @@ def load(
     Raises
     ------
     ValueError
-        If a name, an option or a number cannot be.
+        If a name, an option or a number cannot be, or own data cannot be learned from.
+    FileNotFoundError
+        If nothing is at `path`.
     ftlib.assets.AssetError
         If the data has not been fetched.
 
@@ -99,11 +154,14 @@ def load(
     >>> task.metric, task.outputs
     ('accuracy', 10)
     """
-    plain, plus, corruption = name.partition("+") if isinstance(name, str) else (name, "", "")
-    if plain not in names():
-        raise ValueError(f"there is no task {plain!r}: choose one of {', '.join(names())}{nearest(plain, names())}")
-    family, _, domain = plain.partition("/")
-    own = list(inspect.signature(CATALOG[family].load).parameters)[3:]  # after domain, seed, n
+    if path is None:
+        family, domain, corruption = parse(name)
+    elif name in OWN:
+        family, domain, corruption = name, own_path(path), ""
+    else:
+        raise ValueError(f"path belongs to own data, {', '.join(OWN)}, but the task is {name!r}: leave path out")
+    module = (CATALOG | OWN)[family]
+    own = list(inspect.signature(module.load).parameters)[3:]  # after domain or path, seed, n
     for unknown in sorted(set(options) - set(own)):
         like = nearest(unknown, [*own, *OPTIONS])
         raise ValueError(f"{family} has no option {unknown}: its options are {', '.join(own) or 'none'}{like}")
@@ -117,17 +175,15 @@ def load(
         held_out = whole_number("held_out", held_out, 1, unit="examples")
     if max_length is not None:
         max_length = whole_number("max_length", max_length, 1, unit="tokens")
-    if plus:
-        known(corruption)
-    task = CATALOG[family].load(domain or None, seed=seed, n=None if each else n, **options)
+    task = module.load(domain or None, seed=seed, n=None if each else n, **options)
     if each:
         task.splits["train"] = subset_by_class_counts(task.splits["train"], n, seed)
-    if plus:
+    if corruption:
         if task.kind != "image":
-            raise ValueError(f"{plain} has no pictures to corrupt: leave out the part from + on")
+            raise ValueError(f"{task.name} has no pictures to corrupt: leave out the part from + on")
         for name_of, part in task.splits.items():
             task.splits[name_of] = replace(part, inputs=corrupt(part.inputs, part.index, corruption))
-        task.name = name
+        task.name = f"{task.name}+{corruption}"
     if held_out is not None:
         for name_of in ("validation", "test"):
             task.splits[name_of] = subsample(task.splits[name_of], held_out, seed)

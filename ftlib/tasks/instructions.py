@@ -36,7 +36,8 @@ def load(domain: str | None, *, seed: int, n: int | None) -> Task:
 
 def encode(split: Split, tokenizer, max_length: int) -> dict[str, list[list[int]]]:
     """Rows of input_ids and labels, equally long; the end of turn is a label, never an input."""
-    texts = [prompt_text(tokenizer, prompt) for prompt in split.inputs]  # each: a template may trim what it is given
+    asked = split.columns.get("turns", split.inputs)  # own chats may have several turns
+    texts = [prompt_text(tokenizer, prompt) for prompt in asked]  # each: a template may trim what it is given
     prompts, end = tokenizer(texts, add_special_tokens=False)["input_ids"], end_of_turn(tokenizer)
     rows = {"input_ids": [], "labels": []}
     for prompt, answer in zip(prompts, split.columns["answer"], strict=True):
@@ -45,5 +46,8 @@ def encode(split: Split, tokenizer, max_length: int) -> dict[str, list[list[int]
         rows["labels"].append([IGNORED] * (len(prompt) - 1) + counted)  # (T,)
     longest = max(map(len, rows["labels"]))
     if longest > max_length:
-        raise ValueError(f"max_length={max_length} would cut answers off: use at least {longest}")
+        long = sum(len(row) > max_length for row in rows["labels"])
+        raise ValueError(
+            f"max_length={max_length} would cut answers off: use at least {longest}, or leave {long} long rows out"
+        )
     return rows

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ftlib.io.refusals import whole_number
 from ftlib.tasks.checks import SEEDS, choose, count_cut, flag, read_inputs, read_labels
+from ftlib.tasks.report import Report
 
 SPLITS = ("train", "validation", "test")
 IGNORED = -100  # a position of a language model's labels that is not counted
@@ -126,6 +127,12 @@ class Task:
         Token columns that are made already, for each split and tokenizer.
     cut : dict of str to int, optional
         Number of texts of a split that lost their end, when last encoded.
+    digest : str, default ""
+        Of own data, the hash of all rows. Other data have another one.
+    report : Report, optional
+        Of own data, what was left out and noticed, see `ftlib.tasks.report`.
+    safe : list of str, optional
+        Of own data, the user's answer which changes keep the labels true. See `strategies.augmentation.policy`.
 
     Raises
     ------
@@ -157,6 +164,9 @@ class Task:
     reads: Counter = field(default_factory=Counter)
     encoded: dict = field(default_factory=dict, repr=False)  # token columns, once a split and tokenizer
     cut: dict[str, int] = field(default_factory=dict)  # split -> its texts that lost their end, when last encoded
+    digest: str = ""  # of own data: a record says on which data it was made
+    report: Report | None = field(default=None, repr=False)
+    safe: list[str] | None = None  # changes that keep the labels of own data true; None: nobody was asked
 
     def __post_init__(self):
         choose("kind", self.kind, ("image", "text", "lm"))

@@ -183,7 +183,7 @@ BUGS = [
     ),
     Bug(
         "all target labels for a few", "FewLabels", "ftlib/evidence/runs.py",
-        "**{**spec.options, **few}", "**spec.options",
+        "options = {**spec.options, **few}", "options = dict(spec.options)",
         "The arm with ten labels is given as many as the source has.",
         ("test_paired_runs.py::test_a_target_and_a_few_of_its_labels_come_from_another_task",),
     ),

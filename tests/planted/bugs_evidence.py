@@ -80,7 +80,7 @@ BUGS = [
     ),
     Bug(
         "every seed has the same examples", "runs", "ftlib/evidence/runs.py",
-        "tasks.load(spec.task, seed=spec.seed,", "tasks.load(spec.task, seed=0,",
+        "tasks.load(spec.task, seed=data_seed,", "tasks.load(spec.task, seed=0,",
         "Six seeds are six orders of one subset: the interval is too narrow.",
         ("test_paired_runs.py::test_arms_of_one_seed_start_at_the_same_point",),
     ),
@@ -495,5 +495,14 @@ BUGS = [
         "        if isinstance(part.metric, str) != (part.by in OVER_TASKS):\n", "        if False:\n",
         "A claim about each task is judged by runs of all tasks together.",
         (f"{BAD_CLAIM}[one metric]",),
+    ),
+    Bug(
+        "runs on other data beside each other", "runs", "ftlib/evidence/own_data.py",
+        "if then.get(name, digest) != digest:", "if False:",
+        "A file was added between two runs: their difference is one of data.",
+        (
+            "test_own_data.py::test_a_spec_by_name_runs_and_its_record_knows_the_data",
+            "test_own_data.py::test_strategies_are_compared_in_one_call_and_kept",
+        ),
     ),
 ]  # fmt: skip

@@ -8,6 +8,7 @@ CUT = f"{TASKS}::test_texts_that_lose_their_end_are_counted_and_said_once"
 MISTAKE = "test_tasks.py::test_a_mistake_gets_one_clear_sentence"
 LABELS = "test_tasks.py::test_a_split_checks_its_labels"
 CHAT = "test_chat.py"
+OWN, OWN_IMAGES, OWN_TABLES = "test_own_data.py", "test_own_images.py", "test_own_tables.py"
 TURN = f"{CHAT}::test_a_training_row_begins_as_what_generate_reads_and_ends_as_the_template_does"
 
 BUGS = [
@@ -178,5 +179,48 @@ BUGS = [
         "prompt_text(tokenizer, prompt) for", 'prompt_text(tokenizer, "§").replace("§", prompt) for',
         "A prompt that begins with a space is trained on other tokens than it is asked with.",
         (TURN,),
+    ),
+    Bug(
+        "a duplicate on both sides", "tasks", "ftlib/tasks/own.py",
+        'keys = [("content", key) for key in row.content]', "keys = []",
+        "A copy of a training image is tested: the score is too good.",
+        (f"{OWN}::test_groups_and_duplicates_never_have_two_sides", f"{OWN_TABLES}::test_duplicates_are_on_one_side"),
+    ),
+    Bug(
+        "a patient on both sides", "tasks", "ftlib/tasks/own.py",
+        '([("group", row.group)] if row.group else [])', "[]",
+        "Images of one patient are learned from and tested.",
+        (f"{OWN}::test_groups_and_duplicates_never_have_two_sides",),
+    ),
+    Bug(
+        "files in the order of the disk", "tasks", "ftlib/tasks/folder.py",
+        'files = sorted(walk(place), key=lambda file: (unicodedata.normalize("NFC", file), file))',
+        "files = walk(place)",
+        "A seed gives another split on another computer.",
+        (f"{OWN}::test_a_seed_gives_the_same_split_in_another_process_and_whatever_the_folder_order",),
+    ),
+    Bug(
+        "bright 16-bit images are white", "tasks", "ftlib/tasks/images.py",
+        "1 / DEEP if top <= 65535", "1.0 if top <= 65535",
+        "All values above 255 become white, as Pillow's own conversion does.",
+        (f"{OWN_IMAGES}::test_each_mode_is_read_as_people_see_it[16 bits]",),
+    ),
+    Bug(
+        "photographs lie on their side", "tasks", "ftlib/tasks/images.py",
+        "return ImageOps.exif_transpose(image)", "return image",
+        "Most photographs of telephones are turned by their EXIF data only.",
+        (f"{OWN_IMAGES}::test_the_camera_may_be_turned",),
+    ),
+    Bug(
+        "bad rows vanish", "tasks", "ftlib/tasks/table.py",
+        "            report.leave_out(row, *problem)", "            pass",
+        "Rows without a text are dropped in silence.",
+        (f"{OWN_TABLES}::test_bad_rows_are_counted_and_shown_with_their_lines",),
+    ),
+    Bug(
+        "earlier turns are lost", "tasks", "ftlib/tasks/chats.py",
+        "turns = [row.inputs[:-1] for row in rows]", "turns = [row.inputs[-2:-1] for row in rows]",
+        "A model answers the last question without what was said before.",
+        (f"{OWN_TABLES}::test_the_loss_counts_the_last_answer_and_the_end_of_its_turn",),
     ),
 ]  # fmt: skip
