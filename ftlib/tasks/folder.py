@@ -173,6 +173,6 @@ def _decode(files: list[Path], size: int, shape: str) -> list[images.Picture]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow, about single files: the report says what matters
             made = pool.map(lambda file: images.read(file, size, shape), files)
-            return list(progress(made, "reading images", len(files), unit="image", delay=2, leave=False))
+            return list(progress(made, desc="reading images", total=len(files), unit="image", delay=2, leave=False))
     finally:
         pool.shutdown(cancel_futures=True)
