@@ -18,19 +18,28 @@ class Keys(anywidget.AnyWidget):
 
     _esm = """
     const own = ({ target }) => {
-      if (target.matches("textarea")) return;  // JupyterLab leaves keys to a text by itself, and Ctrl+S must save
+      if (target.matches("textarea")) return;  // ipywidgets keeps its keys from JupyterLab, see `save`
       target.setAttribute("data-lm-suppress-shortcuts", "true");
       const box = target.closest(".widget-radio-box");
       if (!box) return;
       box.dataset.group ||= "ftlib" + Math.random();
       box.querySelectorAll("input").forEach(radio => { radio.name = box.dataset.group; });
     };
+    const save = event => {  // Ctrl+S in a text area: told to JupyterLab again, from the panel
+      const { key, code, keyCode, ctrlKey, metaKey, target, currentTarget } = event;
+      if (!target.matches("textarea") || !(ctrlKey || metaKey) || key !== "s") return;
+      event.preventDefault();  // the browser would save the page
+      const again = { key, code, keyCode, ctrlKey, metaKey, bubbles: true, cancelable: true };
+      currentTarget.dispatchEvent(new KeyboardEvent("keydown", again));
+    };
     export default { render({ el }) {
       el.style.display = "none";
       const settle = tries => {
         const panel = el.closest(".ftlib-panel");
-        if (panel) panel.addEventListener("focusin", own);
-        else if (tries) requestAnimationFrame(() => settle(tries - 1));
+        if (panel) {
+          panel.addEventListener("focusin", own);
+          panel.addEventListener("keydown", save, true);
+        } else if (tries) requestAnimationFrame(() => settle(tries - 1));
       };
       settle(600);
     } };
