@@ -34,7 +34,7 @@ ROOMS = {
     "results_plots": {"io", "training", "plots"},
     "classroom": {"io", "assets", "models", "training", "evidence", "plots"},
     "doctor": {"assets", "training"},
-    "__main__": {"io", "assets", "evidence", "doctor"},
+    "__main__": {"io", "assets", "evidence", "classroom", "doctor"},
 }
 # What only some files of a room may use: everybody else of the room must do without.
 ONLY = {

@@ -127,9 +127,15 @@ def test_what_cannot_be_asked_is_refused_at_once(minilm):
 
 
 def test_keys_stay_the_notebooks():
-    """A text area is not marked as one that takes JupyterLab's shortcuts away: Ctrl+S saves there, too."""
+    """A text area is not marked as one that takes JupyterLab's shortcuts away, and of its keys Ctrl+S alone is told on.
+
+    ipywidgets stops all keys of a text area; that the notebook is saved is seen in tests/browser/test_try_model.py.
+    """
     from ftlib.classroom.widgets.panel import Keys
 
     listener = Keys._esm.partition("const own =")[2].partition("};")[0]
     assert listener.index('matches("textarea")) return') < listener.index("suppress-shortcuts")
-    assert "preventDefault" not in Keys._esm and "keydown" not in Keys._esm
+    told_on = Keys._esm.partition("const save =")[2].partition("export default")[0]
+    only = 'if (!target.matches("textarea") || !(ctrlKey || metaKey) || key !== "s") return;'
+    assert told_on.index(only) < told_on.index("preventDefault") < told_on.index("dispatchEvent")
+    assert Keys._esm.count("preventDefault") == 1

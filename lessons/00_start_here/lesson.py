@@ -114,11 +114,11 @@ teach.diagram("00_start_here", "fine_tuning")
 # The **stages** turn an input into features, step by step: edges, textures, parts of objects; or letters, words, meaning.
 # The **head** turns features into answers. A new task gets a fresh head. Then some or all weights learn on.
 #
-# **Is it always worth it?** We compared a pretrained network with the same network from random weights, several times and
-# on several tasks. Each box like this one says what we found, and what to do.
+# **What does it cost?** The kit tests what people say about fine-tuning. Each box like this one says what we found in one
+# line per task, and what to do. A *linear probe* trains the head alone.
 
 # %% tags=["nbval-check-output"]
-teach.claim("G1", verdict="supported")
+teach.claim("F4", verdict="supported")
 
 # %% [markdown]
 # ## 4. Which lesson do you need?

@@ -309,7 +309,7 @@ assert need["LoRA"][0] < 0.02 * need["full"][0] and need["LoRA"][1] > 0.6 * need
 # Now the claim, in three parts, each with its own reading, timed six times:
 
 # %% tags=["nbval-check-output"]
-teach.claim("P1", verdict="undecided")
+teach.claim("P1", verdict="open")
 
 # %% [markdown]
 # **Two of three.** Trained parameters and bytes shrink to 1.5 % (MiniLM) and 5.5 % (EfficientNet-Lite0). That the time of a step
@@ -440,7 +440,7 @@ shared.round(3)
 # with strong noise, against the same cells without; EfficientNet-Lite0, LoRA on its 1 × 1 convolutions (linear at each pixel).
 
 # %% tags=["nbval-check-output"]
-teach.claim("P3", verdict="undecided")
+teach.claim("P3", verdict="open")
 
 # %%
 files = ("02_freezing", "02_freezing_far", "04_peft_lite")

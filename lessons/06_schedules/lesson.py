@@ -332,7 +332,7 @@ teach.predict("06_schedules", "what-matters").compare(found)
 # the same goal, and each runs at the peak that suits it. (`log2 of the ratio` is −1 for half the steps, 0 for as many.)
 
 # %% tags=["nbval-check-output"]
-teach.claim("L1", verdict="undecided")
+teach.claim("L1", verdict="open")
 
 # %% [markdown]
 # On the digits linear decay needed 0.63 [0.54, 0.73] of the steps of a constant rate (2 to the power of −0.67). On the cells that
@@ -393,7 +393,7 @@ assert broken.max() < 0.4
 plots.sweep(digits, "test.balanced_accuracy", title, label, by="peak rate")
 
 # %% tags=["nbval-check-output"]
-judged = teach.claim("L2", verdict="undecided")
+judged = teach.claim("L2", verdict="open")
 judged
 
 # %%

@@ -462,7 +462,7 @@ pd.DataFrame(rows).T.round(2)
 # seen.
 
 # %% tags=["nbval-check-output"]
-teach.claim("D3", verdict="undecided")
+teach.claim("D3", verdict="open")
 
 # %% [markdown]
 # **Undecided**, and close to nothing: −1.0 points [−3.3, +1.2], −0.3 [−1.4, +0.7], −0.1 [−0.8, +0.6] and +0.3 [−1.6, +2.2]. Of the

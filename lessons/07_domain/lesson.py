@@ -490,7 +490,7 @@ answer = "dann" if d.low > 0 else "adabn" if d.high < 0 else "alike"
 teach.predict("07_domain", "photos-winner").compare(answer)
 
 # %% tags=["nbval-check-output"]
-teach.claim("D1", verdict="undecided")
+teach.claim("D1", verdict="open")
 
 # %% [markdown]
 # **Undecided**, and the parts say more than the sum. On *photographs* DANN gains 16 points over source-only [14, 18]. But AdaBN,
@@ -652,7 +652,7 @@ for arm in ("dann-weak", "dann-constant"):
 teach.predict("07_domain", "spread").compare(found)
 
 # %% tags=["nbval-check-output"]
-teach.claim("D2", verdict="undecided")
+teach.claim("D2", verdict="open")
 
 # %% [markdown]
 # **Undecided**: DANN's spread is larger by 0.4 points [−0.6, +1.4]; the whole interval should have been above 0.5. No arm of the five

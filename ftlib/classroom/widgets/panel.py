@@ -49,6 +49,13 @@ class Keys(anywidget.AnyWidget):
       if (!cell.hasAttribute("tabindex")) cell.tabIndex = -1;
       cell.focus();
     };
+    const save = event => {  // Ctrl+S in a text area: told to JupyterLab again, from the panel
+      const { key, code, keyCode, ctrlKey, metaKey, target, currentTarget } = event;
+      if (!target.matches("textarea") || !(ctrlKey || metaKey) || key !== "s") return;
+      event.preventDefault();  // the browser would save the page
+      const again = { key, code, keyCode, ctrlKey, metaKey, bubbles: true, cancelable: true };
+      currentTarget.dispatchEvent(new KeyboardEvent("keydown", again));
+    };
     export default { render({ model, el }) {
       el.style.display = "none";
       if (!window.ftlibKeys) window.addEventListener("keydown", mark, true);
@@ -58,6 +65,7 @@ class Keys(anywidget.AnyWidget):
         const panel = el.closest(".ftlib-panel");
         if (panel) {
           name(panel);
+          panel.addEventListener("keydown", save, true);
           watch.observe(panel, { childList: true, subtree: true, attributes: true, attributeFilter: ["class"] });
         } else if (tries) requestAnimationFrame(() => settle(tries - 1));
       };

@@ -51,9 +51,7 @@ class TryModel(Panel):
         self.images = kind == "image"
         self.answer, self.item = None, None
         self.text = ipywidgets.Textarea(description="Text", rows=3, continuous_update=False, **WIDE)
-        self.upload = ipywidgets.FileUpload(
-            description="Choose or drop an image", accept="image/*", layout=WIDE["layout"]
-        )
+        self.upload = ipywidgets.FileUpload(description="Choose an image", accept="image/*", layout=WIDE["layout"])
         self.button = ipywidgets.Button(description="Ask the model", layout=WIDE["layout"])
         names = [(_short(one, i), i) for i, one in enumerate(self.examples)]
         self.example = ipywidgets.Dropdown(options=names, description="Example", **WIDE)
