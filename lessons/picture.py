@@ -1,14 +1,22 @@
-"""docs/comparison.png, the picture in the README, from the recorded runs of lesson 01."""
+"""docs/first_win.png, the first image in the README: a figure of the executed notebook 00_start_here."""
 
+import base64
+import json
 from pathlib import Path
 
-from ftlib import load_runs, plots
+ROOT = Path(__file__).resolve().parent.parent
+DRAWN_BY = "plots.before_after("
 
-ROOT = Path(__file__).parent.parent
+
+def first_win(notebook: dict) -> bytes:
+    """The figure that the notebook shows where it has drawn before and after."""
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", []) if DRAWN_BY in "".join(cell["source"]) else []:
+            if "image/png" in output.get("data", {}):
+                return base64.b64decode(output["data"]["image/png"])
+    raise ValueError(f"notebooks/00_start_here.ipynb shows no figure of {DRAWN_BY}): execute it with make notebooks")
+
 
 if __name__ == "__main__":
-    runs = load_runs(ROOT / "data" / "results" / "01_full.jsonl").query("purpose == 'measure' and task == 'elpv'")
-    title = "One network, four ways to use it, 200 solar cells, six seeds"
-    figure = plots.scores(runs, "test.balanced_accuracy", title, "balanced accuracy on test, mean and 95 % interval")
-    (ROOT / "docs" / "comparison.png").write_bytes(figure.png())
-    print(figure.alt)
+    executed = json.loads((ROOT / "notebooks" / "00_start_here.ipynb").read_text(encoding="utf-8"))
+    (ROOT / "docs" / "first_win.png").write_bytes(first_win(executed))

@@ -243,3 +243,33 @@ def test_looks_must_grow_and_end_with_the_last_seed(tmp_path):
         file.write_text(json.dumps([comparison | {"looks": looks}]))
         with pytest.raises(ValueError, match="looks must grow and end with the number of seeds, 6"):
             grid_files.read(file)
+
+
+def test_the_page_of_claims_is_up_to_date():
+    from ftlib.classroom import cards
+
+    page = (places.ROOT / cards.PAGE).read_text(encoding="utf-8")
+    assert cards.page() == page, "the records say something else than docs/claims.md: call python -m ftlib claims"
+    for name in places.claims():
+        assert f"| {name} |" in page
+
+
+def test_a_card_has_a_row_per_claim():
+    from ftlib.classroom import cards
+
+    rows = str(cards.card("01_full")).splitlines()
+    assert len(rows) == 2 + 6 and all("**" not in row for row in rows)
+    with pytest.raises(FileNotFoundError, match="there is no lesson '01_ful'"):
+        cards.card("01_ful")
+
+
+def test_a_diagram_is_shown_with_its_words():
+    from ftlib.classroom import diagrams
+
+    for file in places.ROOT.glob("lessons/*/diagrams/*.svg"):
+        shown = diagrams.diagram(file.parts[-3], file.stem)
+        assert len(shown.alt) > 100 and f'alt="{shown.alt[:30]}' in shown._repr_html_() and repr(shown) == shown.alt
+    with pytest.raises(FileNotFoundError, match="has no diagram 'fine_tunning': .*did you mean 'fine_tuning'"):
+        diagrams.diagram("00_start_here", "fine_tunning")
+    with pytest.raises(ValueError, match="needs a <title> and a <desc>"):
+        diagrams.Diagram("<svg></svg>")

@@ -89,7 +89,7 @@ def _table(names: list[str]) -> str:
             deciding = found.rows[found.rows.decides]
             seeds, grids, word = str(deciding.seeds.max()), _grids_of_a_pilot(name), "–"
         else:
-            seeds = ", ".join(str(one.look.seeds) if one.look else "–" for one in found.confirmed.answers)
+            seeds = ", ".join(str(one.look.seeds) for one in found.confirmed.answers)
             grids = {one.row.grid for one in found.confirmed.answers}
             word = f"{SIGNS[found.verdict]} {found.verdict}"
         pilot = f"{SIGNS[found.pilot]} {found.pilot}"

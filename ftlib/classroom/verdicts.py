@@ -124,8 +124,8 @@ def claim(name: str, verdict: str | None = None) -> Claim:
     """
     written = confirm.confirmation(name)
     confirmed = confirm.confirm(name) if written else None
-    if confirmed and all(answer.look is None for answer in confirmed.answers):
-        confirmed = None  # nothing of it is recorded yet
+    if confirmed and any(answer.look is None for answer in confirmed.answers):
+        confirmed = None  # the first look of some row is not complete
     found = Claim(claims.judge(name), confirmed)
     if verdict not in (None, found.verdict):
         raise AssertionError(
@@ -166,16 +166,14 @@ def _in_unit(value: float, on: str, signed: bool = True) -> str:
     """A number of the pilot with its unit: scores in points, all else as it was measured."""
     sign = "+" if signed else ""
     if not np.isfinite(value):
-        return "nothing: there are too few seeds"
+        return "no effect of any size"
     if any(part in on for part in SCORES):
         return number_with_unit(value, "points", signed)
     return f"{value:{sign}.2g} ({on})"
 
 
 def line_of(found: Answer) -> Line:
-    """The answer of one row in words."""
-    if found.look is None:
-        return Line(found.row.label, "open", f"nothing: {found.seeds_there} seeds are recorded so far")
+    """The answer of one row in words. Its first look is complete."""
     value = found.look.seen if found.word == "open" else found.look.effect
     number = number_with_unit(value, found.row.unit, signed=found.word != "open")
     small = found.word in ("yes", "the opposite") and found.look.small and found.row.expects != "same"
@@ -186,7 +184,7 @@ def number_with_unit(value: float, unit: str, signed: bool = True) -> str:
     """A number as a learner reads it: "+23 points", "3.1 times", "+0.31 nats"."""
     sign = "+" if signed else ""
     if unit == "times":
-        return f"{2**value:.3g} times"
+        return f"{2**value:.2g} times"
     if unit.startswith("points"):
         value *= 100
         return f"{value:{sign}.{0 if abs(value) >= 9.95 else 1}f} {unit}".replace("-", "−", 1)
@@ -200,9 +198,6 @@ def _answers(answers: list[Answer]) -> str:
     for found in answers:
         row, look = found.row, found.look
         compared = f"{row.arm} − {row.baseline}, {row.metric}"
-        if look is None:
-            lines.append(f"| {row.label} | {compared} | – | – | – | ±{row.margin:g} | {found.seeds_there} | open |")
-            continue
         lines.append(
             f"| {row.label} | {compared} | {look.effect:+.3f} | [{look.low:+.3f}, {look.high:+.3f}] "
             f"| [{look.inner_low:+.3f}, {look.inner_high:+.3f}] | ±{row.margin:g} | {look.seeds} | {found.word} |"

@@ -349,8 +349,8 @@ def detectable(error: float, n: int, level: float = LEVEL) -> float:
 
     Examples
     --------
-    >>> round(detectable(0.01, 6), 4)
-    0.0353
+    >>> round(ftlib.compare.detectable(0.01, 6), 4)
+    0.0352
     """
     if error == 0:
         return 0.0

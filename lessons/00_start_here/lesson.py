@@ -24,7 +24,7 @@ from ftlib import plots, strategies, teach, widgets
 
 # %%
 reviews = ftlib.load_task("sentiment/amazon", n=200, seed=0)
-plots.examples(reviews, n=6)
+plots.Table(plots.examples(reviews, n=6), "Six sentences, each with its label.")
 
 # %% [markdown]
 # **The model** is *MiniLM*. It has read a billion pairs of sentences, but nobody ever told it what praise is. We train it on
