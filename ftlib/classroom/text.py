@@ -24,7 +24,7 @@ class Text:
         return self.markdown
 
     def __str__(self) -> str:
-        return re.sub(r"[*`]+|</?(?:details|summary)>|^> ?", "", self.markdown, flags=re.M)
+        return re.sub(r"[*`]+|</?(?:details|summary)>", "", self.markdown)
 
     __repr__ = __str__
 

@@ -120,7 +120,7 @@ def claim(name: str, verdict: str | None = None) -> Claim:
     --------
     >>> claim = ftlib.teach.claim("Z1", verdict="supported")
     >>> str(claim).splitlines()[0]
-    '✔ Supported. Freezing layers saves training time and computation. (claim Z1)'
+    '> ✔ Supported. Freezing layers saves training time and computation. (claim Z1)'
     """
     written = confirm.confirmation(name)
     confirmed = confirm.confirm(name) if written else None
