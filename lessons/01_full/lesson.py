@@ -311,7 +311,7 @@ teach.claim("G1", verdict="open")
 
 # %% [markdown]
 # On the reviews pretraining is worth more than fifteen points; on the cells the interval holds 0. One task of two is not
-# enough for the sentence as it stands, so by its rule the claim is *undecided*. Had we shown the reviews alone, you would
+# enough for the sentence as it stands, so the claim is *open* so far. Had we shown the reviews alone, you would
 # have believed us.
 #
 # And is a linear probe worse than **full fine-tuning**? *Higher* or *lower* is said only where the whole interval lies on one
