@@ -226,8 +226,15 @@ def test_a_run_in_a_store_gives_the_record_that_it_gives_alone():
     alone = run(spec)
     with shared():
         first, second = run(spec), run(spec)
-    for name in ("scores", "curve", "first_losses"):
+    for name in ("scores", "first_losses"):
         assert alone[name] == first[name] == second[name]
+    curves = [
+        [{k: v for k, v in at.items() if k != "seconds"} for at in made["curve"]] for made in (alone, first, second)
+    ]
+    assert curves[0] == curves[1] == curves[2]
+    for made in (alone, first, second):
+        seconds = [at["seconds"] for at in made["curve"]]  # of training so far, each validation later than the last
+        assert seconds == sorted(seconds) and seconds[-1] == pytest.approx(made["seconds"]["training"])
 
 
 def test_standing_still_sees_each_module_once(start):

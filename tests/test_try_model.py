@@ -133,9 +133,10 @@ def test_keys_stay_the_notebooks():
     """
     from ftlib.classroom.widgets.panel import Keys
 
-    listener = Keys._esm.partition("const own =")[2].partition("};")[0]
+    listener = Keys._esm.partition("const mark =")[2].partition("};")[0]
     assert listener.index('matches("textarea")) return') < listener.index("suppress-shortcuts")
     told_on = Keys._esm.partition("const save =")[2].partition("export default")[0]
+    assert 'panel.addEventListener("keydown", save, true)' in Keys._esm
     only = 'if (!target.matches("textarea") || !(ctrlKey || metaKey) || key !== "s") return;'
     assert told_on.index(only) < told_on.index("preventDefault") < told_on.index("dispatchEvent")
     assert Keys._esm.count("preventDefault") == 1
