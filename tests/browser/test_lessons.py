@@ -16,7 +16,7 @@ SCREENSHOTS = ROOT / "build" / "screenshots"
 EXECUTED = Path(os.environ.get("FTLIB_EXECUTED") or ROOT / "build" / "executed")
 # the lesson; a control to move; what must change in the figure beside it
 LESSONS = [
-    ("00_start_here", Zoom("A linear probe, 20 steps"), {"marks"}),
+    ("00_start_here", Zoom("New reviews, before and after 30 steps"), {"marks"}),
     ("01_full", Dropdown("Measure", "accuracy"), {"titles", "marks"}),
     ("01_full_depth", Zoom("Seven tasks, means over six seeds"), {"marks"}),
     ("02_freezing", Dropdown("Measure", "accuracy"), {"titles", "marks"}),
