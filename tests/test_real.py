@@ -144,12 +144,20 @@ def test_there_are_recorded_results():
     assert RESULTS
 
 
+# Confirmations whose next look is not recorded yet: their claims show the pilot, or "open". `make record` goes on.
+UNFINISHED = {"01_full_confirm_capacity", "01_full_confirm_transfer"}
+
+
 @pytest.mark.parametrize("file", RESULTS, ids=lambda f: f.stem)
 def test_every_record_belongs_to_its_grid_and_none_is_missing(file):
     made = {r["id"]: r for r in runs.load_records(file)}
-    wanted = {s.id for c in grids.load_grid(file.stem) for s in grids.specs(file.stem, c, made)}
-    assert set(made) == wanted
-    assert len(made) == sum(map(grids.count, grids.load_grid(file.stem)))
+    wanted, total = grids.wanted(file.stem, made)
+    assert set(made) <= wanted
+    if file.stem in UNFINISHED:
+        assert len(made) < total, "it is complete: take it out of UNFINISHED"
+        assert all(comparison.looks for comparison in grids.load_grid(file.stem))
+    else:
+        assert (set(made), len(made)) == (wanted, total)
 
 
 def here(threads: int) -> dict:

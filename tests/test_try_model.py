@@ -129,7 +129,7 @@ def test_what_cannot_be_asked_is_refused_at_once(minilm):
 def test_keys_stay_the_notebooks():
     """A text area is not marked as one that takes JupyterLab's shortcuts away, and of its keys Ctrl+S alone is told on.
 
-    ipywidgets stops all keys of a text area; that the notebook is saved is seen in tests/browser/test_try_model.py.
+    ipywidgets stops all keys of a text area; that the notebook is saved is seen in tests/browser/test_trying.py.
     """
     from ftlib.classroom.widgets.panel import Keys
 

@@ -11,7 +11,8 @@ import ipywidgets
 import pandas as pd
 
 from ftlib import plots
-from ftlib.classroom.widgets.panel import Panel, live, set_status, status_line
+from ftlib.classroom.widgets.live import live
+from ftlib.classroom.widgets.panel import Panel, set_status, status_line
 from ftlib.evidence.compare import interval
 
 WARMUPS = {"none": 0.0, "5 %": 0.05, "10 %": 0.1, "20 %": 0.2}  # share of the steps

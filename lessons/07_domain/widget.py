@@ -25,7 +25,8 @@ import numpy as np
 from PIL import Image
 
 from ftlib import plots
-from ftlib.classroom.widgets.panel import Panel, live, set_status, status_line
+from ftlib.classroom.widgets.live import live
+from ftlib.classroom.widgets.panel import Panel, set_status, status_line
 
 SHAPES = (plots.MARKERS[0], plots.MARKERS[5])  # circle and x: of two, the ones that are told apart best
 GREY = "#555555"  # in the legend, for what a shape says

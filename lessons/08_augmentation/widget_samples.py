@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from ftlib import plots
-from ftlib.classroom.widgets.panel import Panel, live, set_status, status_line
+from ftlib.classroom.widgets.live import live
+from ftlib.classroom.widgets.panel import Panel, set_status, status_line
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 UNTOUCHED = ("", 0.0)  # under which the score of the pictures as they are is kept, for all kinds

@@ -104,9 +104,10 @@ def file_of(name: str) -> str:
 
 
 def copy_library(folder: Path) -> Path:
-    """ftlib/ in the folder, with the lessons and the data that it reads beside it."""
+    """ftlib/ in the folder, with the lessons, data and notebooks that it reads beside it."""
     for name in ("ftlib", "lessons", "data"):
         shutil.copytree(ROOT / name, folder / name)
+    (folder / "notebooks").symlink_to(ROOT / "notebooks")  # nothing writes there; they are too large for so many copies
     return folder
 
 

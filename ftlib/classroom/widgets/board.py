@@ -4,7 +4,8 @@ import ipywidgets
 import pandas as pd
 
 from ftlib import plots
-from ftlib.classroom.widgets.panel import Panel, live, set_status, status_line
+from ftlib.classroom.widgets.live import live
+from ftlib.classroom.widgets.panel import Panel, set_status, status_line
 from ftlib.evidence.compare import table
 
 MEASURES = {

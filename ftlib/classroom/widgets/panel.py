@@ -7,9 +7,7 @@ from collections.abc import Callable
 
 import anywidget
 import ipywidgets
-import plotly.graph_objects as go
 
-from ftlib import plots
 from ftlib.classroom.text import edge
 
 
@@ -123,13 +121,6 @@ class Panel(ipywidgets.VBox):
         data, metadata = out if isinstance(out, tuple) else (out, {})
         still = {"image/png": base64.b64encode(self._png()).decode()} if self._png else {}
         return {**data, **still, "text/plain": self._words()}, metadata
-
-
-def live(figure: plots.Figure) -> go.FigureWidget:
-    """A figure that a widget changes in place, with the toolbar of all figures."""
-    made = go.FigureWidget(figure)
-    made._config = plots.TOOLBAR
-    return made
 
 
 def status_line(text: str = "") -> ipywidgets.HTML:

@@ -4,12 +4,12 @@ import base64
 import io
 
 import ipywidgets
-import plotly.graph_objects as go
 import torch
 from PIL import Image
 from torch import nn
 
 from ftlib import plots
+from ftlib.classroom.widgets.live import live
 from ftlib.classroom.widgets.panel import Panel, set_status, status_line
 from ftlib.models.about import Preprocessing
 from ftlib.models.pixels import as_pixels, open_image
@@ -56,7 +56,7 @@ class TryModel(Panel):
         names = [(_short(one, i), i) for i, one in enumerate(self.examples)]
         self.example = ipywidgets.Dropdown(options=names, description="Example", **WIDE)
         self.shown, self.words = ipywidgets.HTML(), status_line()
-        self.figure = go.FigureWidget(_empty())
+        self.figure = live(_empty())
         self.alt = f"{'Choose an image' if self.images else 'Type a text'} and ask the model."
         self.say()
         if self.examples:
