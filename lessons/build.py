@@ -4,7 +4,7 @@ A lesson is kept as a percent script, which can be read and reviewed as text. Bu
 not change between builds, takes out the solutions (cells.py says how they are marked), runs it from a fresh kernel in
 the quick profile with the network blocked, refuses any error, also those that a widget would swallow, and drops what
 grows or changes without meaning: widget state, progress bars, execution times. What did not change since it was built
-is left alone, unless --force is given.
+is left alone, and where only text changed the outputs are kept, unless --force is given.
 """
 
 import argparse
@@ -73,6 +73,20 @@ def up_to_date(wanted: nbformat.NotebookNode, built: Path) -> bool:
     )
 
 
+def keep_outputs(notebook: nbformat.NotebookNode, built: Path) -> bool:
+    """Take the outputs of the notebook that was built, if its code is the same and only its text has changed."""
+    if not built.exists():
+        return False
+    before = nbformat.read(built, 4)
+    code, ran = ([c for c in book.cells if c.cell_type == "code"] for book in (notebook, before))
+    same = [(c.source, c.metadata.get("tags", [])) for c in code] == [(c.source, c.metadata.get("tags", [])) for c in ran]
+    if not same or not all(cell.execution_count for cell in ran):
+        return False
+    for cell, old in zip(code, ran):
+        cell.outputs, cell.execution_count = old.outputs, old.execution_count
+    return True
+
+
 def execute(notebook: nbformat.NotebookNode) -> None:
     """Run all cells in a fresh kernel, in the notebooks' folder, with only this machine to talk to."""
     guard = [str(HERE.parent / "tests" / "offline"), str(HERE.parent)]
@@ -125,6 +139,10 @@ def main() -> None:
         notebook, built = cells.student(read(source)), NOTEBOOKS / f"{name_of(source)}.ipynb"
         if not arguments.force and up_to_date(notebook, built):
             print(f"{name_of(source)}: unchanged")
+            continue
+        if not arguments.force and keep_outputs(notebook, built):
+            save(notebook, built)
+            print(f"{name_of(source)}: only its text changed, so its outputs are kept")
             continue
         start = time.perf_counter()
         execute(notebook)

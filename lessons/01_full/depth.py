@@ -25,7 +25,7 @@ FULL = profile() == "full"
 task = ftlib.load_task("elpv", n=None if FULL else 200, size=96, seed=0)
 
 # %% [markdown]
-# ## 1. What can it fit? (5 minutes)
+# ## 1. What can it fit? (3 minutes)
 #
 # To see what a method *can* fit, take away everything that helps: **shuffle the training labels** (Zhang et al., 2017). What
 # is fitted then is memorised. We give full fine-tuning and the linear probe 200 solar cells with shuffled labels and 120
@@ -56,7 +56,7 @@ assert fitted["full"] > 0.99 and 0.85 < fitted["probe"] < 0.95
 fitted.round(3)
 
 # %% [markdown]
-# ## 2. What does more data change? (5 minutes)
+# ## 2. What does more data change? (3 minutes)
 #
 # The same arms with 50, 200 and 800 examples, rates tuned at each size.
 
@@ -96,7 +96,7 @@ assert reviews[200] - reviews[50] > 0.03 and reviews[800] - reviews[200] < 0.02
 lead
 
 # %% [markdown]
-# ## 3. Where does it gain most? (5 minutes)
+# ## 3. Where does it gain most? (2 minutes)
 #
 # Seven target tasks, 200 examples each. How *related* is a task to what the network has learnt? We take the score of a
 # linear probe, which can only use what is there (a stand-in: an easy task also gives a high score, and tasks with two and with
@@ -128,7 +128,7 @@ assert mean.gain.idxmin() == "elpv" and mean.probe.idxmin() == "elpv" and (mean.
 # Seven points, most of them close together, do not decide it.
 
 # %% [markdown]
-# ## 4. What does it cost? (5 minutes)
+# ## 4. What does it cost? (2 minutes)
 #
 # A step of full fine-tuning costs more than a step of a probe: forward through everything in both (these runs are older than
 # what `fit` does now, which keeps what frozen stages give), backward through everything only in one. But the question is what
@@ -155,7 +155,7 @@ assert ratio.between(2.5, 6).all()
 # 2.6 [1.9, 3.6] times (+1 in the table is twice as long). With kept features a probe's step is cheaper still (lesson 02).
 
 # %% [markdown]
-# ## 5. Between two sets of weights (5 minutes)
+# ## 5. Between two sets of weights (3 minutes)
 #
 # Fine-tuned weights lie near the pretrained ones, so near that one may walk in a straight line between them. **WiSE-FT**
 # (Wortsman et al., 2022) averages a zero-shot network and its fine-tuned self; we take a probe for the first. One live seed:
@@ -196,7 +196,7 @@ assert distance < 0.1 * length and middle < ends + 0.05
 # two cases; we do not show it here).
 
 # %% [markdown]
-# ## 6. Beside published numbers (5 minutes)
+# ## 6. Beside published numbers (3 minutes)
 #
 # | solar cells (ELPV) | accuracy | what differs from ours |
 # |---|---|---|

@@ -27,7 +27,7 @@ N, STEPS = (None, 300) if FULL else (200, 40)
 task = ftlib.load_task("elpv", n=N, size=64, seed=0)
 
 # %% [markdown]
-# ## 1. What did fine-tuning change? (6 minutes)
+# ## 1. What did fine-tuning change? (3 minutes)
 #
 # Fine-tune everything, then compare each stage with what it was. Two measures. The **relative change** of the weights,
 # ‖θ − θ₀‖ / ‖θ₀‖. And **linear CKA** (Kornblith et al., 2019), which compares what a stage *says* about the same images: 1
@@ -76,7 +76,7 @@ assert rows[0]["CKA"] > rows[-1]["CKA"]
 # by experiment.
 
 # %% [markdown]
-# ## 2. Does freezing prevent overfitting? (6 minutes)
+# ## 2. Does freezing prevent overfitting? (3 minutes)
 #
 # 100 examples, 100 steps: solar cells, and `digits/optical`, scanned digits of ten classes. *full-es*
 # is full fine-tuning with early stopping. Each arm has the rate that scored best on validation, so the rates differ.
@@ -108,7 +108,7 @@ ends.round(3)
 # freezing half, nor from full. (The rates were chosen by the score, which does not see how sure a model is.)
 
 # %% [markdown]
-# ## 3. Far from home (6 minutes)
+# ## 3. Far from home (4 minutes)
 #
 # *Far* can mean many things: other labels, other objects, other cameras. We change only the last: the same solar cells, with
 # noise, or with 15 % of their contrast. (Five kinds at five strengths: `ftlib.load_task("elpv+blur2")` and so on.) Two
@@ -149,7 +149,7 @@ for name in ("elpv", "elpv+noise3", "elpv+contrast5"):
 shown.round(3)
 
 # %% [markdown]
-# ## 4. Which stage asks to be changed? (5 minutes)
+# ## 4. Which stage asks to be changed? (2 minutes)
 #
 # Lee et al. (2023) choose what to tune by the **relative gradient norm**: how long the gradient of a stage is, compared with
 # its weights. A network that was fine-tuned on clean cells meets corrupted ones:
@@ -176,7 +176,7 @@ assert (share > 0).all().all() and share["elpv"][:3].sum() > share["elpv"][6:].s
 # seed, a network that is hardly trained, and a rule for choosing, not a proof.
 
 # %% [markdown]
-# ## 5. Other small subsets (4 minutes)
+# ## 5. Other small subsets (2 minutes)
 #
 # *bias* trains every bias (BitFit, Ben Zaken et al., 2022); Lite0's convolutions have none, so these are BatchNorm's shifts.
 # *norm* trains scale and shift of every BatchNorm, and lets its averages follow the batches, which *bias* does not. *gradual*
@@ -201,7 +201,7 @@ assert found["mean"].idxmax() == "bias" and found["mean"].idxmin() == "norm"
 assert found.trained["bias"] < 0.008 * found.trained["full"] and found.diff_high["norm"] < 0
 
 # %% [markdown]
-# ## 6. Beside published results (3 minutes)
+# ## 6. Beside published results (1 minute)
 #
 # | who | what they found | what differs from ours |
 # |---|---|---|

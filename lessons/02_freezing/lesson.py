@@ -9,9 +9,9 @@
 #
 # | part | sections | minutes | what for |
 # |---|---|---|---|
-# | **core** | 1 to 10 | 45 | understand it |
-# | **lab** | 11 to 14 | 45 | do it yourself, with checks |
-# | **depth** | [another notebook](02_freezing_depth.ipynb) | 30 | overfitting, far tasks, what else to tune |
+# | **core** | 1 to 10 | 41 | understand it |
+# | **lab** | 11 to 14 | 38 | do it yourself, with checks |
+# | **depth** | [another notebook](02_freezing_depth.ipynb) | 17 | overfitting, far tasks, what else to tune |
 #
 # Of the four things that a strategy can change (model, batches, loss, learning rate), freezing changes the **model**: some of
 # its weights are not trained. Each section needs only the first code cell.
@@ -33,7 +33,7 @@ N, STEPS = (None, 200) if FULL else (200, 20)
 task = ftlib.load_task("elpv", n=N, size=64, seed=0)  # solar cells: intact or defective?
 
 # %% [markdown]
-# ## 1. Something that works (3 minutes)
+# ## 1. Something that works (2 minutes)
 #
 # EfficientNet-Lite0 is a chain of nine **stages**, from the image to 1,280 features, and a head. The first stages, near the
 # image, are also called the **bottom**, the last ones, near the head, the **top**. Which stage holds how many weights?
@@ -64,7 +64,7 @@ assert after["balanced_accuracy"] > before["balanced_accuracy"] - 0.05
 # froze half of the network". The second line that `fit` printed is the topic of section 7.
 
 # %% [markdown]
-# ## 2. Freezing by hand (7 minutes)
+# ## 2. Freezing by hand (4 minutes)
 #
 # A frozen weight gets no gradient, and the optimizer never moves it. That is half of freezing. The other half: **BatchNorm**
 # (Ioffe & Szegedy, 2015) subtracts a mean and divides by a standard deviation, for each channel (then it scales and shifts,
@@ -118,7 +118,7 @@ print([round(row["loss"], 3) for row in history])
 assert all(abs(row["loss"] - x) < 2e-3 for row, x in zip(history, losses))
 
 # %% [markdown]
-# ## 3. Break it (5 minutes)
+# ## 3. Break it (4 minutes)
 #
 # Somebody forgets `eval()`. **Predict first:** we train *only the head* with all stages "frozen" like this, for 20 steps.
 # By how much do the 1,280 features of one and the same image move?
@@ -169,7 +169,7 @@ teach.predict("02_freezing", "no-eval").compare(
 # those of 32 cells, which are noisy.
 
 # %% [markdown]
-# ## 4. Where the time goes (8 minutes)
+# ## 4. Where the time goes (6 minutes)
 #
 # A training step has three parts: **forward**, **backward** (which computes gradients, from the loss towards the image), and
 # the **optimizer**'s update. **Predict first:** what saves more time, freezing the first five stages or the last five?
@@ -238,7 +238,7 @@ assert megabytes[5] < 0.5 * megabytes[0] and megabytes[9] < 0.1 * megabytes[0]
 teach.claim("Z1", verdict="supported")
 
 # %% [markdown]
-# ## 5. How far up may one freeze? (5 minutes)
+# ## 5. How far up may one freeze? (4 minutes)
 #
 # The central experiment: freeze the first k stages, each k with its own best learning rate, six seeds, 200 solar cells, 50
 # steps. k = 0 is full fine-tuning, k = 5 is called *top* below, k = 9 a linear probe. (k decides two things at once: which
@@ -288,7 +288,7 @@ assert d.high < 0
 nll.round(2)
 
 # %% [markdown]
-# ## 6. Which end should learn? (5 minutes)
+# ## 6. Which end should learn? (3 minutes)
 #
 # What one often reads: the bottom layers hold general features (edges, textures; word pieces), so leave them; the top layers
 # are specific to the old task, so let them adapt. A test with equally many *stages* at both ends: train the **top** (the last
@@ -316,7 +316,7 @@ for arm, baseline in (("top", "bottom"), ("top", "full"), ("top", "probe")):
     assert d.low > 0
 
 # %% [markdown]
-# ## 7. Compute the frozen part once (4 minutes)
+# ## 7. Compute the frozen part once (2 minutes)
 #
 # What frozen stages give for an image never changes. So `fit` keeps it, from the first epoch on, and trains only the rest:
 #
@@ -345,7 +345,7 @@ assert apart < 1e-3
 # next to nothing, and why it is the first thing to try.
 
 # %% [markdown]
-# ## 8. The board (3 minutes)
+# ## 8. The board (4 minutes)
 #
 # The recorded runs. **Your task:** on the Amazon reviews (`sentiment/amazon`), by how many points of macro-F1 is training the
 # *top* ahead of training the *bottom*? Choose *Task* and *Measure* first. Below the figure stand the differences *against
@@ -363,7 +363,7 @@ points_ahead = None  # in points, with a decimal point
 teach.check("02_freezing/board", points_ahead)
 
 # %% [markdown]
-# ## 9. Change it (3 minutes)
+# ## 9. Change it (6 minutes)
 #
 # Somebody has 30 MB left for training Lite0 with AdamW in float32. Each *trained* weight takes 16 bytes (the weight, its
 # gradient, two running means), each frozen one 4. The head (2,562 weights) is always trained. Which is the **smallest k** that
@@ -385,7 +385,7 @@ def budget() -> int:
 teach.check("02_freezing/budget", budget)
 
 # %% [markdown]
-# ## 10. What to take home (2 minutes)
+# ## 10. What to take home (4 minutes)
 
 # %%
 widgets.quiz("02_freezing", "two-halves", "half-the-network", "cache-augmentation")
@@ -404,7 +404,7 @@ widgets.quiz("02_freezing", "two-halves", "half-the-network", "cache-augmentatio
 #    49 % of a step's seconds [43, 54], 77 % of the bytes kept.
 
 # %% [markdown]
-# ## 11. Lab: freeze (13 minutes)
+# ## 11. Lab: freeze (11 minutes)
 #
 # Write it yourself, and a little more general than section 2. `model.stages` is a list of modules, `model.head` the head; the
 # model is in train mode. Freeze the first `k` stages so that a training step leaves every tensor of their `state_dict()`
@@ -425,7 +425,7 @@ def freeze(model, k: int) -> None:
 teach.check("02_freezing/freeze", freeze)
 
 # %% [markdown]
-# ## 12. Lab: wake them one by one (10 minutes)
+# ## 12. Lab: wake them one by one (11 minutes)
 #
 # **Gradual unfreezing** (Howard & Ruder, 2018): the head learns alone at first; then the last stage joins, then the one before
 # it, and so on. Let `progress` run from 0 to 1 over the training, and cut its first part, `share`, into `stages + 1` equal
@@ -446,7 +446,7 @@ def awake(progress: float, stages: int, share: float) -> int:
 teach.check("02_freezing/awake", awake)
 
 # %% [markdown]
-# ## 13. Lab: the cheapest that is good enough (16 minutes)
+# ## 13. Lab: the cheapest that is good enough (12 minutes)
 #
 # Investigate the recorded runs: which arm trains the **fewest parameters** and is *not worse than full fine-tuning by more than
 # a margin*? "Not distinguishable from full" will not do: a wide interval is not distinguishable from anything. Ask instead that
@@ -482,7 +482,7 @@ for name, metric in (("elpv", "test.balanced_accuracy"), ("sentiment/amazon", "t
             print(name, "comes when your function is written")
 
 # %% [markdown]
-# ## 14. More questions, and the limits (6 minutes)
+# ## 14. More questions, and the limits (4 minutes)
 
 # %%
 widgets.quiz("02_freezing", "frozen-end", "fresh-head", "not-inferior")

@@ -29,7 +29,7 @@ FULL = profile() == "full"
 task = ftlib.load_task("sentiment/amazon", n=None if FULL else 200, seed=0)
 
 # %% [markdown]
-# ## 1. Four more places for a few parameters (7 minutes)
+# ## 1. Four more places for a few parameters (5 minutes)
 #
 # LoRA puts them beside a matrix. Other places, with h for what a layer passes on, d for its width:
 #
@@ -116,7 +116,7 @@ assert all(moved[name] == 0 for name in ("lora", "adapter", "houlsby", "ia3"))
 assert moved["prompt"] > 0 and moved["prefix"] > 0
 
 # %% [markdown]
-# ## 2. All of them, tuned (5 minutes)
+# ## 2. All of them, tuned (4 minutes)
 #
 # The same 200 reviews and 20 steps as in the lesson; each method searched five rates on two other seeds. *probe* trains the head
 # alone, *bias* is BitFit. Full fine-tuning and LoRA come from the lesson's grid, each at the rate that was best on validation on
@@ -173,7 +173,7 @@ for one, other in (("dora-8", "lora-8"), ("ia3", "probe"), ("full", "probe")):
     print(f"{one} − {other}: {d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]", ftlib.reading(d))
 
 # %% [markdown]
-# ## 3. Variants of LoRA (5 minutes)
+# ## 3. Variants of LoRA (3 minutes)
 #
 # | variant | what it changes |
 # |---|---|
@@ -215,7 +215,7 @@ for variant in ("plain", "rslora", "dora", "pissa"):
 assert size["dora"] - size["plain"] == 6 * (4 * 384 + 1_536 + 384)  # one length a row
 
 # %% [markdown]
-# ## 4. What it refuses (3 minutes)
+# ## 4. What it refuses (2 minutes)
 #
 # Mistakes, some of which other libraries pass over in silence:
 
@@ -244,7 +244,7 @@ except ValueError as error:
     print("an adapter of another base:", str(error).replace(str(folder), "the folder"))
 
 # %% [markdown]
-# ## 5. Many tasks on one model (6 minutes)
+# ## 5. Many tasks on one model (3 minutes)
 #
 # Four domains of the same question: tweets, Amazon reviews, film reviews, newspaper. Three ways: four full copies; one base with
 # four LoRA adapters; one **joint** model, fine-tuned on all four at once. 200 examples a domain; the joint model has 800, drawn
@@ -284,7 +284,7 @@ teach.claim("P2", verdict="open")
 # without touching the others.
 
 # %% [markdown]
-# ## 6. A convolutional network (3 minutes)
+# ## 6. A convolutional network (4 minutes)
 #
 # EfficientNet-Lite0 alternates two kinds of convolution. A **1 × 1 convolution** mixes channels: it is a linear layer at each
 # pixel, and takes a low-rank update. A **depthwise** one has one small filter a channel: a matrix of C × 9 that mixes nothing. A
@@ -340,7 +340,7 @@ for baseline, wanted in (("full", "lower"), ("probe", "higher")):
 # Not only the rank differs: under LoRA BatchNorm keeps ImageNet's averages, in full fine-tuning they follow the cells.
 
 # %% [markdown]
-# ## 7. What was forgotten (4 minutes)
+# ## 7. What was forgotten (2 minutes)
 #
 # LoRA is said to learn less and forget less (Biderman et al., 2024). One model, on forgetting: after learning to answer in one
 # word about Amazon sentences, how well does it still predict plain newspaper text? **Perplexity** is e to the mean loss a token:
@@ -377,7 +377,7 @@ assert after < 1.2 * before
 # lesson asks that base): an advantage that full fine-tuning does not have.
 
 # %% [markdown]
-# ## 8. Four bits: QLoRA (5 minutes)
+# ## 8. Four bits: QLoRA (4 minutes)
 #
 # If the base never learns, it can be stored roughly. **QLoRA** (Dettmers et al., 2023) keeps it in **NF4**, 4 bits a weight: blocks
 # of 64 weights, each divided by its largest absolute value, and each weight replaced by the nearest of 16 levels. Trained weights
@@ -445,7 +445,7 @@ assert round(plain - double, 3) == 0.373
 # with kernels for the device; this kit does not do it on a CPU.
 
 # %% [markdown]
-# ## 9. Beside published results (4 minutes)
+# ## 9. Beside published results (3 minutes)
 #
 # | who | what they report |
 # |---|---|

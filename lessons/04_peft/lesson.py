@@ -9,9 +9,9 @@
 #
 # | part | sections | minutes | what for |
 # |---|---|---|---|
-# | **core** | 1 to 10 | 45 | understand it |
-# | **lab** | 11 to 14 | 45 | do it yourself, with checks |
-# | **depth** | [another notebook](04_peft_depth.ipynb) | 42 | other methods, many tasks, four bits, published results |
+# | **core** | 1 to 10 | 57 | understand it |
+# | **lab** | 11 to 14 | 37 | do it yourself, with checks |
+# | **depth** | [another notebook](04_peft_depth.ipynb) | 32 | other methods, many tasks, four bits, published results |
 #
 # Of the four things that a strategy can change (model, batches, loss, learning rate), this one changes the **model**: the
 # pretrained weights stand still, and a few new ones learn. Each section needs only the first code cell.
@@ -43,7 +43,7 @@ N, STEPS = (None, 200) if FULL else (200, 20)
 task = ftlib.load_task("sentiment/amazon", n=N, seed=0)  # is a sentence of a review positive?
 
 # %% [markdown]
-# ## 1. Something that works (3 minutes)
+# ## 1. Something that works (2 minutes)
 #
 # **LoRA** (low-rank adaptation; Hu et al., 2022) leaves a matrix W as it is, and learns a small update beside it. Here it goes
 # onto all 36 linear layers of MiniLM, a text network of six layers. The new head, which tells positive from negative, is trained
@@ -245,7 +245,7 @@ teach.predict("04_peft", "b-random").compare(
 # error, and saves nothing: count the trained parameters.
 
 # %% [markdown]
-# ## 4. Three promises: parameters, storage, time (7 minutes)
+# ## 4. Three promises: parameters, storage, time (6 minutes)
 #
 # *Parameters*: r (d_in + d_out) for each layer instead of d_in · d_out. *Storage*: only A, B and the head must be kept for a
 # task. *Computation*: a step of training has three parts with about equally many operations: forward, the gradients of the activations, the
@@ -321,7 +321,7 @@ teach.claim("P1", verdict="open")
 # [0.61, 0.80] of the time of full fine-tuning, DoRA 1.25 [1.17, 1.34] times as long. Say *efficient* of which, and of what.
 
 # %% [markdown]
-# ## 5. Save, load, switch, merge (4 minutes)
+# ## 5. Save, load, switch, merge (5 minutes)
 #
 # An **adapter** is what was learned beside the base: here A, B and the head. Saved alone it is small, and one base in memory can
 # carry several. Below, two adapters for two kinds of sentence. They are saved as ordinary folders, which plain `peft` can load
@@ -388,7 +388,7 @@ with torch.no_grad():
 print("plain peft gives the same features")
 
 # %% [markdown]
-# ## 6. Which rank, which rate? (5 minutes)
+# ## 6. Which rank, which rate? (6 minutes)
 #
 # Ranks 1, 8 and 64, and full fine-tuning, each at four rates; MiniLM on Amazon reviews, 200 examples, 20 steps of 16, six seeds.
 # **Predict first:** how does LoRA's best rate compare with that of full fine-tuning?
@@ -460,7 +460,7 @@ rates
 # .742 and 0.003 has .740, so "a third" hangs on .002.) At 0.01 it gave every cell one class. "Ten times" did not hold here.
 
 # %% [markdown]
-# ## 7. What rank does an update need? (3 minutes)
+# ## 7. What rank does an update need? (7 minutes)
 #
 # Fine-tune everything, and subtract: ΔW = after − before. Any matrix is a sum of *directions* of rank 1, each with a size, its
 # **singular value**. The share of the sum of their squares that the r largest hold is the **energy** that a rank of r could
@@ -510,7 +510,7 @@ teach.check("04_peft/explorer", (smallest_rank, explorer.spectrum))
 # AdamW moves every weight by about the rate in each step, also those whose gradient is noise.
 
 # %% [markdown]
-# ## 8. A language model (6 minutes)
+# ## 8. A language model (7 minutes)
 #
 # SmolLM2-135M writes text, token by token. We ask: *Is this sentence positive or negative?*, in the **chat template**, the
 # markup that it was trained with. The loss counts the **answer only**: or it would mostly learn to write our question. LoRA
@@ -619,7 +619,7 @@ assert comparer.answers["LoRA"] == comparer.answers["merged"]
 comparer
 
 # %% [markdown]
-# ## 9. Change it (3 minutes)
+# ## 9. Change it (6 minutes)
 #
 # An adapter for MiniLM may take **2 MB** on disk (2,000,000 bytes). LoRA on all linear layers, 4 bytes a parameter, the head's
 # 770 parameters included, names and such left out. In each of six layers there are four matrices of 384 × 384 and two of 384
@@ -639,7 +639,7 @@ def rank_budget() -> int:
 teach.check("04_peft/rank_budget", rank_budget)
 
 # %% [markdown]
-# ## 10. What to take home (2 minutes)
+# ## 10. What to take home (4 minutes)
 
 # %%
 widgets.quiz("04_peft", "b-zero", "what-is-saved", "own-rate")
@@ -656,7 +656,7 @@ widgets.quiz("04_peft", "b-zero", "what-is-saved", "own-rate")
 # 5. **Merge for one task, switch for many**; where all ask the same question, try a joint model first (depth, section 5).
 
 # %% [markdown]
-# ## 11. Lab: a LoRA layer (14 minutes)
+# ## 11. Lab: a LoRA layer (11 minutes)
 #
 # Write it yourself, without looking at section 2. `lora(layer, r, alpha)` gives a module in place of a linear layer:
 #
@@ -689,7 +689,7 @@ def lora(layer, r: int, alpha: float):
 teach.check("04_peft/lora", lora)
 
 # %% [markdown]
-# ## 12. Lab: merge, and only once (10 minutes)
+# ## 12. Lab: merge, and only once (11 minutes)
 #
 # `module` is such a layer after training. It has `module.base` (a frozen linear layer), `module.A`, `module.B`, `module.scale`
 # (a number), and `module.merged`, which is False at first. As long as `merged` is False, its forward pass adds the update itself.
@@ -713,7 +713,7 @@ def merge_once(module) -> None:
 teach.check("04_peft/merge_once", merge_once)
 
 # %% [markdown]
-# ## 13. Lab: a fair comparison (14 minutes)
+# ## 13. Lab: a fair comparison (11 minutes)
 #
 # Investigate the recorded runs. Whoever compares LoRA with full fine-tuning at *one* rate compares rates. `recorded_runs` is a
 # table of one task, a row a run: `arm` (`"lora-8@0.001"`: method, then rate), `lr`, `seed`, scores such as
@@ -754,7 +754,7 @@ for method in ("lora-1", "lora-8", "lora-64"):
         print(method, "comes when your function is written")
 
 # %% [markdown]
-# ## 14. More questions, and the limits (7 minutes)
+# ## 14. More questions, and the limits (4 minutes)
 
 # %%
 widgets.quiz("04_peft", "lost-head", "merged-twice", "more-rank")

@@ -29,7 +29,7 @@ N, STEPS = (None, 280) if FULL else (200, 56)  # 56 = 8 + 16 + 32: three cycles
 task = ftlib.load_task("digits/optical", n=N, size=32, seed=0)
 
 # %% [markdown]
-# ## 1. Does a restart cross a hill? (8 minutes)
+# ## 1. Does a restart cross a hill? (7 minutes)
 #
 # **Warm restarts** (Loshchilov & Hutter, 2017) jump back to the peak several times, here after 8 and after 24 of 56 steps. The
 # story: a network that sits in a poor valley is thrown out of it and finds a better one.
@@ -125,7 +125,7 @@ teach.claim("L3", verdict="open")
 # shared: a smaller constant rate might do it too (40 steps: 0.001 ahead of 0.003 by 0.80 [0.32, 1.29]).
 
 # %% [markdown]
-# ## 2. What costs a schedule from elsewhere? (5 minutes)
+# ## 2. What costs a schedule from elsewhere? (3 minutes)
 #
 # Solar cells: three shapes at three peaks. Somebody who tuned on the digits brings shape and peak along; somebody else chooses
 # both on the cells' own validation. Their difference on test is the **regret**.
@@ -162,7 +162,7 @@ teach.claim("L4", verdict="open")
 # [−0.038, 0.037].
 
 # %% [markdown]
-# ## 3. Does a decay prevent overfitting? (6 minutes)
+# ## 3. Does a decay prevent overfitting? (3 minutes)
 #
 # 100 examples, 100 steps. On the cells the NLL of *constant* is lowest at the first validation, step 20, on every seed; on the
 # digits it ends above its minimum on two seeds of six only, and the score still rises from step 60 on, by 0.04 [0.01, 0.07].
@@ -196,7 +196,7 @@ ends[["lr", "test.balanced_accuracy", "test.nll", "test.ece"]].mean().round(3)
 # scores are not distinguishable: 0.03 [−0.01, 0.07] and 0.03 [−0.03, 0.08].
 
 # %% [markdown]
-# ## 4. The shapes beside each other (4 minutes)
+# ## 4. The shapes beside each other (2 minutes)
 #
 # Each shape at its own peak. On each seed the peak is the one that is best on validation on the *other five* seeds, so that the
 # choice does not see what is judged.
@@ -227,7 +227,7 @@ ftlib.table(digits, "test.nll", baseline="constant")[shown].round(3)
 # be longer begins anew. *WSD* decides only when its cooldown begins: what comes before serves runs of any length.
 
 # %% [markdown]
-# ## 5. A language model (3 minutes)
+# ## 5. A language model (2 minutes)
 #
 # SmolLM2, 135 million parameters, answers with one word whether a review is positive. All of it is trained for 12 steps of four
 # reviews: linear decay, with a warmup over three steps and without, at three peaks a factor of ten apart. The training of a run
@@ -261,7 +261,7 @@ seen
 # times lower; three seeds cannot say more.
 
 # %% [markdown]
-# ## 6. Beside published results (4 minutes)
+# ## 6. Beside published results (2 minutes)
 #
 # | who | what they found | what differs from ours |
 # |---|---|---|

@@ -9,9 +9,9 @@
 #
 # | part | sections | minutes | what for |
 # |---|---|---|---|
-# | **core** | 1 to 11 | 45 | understand it |
-# | **lab** | 12 to 15 | 45 | do it yourself, with checks |
-# | **depth** | [another notebook](06_schedules_depth.ipynb) | 30 | hills, other tasks, overfitting, published results |
+# | **core** | 1 to 11 | 48 | understand it |
+# | **lab** | 12 to 15 | 38 | do it yourself, with checks |
+# | **depth** | [another notebook](06_schedules_depth.ipynb) | 21 | hills, other tasks, overfitting, published results |
 #
 # Of the four things that a strategy can change (model, batches, loss, learning rate), a schedule changes the **learning
 # rate**, and nothing else. Each section needs only the first code cell.
@@ -37,7 +37,7 @@ N, STEPS = (None, 200) if FULL else (200, 40)
 task = ftlib.load_task("digits/optical", n=N, size=32, seed=0)  # which digit is it?
 
 # %% [markdown]
-# ## 1. Something that works (4 minutes)
+# ## 1. Something that works (2 minutes)
 #
 # The **learning rate**, here just *rate*, says how far a step goes. `lr=3e-3` was one number so far. From now on it is the
 # **peak**, the top of the run's rates, and a **schedule** says which part of it each step gets. *Linear decay*: up to the peak
@@ -63,7 +63,7 @@ assert rates == [3e-3 * scale for scale in scales(shape, STEPS)]
 # in depth.
 
 # %% [markdown]
-# ## 2. A schedule by hand (5 minutes)
+# ## 2. A schedule by hand (3 minutes)
 #
 # Let `p` be how far the training has come, from 0 to 1. Step `t` of `T` has its middle at
 #
@@ -116,7 +116,7 @@ near = (
 assert all(abs(row["loss"] - x) < near for row, x in zip(history, losses))
 
 # %% [markdown]
-# ## 3. Break it (5 minutes)
+# ## 3. Break it (7 minutes)
 #
 # PyTorch's own schedulers count calls: each `scheduler.step()` moves on by one. So it matters where that line stands. Below:
 # four **epochs** (passes over the data) of a few batches each, a warmup over four steps, then a straight line to 0 at the end.
@@ -203,7 +203,7 @@ plots.losses(trained, "The same training with two lists of rates")
 # beside the loss**, and look at that list before you look at anything else.
 
 # %% [markdown]
-# ## 4. Five shapes (3 minutes)
+# ## 4. Five shapes (2 minutes)
 #
 # All five have the same peak. *Constant* stays there. *Linear* and *cosine* fall to 0, cosine along half a wave. *WSD* (warmup,
 # stable, decay) stays at the peak and falls in the last fifth, its *cooldown*. *One-cycle* rises for three tenths of the steps and falls for the
@@ -237,7 +237,7 @@ assert abs(area["wsd"] - (1 - 2 * 0.2 / 3)) < 1e-3 and 0.5 < area["one-cycle"] <
 # its own rate, as the next sections do.
 
 # %% [markdown]
-# ## 5. Which rate? A test of seconds (4 minutes)
+# ## 5. Which rate? A test of seconds (3 minutes)
 #
 # A **range test** (after Smith, 2017, whose rate grows by equal amounts) is a short training in which the rate grows by the same
 # factor at every step, from far too small to far too large. Its network is thrown away; what we want is the curve of the loss over the rate.
@@ -274,7 +274,7 @@ fig
 # is not distinguishable from it).
 
 # %% [markdown]
-# ## 6. Peak or shape? (7 minutes)
+# ## 6. Peak or shape? (6 minutes)
 #
 # The experiment of this lesson: every shape at every peak, on the same six seeds. Digits: five shapes, five peaks over a
 # factor of 100, 40 steps. Solar cells (figure in depth): three shapes, three peaks, 30 steps. 200 examples, no warmup but one-cycle's own rise. **Predict
@@ -457,7 +457,7 @@ assert len(high) + len(low) == STEPS and len(high) >= 12
 # does. For a run of known length, a drawn shape is simpler.
 
 # %% [markdown]
-# ## 9. The playground (3 minutes)
+# ## 9. The playground (5 minutes)
 #
 # Draw a schedule; the words below it name the recorded runs that are nearest to it. **Your task:** on the digits, linear decay, no
 # warmup, 40 steps: by how many points of balanced accuracy is a peak of 0.003 ahead of one of 0.03? (A minus sign, if it is
@@ -487,7 +487,7 @@ points_ahead = None  # in points, with a decimal point
 teach.check("06_schedules/playground", points_ahead)
 
 # %% [markdown]
-# ## 10. Change it (3 minutes)
+# ## 10. Change it (5 minutes)
 #
 # A training with a constant rate of 0.003 works well. You want to go over to **linear decay with a warmup over a tenth of the
 # steps**, as many steps as before, and the same area: the steps should be able to carry as far. Which peak does it need?
@@ -505,7 +505,7 @@ def peak() -> float:
 teach.check("06_schedules/peak", peak)
 
 # %% [markdown]
-# ## 11. What to take home (2 minutes)
+# ## 11. What to take home (4 minutes)
 
 # %%
 widgets.quiz("06_schedules", "shared-peak", "why-warmup", "plateau")
@@ -522,7 +522,7 @@ widgets.quiz("06_schedules", "shared-peak", "why-warmup", "plateau")
 # 5. **Compare shapes each at its own peak**: at a shared one you compare areas.
 
 # %% [markdown]
-# ## 12. Lab: one cycle (13 minutes)
+# ## 12. Lab: one cycle (11 minutes)
 #
 # Write a shape yourself, as a pure function of progress. **One cycle** (Smith & Topin, 2018, with straight lines; here as in
 # PyTorch) goes up and down once, along half waves:
@@ -554,7 +554,7 @@ def one_cycle(progress: float, rise: float, start: float) -> float:
 teach.check("06_schedules/one_cycle", one_cycle)
 
 # %% [markdown]
-# ## 13. Lab: read a range test (10 minutes)
+# ## 13. Lab: read a range test (11 minutes)
 #
 # `losses` and `rates` hold one value a step of a range test. Return the **safe rate**, a tenth of the rate at which the loss
 # explodes:
@@ -589,7 +589,7 @@ def range_rate(losses: list[float], rates: list[float]) -> float | None:
 teach.check("06_schedules/range_rate", range_rate)
 
 # %% [markdown]
-# ## 14. Lab: how wide is the window? (16 minutes)
+# ## 14. Lab: how wide is the window? (12 minutes)
 #
 # Investigate the recorded runs. A shape that works at one peak only must be tuned with care; one that works at many peaks
 # forgives. The **window** of a shape: the peaks around its best one at which the mean score over the seeds is at most one point
@@ -630,7 +630,7 @@ for name, some in recorded.groupby("task"):
             print(f"{name:17} {shape:12} comes when your function is written")
 
 # %% [markdown]
-# ## 15. More questions, and the limits (6 minutes)
+# ## 15. More questions, and the limits (4 minutes)
 
 # %%
 widgets.quiz("06_schedules", "longer", "killed", "best-of-many")

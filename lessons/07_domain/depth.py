@@ -142,7 +142,7 @@ found.round(3)
 # AdaBN, and target-only is 7 above: that is what is left to win.
 
 # %% [markdown]
-# ## 2. Sentences: twelve pairs (6 minutes)
+# ## 2. Sentences: twelve pairs (7 minutes)
 #
 # MiniLM, 200 sentences of a source, 12 steps, DANN to each of three other domains. The shares of the classes differ: 68 % of the
 # tweets are positive and 40 % of the newspaper's sentences. Macro-F1 on the target's test, DANN − source-only:
@@ -345,7 +345,7 @@ pd.DataFrame(rows).T
 # weigh the source's examples by them *before* aligning; or leave the alignment out and move the threshold alone.
 
 # %% [markdown]
-# ## 4. Where the threshold counts (3 minutes)
+# ## 4. Where the threshold counts (4 minutes)
 #
 # The solar cells again, now in *balanced accuracy*, which hangs on the threshold. Is the moved threshold (label-shift), which needs
 # no training at all, behind the methods that train?
@@ -394,7 +394,7 @@ answers
 # that is hard to beat here is source-only.
 
 # %% [markdown]
-# ## 5. Validators, and how they are fooled (5 minutes)
+# ## 5. Validators, and how they are fooled (4 minutes)
 #
 # **IM** (information maximisation) is the entropy of the *mean* answer minus the mean entropy of the answers: high where answers are
 # sure and spread over the classes. By hand:
@@ -455,7 +455,7 @@ pd.DataFrame(rows).T.round(2)
 # the same target, and five arms that differ by two points are hard to order for anybody.
 
 # %% [markdown]
-# ## 6. A third domain (4 minutes)
+# ## 6. A third domain (1 minute)
 #
 # *Adapted to a second domain, a network transfers better to others, too*: so says one of the sentences that this kit tests. Texts, in
 # the order tweets, Amazon, movies, newspaper, and round again: DANN to the next, scored on the one after that, which neither has

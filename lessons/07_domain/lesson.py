@@ -9,9 +9,9 @@
 #
 # | part | sections | minutes | what for |
 # |---|---|---|---|
-# | **core** | 1 to 13 | 45 | understand it |
-# | **lab** | 14 to 18 | 45 | do it yourself, with checks |
-# | **depth** | [another notebook](07_domain_depth.ipynb) | 40 | sentences, label shift, a third domain, published results |
+# | **core** | 1 to 13 | 72 | understand it |
+# | **lab** | 14 to 18 | 49 | do it yourself, with checks |
+# | **depth** | [another notebook](07_domain_depth.ipynb) | 39 | sentences, label shift, a third domain, published results |
 #
 # Of model, batches, loss and learning rate, methods that train change **batches and loss**; others change the trained model. Each
 # section needs only the first code cell.
@@ -90,7 +90,7 @@ assert lower < upper and lower < scores["digits/mnist", "digits/mnist"]
 # small network that tells the domains apart, handles the mismatch; and it makes training more complex and less steady.
 
 # %% [markdown]
-# ## 2. Which shift? And a threshold that is no gap (6 minutes)
+# ## 2. Which shift? And a threshold that is no gap (7 minutes)
 #
 # x is an input, y its answer. Three things can differ between the domains:
 #
@@ -293,7 +293,7 @@ assert equal == len(plain)
 assert domain.ramp(1.0, 1e-30) == 0
 
 # %% [markdown]
-# ## 4. Break it (3 minutes)
+# ## 4. Break it (5 minutes)
 #
 # Somebody forgets the minus: the gradient comes back as it was. **Predict first:** what does the training loss (task and domain
 # together) show after 30 steps, compared with the right sign?
@@ -411,7 +411,7 @@ assert all(far["domains"][k] > far["halves"][k] for k in far["domains"])
 pd.DataFrame(far)
 
 # %% [markdown]
-# ## 6. Adapting nothing but the normalisation (3 minutes)
+# ## 6. Adapting nothing but the normalisation (4 minutes)
 #
 # Lite0 normalises after every convolution by a mean and a variance that it has counted (**BatchNorm**). **AdaBN** (Li et al., 2016)
 # counts them anew on target examples: no label, no gradient, no weight changes. It should undo what scales or moves all inputs.
@@ -461,7 +461,7 @@ pd.DataFrame(rows).T
 # −5 [−19, +10]. The expectation is shown for one of three, and not for the one where it is clearest.
 
 # %% [markdown]
-# ## 7. Does a discriminator handle the mismatch? (4 minutes)
+# ## 7. Does a discriminator handle the mismatch? (7 minutes)
 #
 # Four shifts: solar cells mono → poly and back (AUROC), MNIST → photographs and MNIST → *optical* digits of another
 # scanner (accuracy). Beside DANN: AdaBN, MMD, and the honest competitor, **few-10**: ten labelled target examples, in each step
@@ -535,7 +535,7 @@ own.infer_objects().round(3)
 # most of the gain, and what is trained on top of it costs the worst class.
 
 # %% [markdown]
-# ## 8. The board: every shift, every method (3 minutes)
+# ## 8. The board: every shift, every method (9 minutes)
 #
 # Choose a shift and a measure. *Recovered gap* is each seed's gain over source-only, divided by the mean gap of all seeds (a single
 # seed's gap may be near 0); its interval does not allow for the noise in that mean gap. *Kept on the source* is the score on
@@ -620,7 +620,7 @@ verdicts.fillna("–")
 # board), and the score falls; poly → mono it does not bring them nearer.
 
 # %% [markdown]
-# ## 9. Is it less steady? (3 minutes)
+# ## 9. Is it less steady? (4 minutes)
 #
 # *Unsteady*: seeds differ. The **spread** of an arm is the mean distance of a seed's score from the arm's median; ten seeds. Beside
 # the usual DANN one without a ramp (*constant*), one with a tenth of the weight (*weak*) and one with three times (*strong*), and
@@ -663,7 +663,7 @@ teach.claim("D2", verdict="open")
 # reason to drop the ramp.
 
 # %% [markdown]
-# ## 10. Choosing without labels (3 minutes)
+# ## 10. Choosing without labels (4 minutes)
 #
 # Somebody must choose those knobs, without a label of the target. **Validators** (depth explains them): the *source's* validation
 # (of the network as it is, normalised by the target: .50 to .55, where source-only has .75);
@@ -704,7 +704,7 @@ teach.predict("07_domain", "validators").compare(
 # Musgrave et al. (2021) found that it costs more than the methods differ.
 
 # %% [markdown]
-# ## 11. Look at the features (3 minutes)
+# ## 11. Look at the features (7 minutes)
 #
 # Source-only and DANN on solar cells, mono → poly, 24 short steps each. At five moments the features of 60 cells of each
 # domain, 30 of each class, are kept, each scaled to length 1. A **PCA** finds the two directions in which all of them together
@@ -765,7 +765,7 @@ teach.check("07_domain/space", (nearest_step, space.apart))
 # domains: where the true shares differ, it must be wrong in one.
 
 # %% [markdown]
-# ## 12. Change it (2 minutes)
+# ## 12. Change it (6 minutes)
 #
 # A detector learned where **half** of the parts are defective. It now works in a factory where **one in ten** is, and each kind of
 # part looks as before. It still says "defective" where its probability, which was right where it learned, is above 0.5. At which old
@@ -785,7 +785,7 @@ def threshold() -> float:
 teach.check("07_domain/threshold", threshold)
 
 # %% [markdown]
-# ## 13. What to take home (2 minutes)
+# ## 13. What to take home (4 minutes)
 
 # %%
 widgets.quiz("07_domain", "which-shift", "domain-loss", "equal-features")
@@ -807,7 +807,7 @@ widgets.quiz("07_domain", "which-shift", "domain-loss", "equal-features")
 # 6. **Report** recovered gap, worst class, what was kept, spread and failure rate; and the oracle apart.
 
 # %% [markdown]
-# ## 14. Lab: turn the gradient round (9 minutes)
+# ## 14. Lab: turn the gradient round (11 minutes)
 #
 # Write it yourself, without looking at section 3. `reversal(x, strength)` gives back the numbers of `x`; backward it multiplies the
 # gradient by `-strength`. It is a `torch.autograd.Function` with two static methods, `forward(ctx, x, strength)` and
@@ -836,7 +836,7 @@ def reversal(x, strength: float):
 teach.check("07_domain/reversal", reversal)
 
 # %% [markdown]
-# ## 15. Lab: a distance with a gradient (9 minutes)
+# ## 15. Lab: a distance with a gradient (11 minutes)
 #
 # `mmd_distance(source, target, width)`: the squared MMD of two batches of features, (B, D) and (M, D), with one kernel
 #
@@ -863,7 +863,7 @@ def mmd_distance(source, target, width: float):
 teach.check("07_domain/mmd_distance", mmd_distance)
 
 # %% [markdown]
-# ## 16. Lab: how frequent is each class now? (10 minutes)
+# ## 16. Lab: how frequent is each class now? (11 minutes)
 #
 # `class_factors(answers, labels, target_answers, classes)` is BBSE. `answers` and `labels` (N,) are a network's answers and the true
 # classes of held-out *source* examples, `target_answers` (M,) its answers on the target: whole numbers from 0 to `classes` − 1.
@@ -889,7 +889,7 @@ def class_factors(answers, labels, target_answers, classes: int):
 teach.check("07_domain/class_factors", class_factors)
 
 # %% [markdown]
-# ## 17. Lab: what was recovered, and how often not (11 minutes)
+# ## 17. Lab: what was recovered, and how often not (12 minutes)
 #
 # Investigate the recorded runs. `recorded_runs` is a table of one shift, a row a run, in no particular order: `arm` ("source" is
 # source-only, "target" is target-only, others are methods), `seed`, and scores such as `"digits/photos:test.accuracy"`.
@@ -928,7 +928,7 @@ for method in sorted(set(digits.arm) - {"source", "target"}):
         print(method, "comes when your function is written")
 
 # %% [markdown]
-# ## 18. More questions, and the limits (6 minutes)
+# ## 18. More questions, and the limits (4 minutes)
 
 # %%
 widgets.quiz("07_domain", "accuracy-fell", "ramp", "too-good")

@@ -31,7 +31,7 @@ N, STEPS = (None, 400) if FULL else (100, 60)
 task = ftlib.load_task("elpv", n=N, size=32, seed=0)
 
 # %% [markdown]
-# ## 1. How much does weight decay decay? (7 minutes)
+# ## 1. How much does weight decay decay? (5 minutes)
 #
 # **Decoupled weight decay** (Loshchilov & Hutter, 2019) shrinks every weight a little in each step, beside Adam's own step:
 #
@@ -94,7 +94,7 @@ found.sort_values("test.nll").round(3)
 # section 5. (`rise.nll` says nothing of *none-es*, whose kept weights are the lowest, nor of *ema*, whose curve is that of *none*.)
 
 # %% [markdown]
-# ## 2. Most where data are scarce? (6 minutes)
+# ## 2. Most where data are scarce? (3 minutes)
 #
 # The policy and none at 50, 100, 200 and 800 cells, 100 steps each, ten seeds; at each size the rate that is best for none.
 
@@ -135,7 +135,7 @@ for n, some in scratch.query("purpose == 'measure'").groupby("n"):
 # other three.)
 
 # %% [markdown]
-# ## 3. Robust against what nobody trained for? (5 minutes)
+# ## 3. Robust against what nobody trained for? (3 minutes)
 #
 # 200 cells, 60 steps. *shapes* flips, crops, turns and erases; *light* changes brightness and contrast. Then the test cells are
 # spoiled in five ways, none of which was trained on, though two of them resemble *light*.
@@ -170,7 +170,7 @@ teach.claim("A4", verdict="open")
 # noise takes 0.16 of its score (0.12 to 0.20), down to guessing; neither arm was seen to get any of it back.
 
 # %% [markdown]
-# ## 4. Less dependent on which examples you have? (3 minutes)
+# ## 4. Less dependent on which examples you have? (1 minute)
 #
 # Ten seeds draw ten different subsets of 50 cells. If augmentation made the choice of examples matter less, its scores would lie
 # closer together. The rule takes how far each score lies from its arm's median (Brown & Forsythe, 1974).
@@ -184,7 +184,7 @@ teach.claim("A6", verdict="open")
 # measure than a mean.
 
 # %% [markdown]
-# ## 5. Too sure, and how to mend it (7 minutes)
+# ## 5. Too sure, and how to mend it (3 minutes)
 #
 # A network is **calibrated** if it is right in 80 % of the cases in which it is 80 % sure. The **expected calibration error** (ECE)
 # is the mean distance between the two. **Temperature scaling** (Guo et al., 2017) divides all logits by one number T, chosen on
@@ -226,7 +226,7 @@ plots.reliability(pd.concat(bins))
 # same. (One live run; the recorded comparison is in the table of section 1.)
 
 # %% [markdown]
-# ## 6. Averages of weights (5 minutes)
+# ## 6. Averages of weights (3 minutes)
 #
 # **EMA** keeps an average that forgets, **SWA** (Izmailov et al., 2018) the plain mean over the last part of a run. Neither changes the
 # training: they change what is used afterwards. By hand, beside one training:
@@ -272,7 +272,7 @@ print("the library's EMA is the average by hand")
 # statistics too, since they are averages of the same kind.)
 
 # %% [markdown]
-# ## 7. What goes together (3 minutes)
+# ## 7. What goes together (1 minute)
 #
 # Strategies combine, whatever their order: parts that change pictures run before those that mix. What cannot be true at once
 # is refused in a sentence:
@@ -294,7 +294,7 @@ for pair in (
         print("-", error)
 
 # %% [markdown]
-# ## 8. Texts (4 minutes)
+# ## 8. Texts (2 minutes)
 #
 # Words cannot be averaged or turned. What is left: hide some of them (**token dropout**), hide a run of them (**span cut**), or
 # average two sentences where they are vectors already, behind the embedding.
@@ -369,7 +369,7 @@ step = (time.perf_counter() - start) / 10
 print(f"policy {1000 * changed:.1f} ms, step {1000 * step:.0f} ms")
 
 # %% [markdown]
-# ## 10. Beside published results (2 minutes)
+# ## 10. Beside published results (1 minute)
 #
 # torchvision's recipe for ResNet-50 on ImageNet (Vryniotis, 2021), in points of accuracy, each on top of what stands above it:
 #

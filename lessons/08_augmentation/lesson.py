@@ -9,9 +9,9 @@
 #
 # | part | sections | minutes | what for |
 # |---|---|---|---|
-# | **core** | 1 to 10 | 45 | understand it |
-# | **lab** | 11 to 14 | 45 | do it yourself, with checks |
-# | **depth** | [another notebook](08_augmentation_depth.ipynb) | 45 | the other claims, calibration, averages |
+# | **core** | 1 to 10 | 47 | understand it |
+# | **lab** | 11 to 14 | 40 | do it yourself, with checks |
+# | **depth** | [another notebook](08_augmentation_depth.ipynb) | 27 | the other claims, calibration, averages |
 #
 # Of the four things that a strategy can change (model, batches, loss, learning rate), augmentation changes the **batches**.
 # Regularisation may change any. Each section needs only the first code cell.
@@ -37,7 +37,7 @@ N, STEPS = (None, 400) if FULL else (100, 60)
 task = ftlib.load_task("elpv", n=N, size=32, held_out=300, seed=0)  # is a solar cell defective?
 
 # %% [markdown]
-# ## 1. Something that works (3 minutes)
+# ## 1. Something that works (2 minutes)
 #
 # **Augmentation** shows the network other pictures than those in the file, drawn anew at each step: mirrored, cropped, turned a
 # little, in other light, with a part hidden. What is right for solar cells stands in the library as a *policy*.
@@ -68,7 +68,7 @@ picture = (255 * tiled.clamp(0, 1)).byte().numpy()
 plots.image(picture, "Three solar cells, each beside seven changed copies of itself.")
 
 # %% [markdown]
-# ## 2. By hand, for a whole batch (8 minutes)
+# ## 2. By hand, for a whole batch (5 minutes)
 #
 # A batch of pictures is a tensor B × C × H × W. A **flip** turns an axis round; each picture throws its own coin. So the whole
 # batch is flipped at once, and then each picture takes the one or the other:
@@ -143,7 +143,7 @@ torch.testing.assert_close(F.cross_entropy(logits, y), mixed)
 print(f"λ = {lam:.3f}: the loss on mixed labels is the mixed loss")
 
 # %% [markdown]
-# ## 3. Break it: an augmented validation (3 minutes)
+# ## 3. Break it: an augmented validation (2 minutes)
 #
 # Whoever puts augmentation into the *data set* and then splits it augments validation, too. Here the same weights are scored
 # five times, on cells as they are and on augmented ones:
@@ -178,7 +178,7 @@ assert len(set(as_it_is)) == 1 and len(set(augmented)) > 1
 # intact is wholly defective.
 
 # %% [markdown]
-# ## 4. Does it prevent overfitting? (7 minutes)
+# ## 4. Does it prevent overfitting? (4 minutes)
 #
 # **Overfitting**: the network learns the training examples themselves, so that it becomes too sure of what it then gets wrong
 # elsewhere. The **NLL** (negative log-likelihood, the loss of the right class, in nats) on validation shows it: it rises again after a
@@ -222,7 +222,7 @@ teach.claim("A1", verdict="supported")
 # seems to: *less overfitting* is not *better*.
 
 # %% [markdown]
-# ## 5. The label must stay true (6 minutes)
+# ## 5. The label must stay true (5 minutes)
 #
 # A solar cell that is mirrored or turned by 180° is a solar cell, with the same crack. A digit is not: a 6 that is turned is a 9, and
 # a 2 that is mirrored is no digit, or looks like a 5.
@@ -274,7 +274,7 @@ teach.claim("A5", verdict="open")
 # −0.26 to −0.15), since it is not flipped; but it says only *that* something is wrong. What it is, you see by looking at the changed pictures.
 
 # %% [markdown]
-# ## 6. How strong is too strong? (4 minutes)
+# ## 6. How strong is too strong? (6 minutes)
 #
 # Every augmentation has a strength, and there is one at which nobody can tell the label any more. **Your task:** choose
 # *erasing* in the figure, go through the strengths, and note the first at which *you* can no longer tell the defective cells.
@@ -383,7 +383,7 @@ for metric in ("nll", "ece", "balanced_accuracy"):
 # to know *which* cells are doubtful.
 
 # %% [markdown]
-# ## 8. How many examples, how many steps? (4 minutes)
+# ## 8. How many examples, how many steps? (7 minutes)
 #
 # The same policy at 50, 100, 200 and 800 cells, every 20 steps, ten seeds; at 100 cells also nine other tricks (*Beside*). **Your task:** choose 50 examples and the NLL. After
 # how many steps is the curve of *none* at its lowest? Type it below the figure.
@@ -438,7 +438,7 @@ assert all(gain[steps, "auroc"].low < 0 < gain[steps, "auroc"].high for steps in
 # one half. Where classes are unequal, look at both.
 
 # %% [markdown]
-# ## 9. Change it (3 minutes)
+# ## 9. Change it (5 minutes)
 #
 # Write a policy for the **digits**: a list of at least two different augmentations of pictures that leave the label of every digit true, such
 # as `[strategies.Crop(), strategies.…]`. What the kit offers: `Flip`, `Crop`, `Rotation`, `ColorJitter`, `RandomErasing`,
@@ -457,7 +457,7 @@ def digit_policy() -> list:
 teach.check("08_augmentation/digit_policy", digit_policy)
 
 # %% [markdown]
-# ## 10. What to take home (2 minutes)
+# ## 10. What to take home (4 minutes)
 
 # %%
 widgets.quiz("08_augmentation", "labels-mixed", "where-augmented", "one-draw")
@@ -478,7 +478,7 @@ widgets.quiz("08_augmentation", "labels-mixed", "where-augmented", "one-draw")
 # (L2-SP: a pull towards the pretrained weights. Dropout: features hidden at random. Temperature: all logits divided by one number.)
 
 # %% [markdown]
-# ## 11. Lab: CutMix (12 minutes)
+# ## 11. Lab: CutMix (11 minutes)
 #
 # **CutMix** (Yun et al., 2019) puts a box of one picture into another, and mixes the labels by area. Write it for given boxes and
 # partners. `cutmix(pixels, labels, order, box)`:
@@ -507,7 +507,7 @@ def cutmix(pixels, labels, order, box):
 teach.check("08_augmentation/cutmix", cutmix)
 
 # %% [markdown]
-# ## 12. Lab: R-Drop (14 minutes)
+# ## 12. Lab: R-Drop (12 minutes)
 #
 # Dropout makes two networks of one: run the same batch twice, and you get two answers. **R-Drop** (Liang et al., 2021) asks them to
 # agree. With p and q for the probabilities of the two passes:
@@ -605,7 +605,7 @@ for arm in ("policy", "flip", "mixup", "dropout", "decay", "ema"):
 # nothing of the average. Always ask which weights a curve belongs to.
 
 # %% [markdown]
-# ## 14. More questions, and the limits (7 minutes)
+# ## 14. More questions, and the limits (5 minutes)
 
 # %%
 widgets.quiz("08_augmentation", "decay-arithmetic", "temperature")
