@@ -55,6 +55,14 @@ def test_an_effect_as_large_as_the_margin_is_seldom_called_no_difference():
     assert words(MARGIN).get("lower", 0) < 0.01
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_interval_that_leaves_the_margin_on_one_side_is_open(sign):
+    at = judge(sign * (MARGIN + 0.6 * MARGIN * np.array([-3, 3, -2, 2, -1, 1, -1, 1])), MARGIN)
+    inner = sorted([at.inner_low * sign, at.inner_high * sign])
+    assert -MARGIN < inner[0] < 0 < MARGIN < inner[1]
+    assert (at.word, at.small) == ("open", False)
+
+
 def test_ordinary_intervals_would_err_three_times_as_often():
     values = np.random.default_rng(0).normal(0, 1, (EXPERIMENTS, LOOKS[-1]))
     wrong = np.zeros(EXPERIMENTS, bool)
@@ -273,3 +281,5 @@ def test_a_diagram_is_shown_with_its_words():
         diagrams.diagram("00_start_here", "fine_tunning")
     with pytest.raises(ValueError, match="needs a <title> and a <desc>"):
         diagrams.Diagram("<svg></svg>")
+    with pytest.raises(ValueError, match="needs a <title> and a <desc>"):
+        diagrams.Diagram("<svg><title>Two boxes</title></svg>")

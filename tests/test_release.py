@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "lessons"))
 import build  # noqa: E402
 import cells  # noqa: E402
+import minutes  # noqa: E402
 import release  # noqa: E402
 
 SAMPLE = ROOT / "tests" / "data" / "90_sample.py"
@@ -144,14 +145,13 @@ def test_a_lesson_that_is_marked_wrongly_is_told_so(tmp_path, old, new, said):
 
 
 def test_each_teacher_page_has_the_minutes_the_exercises_and_the_right_answers():
-    """45 minutes of core and of lab; each graded exercise; the right option of each question, as the quiz has it."""
+    """The sections with the minutes of the notebook; each graded exercise; the right option of each question."""
     pages = sorted((ROOT / "lessons").glob("*/teacher.md"))
     assert {page.parent.name for page in pages} >= {build.name_of(s) for s in SOURCES if has_points(s)} - {SAMPLE.stem}
     for page in pages:
         text, source = page.read_text(encoding="utf-8"), page.with_name("lesson.py")
-        for part in ("Core", "Lab"):
-            table = re.search(rf"^### {part}.*?(?=^##)", text, re.M | re.S)[0]
-            assert sum(int(minutes) for minutes in re.findall(r"^\| \d+ \| (\d+) \|", table, re.M)) == 45
+        there = [(s.heading.split(".")[0], str(s.printed)) for s in minutes.sections(build.read(source))[1:]]
+        assert re.findall(r"^\| (\d+) \| (\d+) \|", text, re.M) == there
         for cell in build.read(source).cells:
             assert f"`{cells.tagged(cell, 'exercise')}`" in text or not cells.tagged(cell, "exercise")
         for question in json.loads(page.with_name("questions.en.json").read_text(encoding="utf-8")):

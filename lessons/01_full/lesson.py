@@ -1,8 +1,9 @@
 # %% [markdown]
 # # 01 Full fine-tuning
 #
-# **After this lesson you can** fine-tune a pretrained network on your own images or texts, save it and use it. You know each
-# line of the training loop. You can say what pretraining was worth, and when training the head alone is enough.
+# **After this lesson you can** fine-tune a pretrained network on your own images or texts, save it and use it. You
+# know each line of the training loop. You can say what pretraining was worth, and when training the head alone is
+# enough.
 #
 # **Use it when** you have a task of your own, a pretrained model and some labelled examples. It is the default, and every
 # other strategy has to beat it. **You need** [Start here](00_start_here.ipynb) and a little PyTorch.
@@ -59,8 +60,8 @@ plots.before_after(before, after, "New digits, before and after 40 steps", "righ
 plots.mistakes(model, digits, n=8)
 
 # %% [markdown]
-# **What people say about full fine-tuning**, what we measured, and what to do about it. You'll see the evidence in section 5
-# and in depth.
+# **What people say about full fine-tuning**, what we measured, and what to do about it. You'll see the evidence in
+# section 5 and in depth.
 
 # %% tags=["nbval-check-output"]
 teach.card("01_full")
@@ -68,8 +69,9 @@ teach.card("01_full")
 # %% [markdown]
 # ## 2. The loop by hand (4 minutes)
 #
-# What is in a pretrained model? We load it twice, with two seeds. The **stages**, which turn an image into 1,280 features,
-# come from a file. They are the same. The **head**, which turns features into ten scores, is fresh. It differs.
+# What is in a pretrained model? We load it twice, with two seeds. The [stages](../docs/glossary.md#stages), which
+# turn an image into 1,280 features, come from a file. They are the same. The [head](../docs/glossary.md#head), which
+# turns features into ten scores, is fresh. It differs.
 
 # %%
 twins = []
@@ -86,8 +88,9 @@ assert head == 1280 * 10 + 10 and total == 3_383_818
 
 # %% [markdown]
 # Fine-tuning is ordinary training that starts from weights that know something. Here is all of it in plain PyTorch:
-# *forward, loss, backward, step*. The optimizer is **AdamW** (Loshchilov & Hutter, 2019). It keeps two running means for
-# each parameter, of the gradient and of its square. It steps by the first, divided by the square root of the second.
+# *forward, loss, backward, step*. The optimizer is [AdamW](../docs/glossary.md#adamw) (Loshchilov & Hutter, 2019). It
+# keeps two running means for each parameter, of the gradient and of its square. It steps by the first, divided by the
+# square root of the second.
 
 # %% tags=["by-hand"]
 torch.manual_seed(0)
@@ -106,9 +109,9 @@ for _, batch in zip(range(6), digits.loader("train", batch_size=32, shuffle=True
 print([round(x, 3) for x in losses])
 
 # %% [markdown]
-# The library's `fit` is this loop, plus what you would add in the end: gradient clipping, accumulation, checkpoints, and a
-# clear error when the loss explodes. From the same weights and batches it gives the same losses. (`max_norm=1e9` switches
-# clipping off, and `precision="float32"` fixes the number format.)
+# The library's `fit` is this loop, plus what you would add in the end: gradient clipping, accumulation, checkpoints,
+# and a clear error when the loss explodes. From the same weights and batches it gives the same losses.
+# (`max_norm=1e9` switches clipping off, and `precision="float32"` fixes the number format.)
 
 # %%
 torch.manual_seed(0)
@@ -164,8 +167,9 @@ teach.predict("01_full", "no-zero-grad").compare(
 )
 
 # %% [markdown]
-# **The symptom to remember:** no error, the same first loss, and then a loss that swings where it should settle. `backward`
-# *adds* to the gradients that are there. If your loss behaves like this, look for the line before you lower the rate.
+# **The symptom to remember:** no error, the same first loss, and then a loss that swings where it should settle.
+# `backward` *adds* to the gradients that are there. If your loss behaves like this, look for the line before you
+# lower the rate.
 
 # %% [markdown]
 # ## 4. Four ways to use the same network (5 minutes)
@@ -177,8 +181,8 @@ teach.diagram("01_full", "four_ways")
 # Why the last one? A fresh head is random. Its first gradients push the pretrained features around before it knows
 # anything. LP-FT lets the head settle first (Kumar et al., 2022).
 #
-# Each method gets the learning rate that suited it best in earlier trials. **Predict before you run:** which method is best
-# after 40 steps on 200 digits, and which is worst?
+# Each method gets the [learning rate](../docs/glossary.md#learning-rate) that suited it best in earlier trials.
+# **Predict before you run:** which method is best after 40 steps on 200 digits, and which is worst?
 
 # %%
 widgets.predict("01_full", "best-arm")
@@ -224,9 +228,9 @@ cost
 # %% [markdown]
 # ## 5. What many seeds say (2 minutes)
 #
-# This was **one** run of each. Another seed has another split, other examples and another head, and may give another
-# order. So we recorded many runs, always the same seeds for both sides of a comparison. A large point is a mean, its bar a
-# 95 % interval, and each light point is one seed.
+# This was **one** run of each. Another [seed](../docs/glossary.md#seed) has another split, other examples and another
+# head, and may give another order. So we recorded many runs, always the same seeds for both sides of a comparison. A
+# large point is a mean, its bar a 95 % interval, and each light point is one seed.
 
 # %%
 recorded = ftlib.load_runs("01_full").query("purpose == 'measure'")
@@ -238,9 +242,9 @@ plots.scores(
 )
 
 # %% [markdown]
-# **Macro-F1** is the mean of the classes' F1 scores. F1 combines how much of a class was found and how much of what was
-# called so is right. A *point* is 0.01 of it. Is pretraining worth anything? The box says what we found, in one line per
-# task.
+# [Macro-F1](../docs/glossary.md#macro-f1) is the mean of the classes' F1 scores. F1 combines how much of a class was
+# found and how much of what was called so is right. A *point* is 0.01 of it. Is pretraining worth anything? The box
+# says what we found, in one line per task.
 
 # %% tags=["nbval-check-output"]
 teach.claim("G1", verdict="supported")
@@ -258,10 +262,11 @@ plots.examples(cells, n=8)
 # %% [markdown]
 # Two traps wait here, and both flatter you.
 #
-# - 69 % of the cells are intact. A model that always says *intact* is right for 69 %. So we count **balanced accuracy**: for
-#   each class the share that the model gets right, then the mean. Always saying *intact* scores 0.5.
-# - Cells of one solar module share camera, age and damage. A random split would show the model the same module in training
-#   and in the test. Our split keeps modules together.
+# - 69 % of the cells are intact. A model that always says *intact* is right for 69 %. So we count [balanced
+#   accuracy](../docs/glossary.md#balanced-accuracy). For each class the share that the model gets right, then the
+#   mean. Always saying *intact* scores 0.5.
+# - Cells of one solar module share camera, age and damage. A random split would show the model the same module in
+#   training and in the test. Our split keeps modules together.
 
 # %%
 plots.scores(
@@ -272,15 +277,16 @@ plots.scores(
 )
 
 # %% [markdown]
-# The methods differ far less here. Full fine-tuning beats scratch by five points, as the box above says, but nothing clearly
-# beats the probe. Two hundred cells from few modules say little about new modules. On data like these, run the probe first,
-# and collect more modules before you tune anything else.
+# The methods differ far less here. Full fine-tuning beats scratch by five points, as the box above says, but nothing
+# clearly beats the probe. Two hundred cells from few modules say little about new modules. On data like these, run
+# the probe first, and collect more modules before you tune anything else.
 
 # %% [markdown]
 # ## 7. What overfitting does (7 minutes)
 #
-# **NLL**, the negative log-likelihood, is the loss that we train with. It asks how sure the model is of the right class.
-# We trained on 100 reviews until the training loss was near 0. **Predict first:**
+# [NLL](../docs/glossary.md#negative-log-likelihood), the negative log-likelihood, is the loss that we train with. It
+# asks how sure the model is of the right class. We trained on 100 reviews until the training loss was near 0.
+# **Predict first:**
 
 # %%
 widgets.predict("01_full", "long-training")
@@ -302,8 +308,9 @@ assert rise > 0.03 and fall < 0.02
 teach.predict("01_full", "long-training").compare("rises" if rise > 0.03 > fall else "flat")
 
 # %% [markdown]
-# The NLL rises again, and the score doesn't fall. The model becomes *surer*, not more often wrong. **Early stopping** ends
-# training when the NLL on validation stops falling, and goes back to the best weights. Is it worth it?
+# The NLL rises again, and the score doesn't fall. The model becomes *surer*, not more often wrong. [Early
+# stopping](../docs/glossary.md#early-stopping) ends training when the NLL on validation stops falling, and goes back
+# to the best weights. Is it worth it?
 
 # %% tags=["nbval-check-output"]
 teach.claim("F5", verdict="open")
@@ -356,8 +363,9 @@ again = ftlib.load("my_models/mine")
 widgets.try_model(again, examples=[mine.splits["test"].inputs[0]])
 
 # %% [markdown]
-# **Texts** come from a CSV, TSV, JSONL or Parquet file. Say which column holds the texts and which the labels. Then train as
-# in [Start here](00_start_here.ipynb), with the model `minilm`. This file has bad rows on purpose, and the report lists them.
+# **Texts** come from a CSV, TSV, JSONL or Parquet file. Say which column holds the texts and which the labels. Then
+# train as in [Start here](00_start_here.ipynb), with the model `minilm`. This file has bad rows on purpose, and the
+# report lists them.
 
 # %%
 messages = ftlib.load_task(
@@ -366,8 +374,8 @@ messages = ftlib.load_task(
 messages.report
 
 # %% [markdown]
-# **Change it:** train a linear probe on 200 solar cells for at most 40 steps. Choose a learning rate and a number of steps
-# with which the NLL on validation falls below 0.55. The checker trains three heads and takes the mean.
+# **Change it:** train a linear probe on 200 solar cells for at most 40 steps. Choose a learning rate and a number of
+# steps with which the NLL on validation falls below 0.55. The checker trains three heads and takes the mean.
 #
 # **How an exercise works:** put your code in place of the lines `# YOUR CODE HERE` and `raise NotImplementedError`, for
 # example `return {"lr": 1e-5, "steps": 5}`. Run that cell, then the check below it. If it says *not yet*, read the hint.
@@ -404,8 +412,9 @@ widgets.quiz("01_full", "balanced-accuracy", "module-split", "own-rate")
 # %% [markdown]
 # ## 10. Lab: accumulate (11 minutes)
 #
-# A batch of 50 does not fit into memory, so it comes in pieces of unequal size. Make **one** update that equals the update
-# of the whole batch. Add up gradients over the pieces, and divide by the number of *all* examples. Return the mean loss.
+# A batch of 50 does not fit into memory, so it comes in pieces of unequal size. Make **one** update that equals the
+# update of the whole batch. Add up gradients over the pieces, and divide by the number of *all* examples. Return the
+# mean loss.
 #
 # `batches` is a list of dicts with `"labels"`, and `model(batch)` gives logits (B, K). `F.cross_entropy(…,
 # reduction="sum")` gives a sum. Clear old gradients first, as section 3 taught. Write your code in place of the two lines
@@ -433,8 +442,8 @@ teach.check("01_full/accumulate", accumulate)
 # %% [markdown]
 # ## 11. Lab: pull towards the start (10 minutes)
 #
-# Weight decay pulls every weight towards zero. A network there knows nothing. **L2-SP** (Li et al., 2018) pulls the stages
-# towards their pretrained values, and only the fresh head towards zero:
+# Weight decay pulls every weight towards zero. A network there knows nothing. **L2-SP** (Li et al., 2018) pulls the
+# stages towards their pretrained values, and only the fresh head towards zero:
 #
 # $$\tfrac{\alpha}{2}\,\|\theta_{\text{stages}} - \theta_0\|^2 + \tfrac{\beta}{2}\,\|\theta_{\text{head}}\|^2$$
 #
@@ -464,8 +473,9 @@ teach.check("01_full/l2sp", l2sp)
 # `recorded_runs` is a table of one task with one row per run. Its columns are `arm` (the method), `seed`, `n`, `purpose`,
 # and scores such as `"test.macro_f1"`. Leave out the runs that only chose a learning rate (`purpose == "tune"`).
 #
-# `ftlib.paired(runs, metric, arm, baseline)` compares two methods by seed, at one size. Give its result to `ftlib.reading`,
-# and you get `"higher"`, `"lower"` or `"not distinguishable here"`. Return the size, or `None` if there is none.
+# `ftlib.paired(runs, metric, arm, baseline)` compares two methods by seed, at one size. Give its result to
+# `ftlib.reading`, and you get `"higher"`, `"lower"` or `"not distinguishable here"`. Return the size, or `None` if
+# there is none.
 
 
 # %% tags=["exercise:smallest_n"]

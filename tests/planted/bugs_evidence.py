@@ -21,6 +21,7 @@ RECORD = "test_record.py"
 PAIRED = "test_paired_runs.py"
 TEACH = "test_teach.py"
 COMPARE = "test_compare.py"
+LOOKS = "test_looks.py"
 BAD_GRID = f"{RECORD}::test_a_grid_that_could_not_be_recorded_as_it_is_meant_is_refused_before_the_first_run"
 BAD_CLAIM = f"{TEACH}::test_a_claim_that_says_something_unknown_has_no_verdict"
 BAD_RESULTS = f"{RECORD}::test_a_broken_results_file_is_named_with_its_line_and_what_to_do"
@@ -504,5 +505,53 @@ BUGS = [
             "test_own_data.py::test_a_spec_by_name_runs_and_its_record_knows_the_data",
             "test_own_data.py::test_strategies_are_compared_in_one_call_and_kept",
         ),
+    ),
+    Bug(
+        "looks with ordinary intervals", "looks", "ftlib/evidence/looks.py",
+        "DIFFERENT = 0.988", "DIFFERENT = 0.95",
+        "Five looks with 95 % intervals find a difference that is none in about 15 of 100 experiments.",
+        (f"{LOOKS}::test_without_an_effect_all_looks_together_err_in_at_most_5_of_100",),
+    ),
+    Bug(
+        "a look half inside the margin", "looks", "ftlib/evidence/looks.py",
+        "-margin < inner_low and inner_high < margin", "-margin < inner_low or inner_high < margin",
+        "No difference is said of effects as large as the margin.",
+        (f"{LOOKS}::test_an_interval_that_leaves_the_margin_on_one_side_is_open",),
+    ),
+    Bug(
+        "all looks are taken", "looks", "ftlib/evidence/looks.py",
+        "        if last.word != \"open\":\n            break\n", "",
+        "The last look decides, and not the first that could.",
+        (f"{LOOKS}::test_the_first_look_that_decides_ends_it",),
+    ),
+    Bug(
+        "a seed with one arm counts", "confirm", "ftlib/evidence/confirm.py",
+        "columns=[row.arm, row.baseline]).dropna()", "columns=[row.arm, row.baseline]).fillna(0)",
+        "A run whose partner is not recorded yet counts as if the partner had scored 0.",
+        (f"{LOOKS}::test_seeds_with_one_arm_only_do_not_count",),
+    ),
+    Bug(
+        "the mean of two splits is one split", "confirm", "ftlib/evidence/confirm.py",
+        "(runs[f\"validation.{name}\"] + runs[f\"test.{name}\"]) / 2", "runs[f\"validation.{name}\"]",
+        "The rule names validation and test, and rates were chosen on validation.",
+        (f"{LOOKS}::test_validation_and_test_together",),
+    ),
+    Bug(
+        "the opposite counts as yes", "confirm", "ftlib/evidence/confirm.py",
+        "return \"yes\" if self.look.word == self.row.expects else \"the opposite\"", "return \"yes\"",
+        "Any difference supports the sentence.",
+        (f"{LOOKS}::test_a_row_answers_in_one_word",),
+    ),
+    Bug(
+        "a claim with an open row is decided", "confirm", "ftlib/evidence/confirm.py",
+        "        if \"open\" in words:\n            return \"open\"\n", "        words.discard(\"open\")\n",
+        "A claim is supported while one of its rows can't tell.",
+        (f"{LOOKS}::test_a_claim_has_one_word",),
+    ),
+    Bug(
+        "a diagram without words", "diagrams", "ftlib/classroom/diagrams.py",
+        "        if not all(said):", "        if not any(said):",
+        "A diagram without a description ends in an AttributeError, and a reader hears nothing of it.",
+        (f"{LOOKS}::test_a_diagram_is_shown_with_its_words",),
     ),
 ]  # fmt: skip
