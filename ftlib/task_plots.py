@@ -1,5 +1,7 @@
 """A task → something to look at: tiles of images with their labels, or a table of texts. `ftlib.plots` offers it."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
@@ -55,7 +57,12 @@ def examples(task: Task, n: int = 12, split: str = "train", seed: int = 0) -> "p
         return pd.DataFrame({"text": [part.inputs[i] for i in rows], "label": names})
     pixels = part.inputs if part.inputs.dtype.is_floating_point else part.inputs / 255
     tiles = [(255 * pixels[int(i)]).round().byte().permute(1, 2, 0).numpy() for i in rows]
-    return plots.image(_sheet(tiles, names), f"{len(rows)} examples of {task.name}, {split}: {', '.join(names)}.")
+    return plots.image(_sheet(tiles, names), f"{len(rows)} examples of {_name(task)}, {split}: {', '.join(names)}.")
+
+
+def _name(task: Task) -> str:
+    """The task's name; of own data that of the folder or file, without its path."""
+    return Path(task.name.partition(":")[2]).name or task.name
 
 
 def _label(task: Task, label) -> str:
@@ -80,9 +87,9 @@ def _in_turn(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
 
 
 def _sheet(tiles: list[np.ndarray], names: list[str]) -> np.ndarray:
-    """Tiles of one size in rows of six at most, each with its name below."""
-    across = min(6, len(tiles))
-    down = -(-len(tiles) // across)
+    """Tiles of one size in equal rows of six at most, each with its name below."""
+    down = -(-len(tiles) // 6)
+    across = -(-len(tiles) // down)
     sheet = Image.new("RGB", (across * (SIDE + 6), down * (SIDE + WORDS + 6)), PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     for number, (tile, name) in enumerate(zip(tiles, names)):

@@ -79,7 +79,9 @@ def keep_outputs(notebook: nbformat.NotebookNode, built: Path) -> bool:
         return False
     before = nbformat.read(built, 4)
     code, ran = ([c for c in book.cells if c.cell_type == "code"] for book in (notebook, before))
-    same = [(c.source, c.metadata.get("tags", [])) for c in code] == [(c.source, c.metadata.get("tags", [])) for c in ran]
+    same = [(c.source, c.metadata.get("tags", [])) for c in code] == [
+        (c.source, c.metadata.get("tags", [])) for c in ran
+    ]
     if not same or not all(cell.execution_count for cell in ran):
         return False
     for cell, old in zip(code, ran):

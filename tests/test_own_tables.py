@@ -142,6 +142,28 @@ def test_a_tsv_may_hold_quotation_marks_that_are_only_characters(tmp_path):
     assert '"never closed' in texts(task) and "Quotation marks are part of the texts" in str(task.report)
 
 
+def test_a_quotation_mark_in_one_row_of_a_tsv_joins_no_rows(tmp_path):
+    rows = [("ham", 'he said "no'), ("spam", "free"), ("ham", '"well" she said'), ("spam", "win"), *ROWS_LABEL_FIRST]
+    task = table(tmp_path, csv(rows, "\t", head=("label", "text")), "t.tsv")
+    assert {'he said "no', '"well" she said', "free", "win"} <= set(texts(task))
+    assert task.report.found == len(rows) and not task.report.left_out
+
+
+ROWS_LABEL_FIRST = [(("ham", "spam")[k % 2], f"message, number {k}") for k in range(20)]
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+def test_a_file_without_a_header_has_numbered_columns(delimiter, tmp_path):
+    rows = [(k, t.replace(",", "") if delimiter == "," else t) for k, t in ROWS_LABEL_FIRST]
+    task = table(tmp_path, csv(rows[1:], delimiter, head=rows[0]), text=1, label=0)
+    assert texts(task) == {t: k for k, t in rows} and task.report.found == 20
+    assert "the file has no header" in task.report.notes
+    lines = [line for part in task.splits.values() for line in part.columns["line"]]
+    assert sorted(lines) == list(range(1, 21))
+    task = table(tmp_path, csv([*rows[1:], ("ham",)], delimiter, head=rows[0]), text=1, label=0)
+    assert dict(task.report.left_out) == {"wrong number of fields": 1}
+
+
 def labels(*names: str) -> str:
     return csv([(f"text {k}", name) for k, name in enumerate(names)])
 
@@ -151,7 +173,11 @@ def labels(*names: str) -> str:
     [
         (csv(), {"text": "txet"}, "has no column 'txet' for text: it has 'text', 'label'; did you mean 'text'"),
         (csv(), {"group": "writer"}, "has no column 'writer' for group"),
-        (csv(), {"label": 5}, "label must be the name of a column, not 5"),
+        (csv(), {"label": 5}, "name all columns by the header, or all by numbers .*text='text', label=5"),
+        (csv(), {"label": 5, "text": 0}, "has no column 5 for label: it has 0, 1$"),
+        (csv(), {"label": True}, "label must be the name of a column, or its number from 0, not True"),
+        (csv(), {"label": -1, "text": 0}, "label must be the name of a column, or its number from 0, not -1"),
+        (csv(head=("a", "b")), {}, "has no column 'text' for text: .*no header, give the columns by their numbers"),
         ("", {}, "has no rows that can be read"),
         ("text,label\n", {}, "has no rows that can be read"),
         ("a,b\n1,2,3\n4,5,6\n", {}, "has no row that fits, the first one is line 2: 3 fields, but the header has 2"),

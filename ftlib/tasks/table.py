@@ -21,11 +21,13 @@ from ftlib.tasks.task import Task
 
 DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 SAFE = ("words",)  # TokenDropout and SpanCut
+FIRST = 50  # rows that tell the delimiter of a file without a header
 SHOWN = 20  # columns named in a sentence
 FIELD = 2**31 - 1  # characters of a field, as many as a C long holds everywhere
 ENCODINGS = "encoding='cp1252' (Excel in Western Europe), 'gb18030' (Excel in China), …"
 MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-READ = (".csv", ".tsv", ".tab", ".txt", ".jsonl", ".ndjson", ".json", ".parquet")
+FIELDS = (".csv", ".tsv", ".tab", ".txt")
+READ = (*FIELDS, ".jsonl", ".ndjson", ".json", ".parquet")
 
 
 def load(
@@ -33,10 +35,10 @@ def load(
     *,
     seed: int,
     n: int | None,
-    text: str = "text",
-    label: str = "label",
-    group: str | None = None,
-    split: str | None = None,
+    text: str | int = "text",
+    label: str | int = "label",
+    group: str | int | None = None,
+    split: str | int | None = None,
     labels: list | None = None,
     encoding: str | None = None,
     metric: str = "balanced_accuracy",
@@ -44,13 +46,15 @@ def load(
 ) -> Task:
     """The texts of a table.
 
-    text, label: the columns. group: a column that names what belongs together. split: a column that holds train,
-    validation and test. labels: the known classes. encoding: of a text file, by default UTF-8. metric: a score of
+    text, label: the columns, or in a CSV or TSV without a header their numbers, from 0. group: a column that names what
+    belongs together. split: a column that holds train, validation and test. labels: the known classes. encoding: of a
+    text file, by default UTF-8. metric: a score of
     `metrics.classification`. safe: ["words"] if hiding some words keeps labels true.
     """
     metric, safe = choose("metric", metric, own.CLASS_METRICS), own.check_safe(safe, SAFE)
     place, name, report = own.existing(path), f"table:{path}", Report("rows")
     rows, named = [], {"text": text, "label": label, "group": group, "split": split}
+    check_names(named)
     found = list(records(place, encoding, [text, label], report))
     if found and not any(isinstance(one, dict) for _, one in found):
         raise ValueError(f"{path} has no row that fits, the first one is line {found[0][0]}: {found[0][1]}; correct it")
@@ -83,6 +87,17 @@ def _kind(problem: str) -> tuple[str, str]:
     return ("wrong number of fields" if " fields" in problem else "unreadable line"), problem
 
 
+def check_names(named: dict) -> None:
+    """ValueError unless all columns are given by their names, or all by their numbers."""
+    given = {option: column for option, column in named.items() if column is not None}
+    for option, column in given.items():
+        if isinstance(column, bool) or not isinstance(column, str | int) or (isinstance(column, int) and column < 0):
+            raise ValueError(f"{option} must be the name of a column, or its number from 0, not {column!r}")
+    if len({type(column) for column in given.values()}) > 1:
+        said = ", ".join(f"{option}={column!r}" for option, column in given.items())
+        raise ValueError(f"name all columns by the header, or all by numbers if the file has none, but not {said}")
+
+
 def check_columns(path, record: dict, named: dict[str, str | None]) -> None:
     """ValueError unless there are the named columns; `record` has all columns as keys."""
     if not record:
@@ -90,20 +105,21 @@ def check_columns(path, record: dict, named: dict[str, str | None]) -> None:
     for option, column in named.items():
         if column is None:
             continue
-        if not isinstance(column, str):
-            raise ValueError(f"{option} must be the name of a column, not {column!r}")
         if column not in record:
             there = ", ".join(map(repr, list(record)[:SHOWN])) + (", …" if len(record) > SHOWN else "")
-            raise ValueError(f"{path} has no column {column!r} for {option}: it has {there}{nearest(column, record)}")
+            near = nearest(column, record) if isinstance(column, str) else ""
+            if not near and isinstance(column, str) and str(path).lower().endswith(FIELDS):
+                near = "; if the file has no header, give the columns by their numbers, such as text=1, label=0"
+            raise ValueError(f"{path} has no column {column!r} for {option}: it has {there}{near}")
 
 
 def fill(row: Row, record: dict, named: dict[str, str | None]) -> tuple[str, str] | None:
     """Put a record's values into the row; the kind of problem and the problem, if there is one."""
     for option in ("label", "group", "split"):
-        setattr(row, option, as_text(record.get(named[option])) if named[option] else "")
+        setattr(row, option, "" if named[option] is None else as_text(record.get(named[option])))
     if row.split and row.split.strip().casefold() not in SPLIT_NAMES:
         return "unknown split", f"unknown split {row.split!r}, use train, validation or test"
-    if named["split"] and not row.split.strip():
+    if named["split"] is not None and not row.split.strip():
         return "missing split", "no split is named"
     row.split = SPLIT_NAMES[row.split.strip().casefold()] if row.split else ""
     text = record.get(named["text"])
@@ -133,7 +149,7 @@ def as_text(value) -> str:
 
 
 def records(
-    place: Path, encoding: str | None, columns: list[str], report: Report
+    place: Path, encoding: str | None, columns: list[str] | list[int], report: Report
 ) -> Iterator[tuple[int | None, dict | str]]:
     """(line, {column: value}) of each row; instead of the values a problem, if there is one."""
     ending = place.suffix.lower()
@@ -207,26 +223,34 @@ def _fields(place: Path, text: str, columns: list[str], report: Report) -> Itera
     delimiter = guess(text, columns)
     report.notes.append(f"fields are separated by {DELIMITERS[delimiter]}")
     lines = list(split_fields(text, delimiter))
-    if lines and lines[-1][1] == UNCLOSED and delimiter == "\t":  # texts often begin with a quotation mark there
-        report.notes.append("quotation marks are part of the texts, since not all of them are closed")
+    if delimiter == "\t" and any(
+        isinstance(fields, str) for _, fields in lines
+    ):  # texts often hold single quotes there
+        report.notes.append("quotation marks are part of the texts, since not all of them come in pairs around a field")
         lines = list(split_fields(text, delimiter, csv.QUOTE_NONE))
     if lines and lines[-1][1] == UNCLOSED:
         raise ValueError(f"{place}, line {lines[-1][0]}, opens a quotation mark that is never closed: close it")
     if not lines:
         return
-    header = [name.strip() for name in lines[0][1]] if isinstance(lines[0][1], list) else []
+    if isinstance(columns[0], int):
+        header = list(range(max(len(fields) for _, fields in lines if isinstance(fields, list))))
+        report.notes.append("the file has no header")
+    else:
+        header = [name.strip() for name in lines[0][1]] if isinstance(lines[0][1], list) else []
+        lines = lines[1:]
     if twice := [name for name in columns if header.count(name) > 1]:
         raise ValueError(f"{place} has {header.count(twice[0])} columns called {twice[0]!r}: rename one of them")
-    for line, fields in lines[1:]:
+    for line, fields in lines:
         if isinstance(fields, str):
             yield line, f"the line cannot be read ({fields})"
         elif len(fields) != len(header):
-            yield line, f"{len(fields)} fields, but the header has {len(header)}"
+            yield line, f"{len(fields)} fields, but {NEEDED[isinstance(columns[0], int)]} {len(header)}"
         else:
             yield line, dict(zip(header, fields))
 
 
 UNCLOSED = "unexpected end of data"
+NEEDED = ("the header has", "the longest row has")
 
 
 def split_fields(text: str, delimiter: str, quoting: int = csv.QUOTE_MINIMAL) -> Iterator[tuple[int, list[str] | str]]:
@@ -248,13 +272,22 @@ def split_fields(text: str, delimiter: str, quoting: int = csv.QUOTE_MINIMAL) ->
         csv.field_size_limit(before)
 
 
-def guess(text: str, columns: list[str]) -> str:
-    """The delimiter by which the header has the named columns; if none does, the one that gives most fields."""
-    line = text.lstrip("\r\n")[:FIELD].splitlines()[:1] or [""]
+def guess(text: str, columns: list[str] | list[int]) -> str:
+    """The delimiter by which the header has the named columns; if none does, the one that gives most fields.
+
+    Without a header: the one that gives the same number of fields, at least two, in most of the first rows.
+    """
+    first = text.lstrip("\r\n")[:FIELD].splitlines()[:FIRST]
+    line = first[:1] or [""]
+
+    def alike(delimiter: str) -> tuple[int, bool, int]:
+        counts = [len(fields) for _, fields in split_fields("\n".join(first), delimiter) if isinstance(fields, list)]
+        most = max(set(counts), key=counts.count) if counts else 0
+        return (counts.count(most) if most > 1 else 0), delimiter == "\t", most  # sentences have commas, but no tabs
 
     def found(delimiter: str) -> tuple[int, int]:
         fields = next(split_fields(line[0], delimiter), (1, []))[1]
         names = [name.strip() for name in fields] if isinstance(fields, list) else []
         return sum(column in names for column in columns), len(names)
 
-    return max(DELIMITERS, key=found)
+    return max(DELIMITERS, key=alike if isinstance(columns[0], int) else found)
