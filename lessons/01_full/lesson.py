@@ -314,7 +314,8 @@ teach.predict("01_full", "long-training").compare("rises" if rise > 0.03 > fall 
 # %% [markdown]
 # The NLL rises again, and the score doesn't fall. The model becomes *surer*, not more often wrong. [Early
 # stopping](../docs/glossary.md#early-stopping) ends training when the NLL on validation stops falling, and goes back
-# to the best weights. Is it worth it?
+# to the best weights. Is it worth it? The box compares the NLL on test after long training with the one after early
+# stopping.
 
 # %% tags=["nbval-check-output"]
 teach.claim("F5", verdict="supported")
