@@ -366,10 +366,23 @@ def test_the_box_says_one_number_per_row_and_folds_the_evidence(lab):
     found = teach.claim("T")
     box, folded = found.markdown.split("<details><summary>How we know</summary>")
     assert "✔ **solar cells**: yes, +5.0 points" in box
-    assert "? **amazon**: can't tell yet, we would have seen" in box and "**Act on it:** Do it." in box
+    assert "? **amazon**: can't tell yet, only" in box and "points or more would show" in box and "**Act on it:** Do it." in box
     assert "|" not in box and "[+" not in box  # no table, no interval
     assert folded.count("| elpv |") == 2 and "The rule." in folded and "another" in folded
     assert "docs/verdicts.md" in folded and "<" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("effect", "spread", "said"),
+    [
+        (1.0, 0.01, "yes, 2 times more seconds"),
+        (-1.0, 0.01, "no, the opposite, 2 times less seconds"),
+        (0.1, 1.0, "can't tell yet, only 3 times the seconds or more would show"),
+    ],
+)
+def test_a_ratio_is_said_as_a_factor(lab, effect, spread, said):
+    lab(pair(effect, spread=spread), unit="log2 of the ratio of seconds")
+    assert said in teach.claim("T").markdown
 
 
 def test_what_an_open_row_would_have_seen_includes_the_margin(lab):

@@ -16,6 +16,7 @@ from ftlib.evidence.confirm import Answer, Confirmed
 
 HOW_TO_READ = "[How to read this](../docs/verdicts.md)"
 SIGNS = {"supported": "✔", "contradicted": "✘", "no difference": "=", "it depends": "±", "open": "?"}
+RATIO = "log2 of the ratio of "
 ROW_SIGNS = {"yes": "✔", "the opposite": "✘", "no difference": "=", "open": "?"}
 ROWS_OF_A_PILOT = {"supported": "yes", "contradicted": "the opposite", "equivalent": "no difference"}
 LABELS = {"elpv": "solar cells", "sentiment/amazon": "reviews", "digits/mnist": "digits", "all": "all tasks"}
@@ -41,7 +42,7 @@ class Line:
     def text(self) -> str:
         """A sentence without a full stop."""
         if self.word == "open":
-            return f"can't tell yet, we would have seen {self.number}"
+            return f"can't tell yet, only {self.number} or more would show" if self.number else "can't tell yet"
         said = {"yes": "yes", "the opposite": "no, the opposite", "no difference": "no difference that matters"}
         return f"{said.get(self.word, self.word)}, {self.number}"
 
@@ -166,9 +167,12 @@ def _in_unit(value: float, on: str, signed: bool = True) -> str:
     """A number of the pilot with its unit: scores in points, all else as it was measured."""
     sign = "+" if signed else ""
     if not np.isfinite(value):
-        return "no effect of any size"
+        return ""
     if any(part in on for part in SCORES):
         return number_with_unit(value, "points", signed)
+    if on.startswith(RATIO):
+        factor, of = 2 ** abs(value), on.removeprefix(RATIO)
+        return f"{factor:.2g} times {'the' if not signed else 'more' if value > 0 else 'less'} {of}"
     return f"{value:{sign}.2g} ({on})"
 
 

@@ -224,6 +224,5 @@ def _way(model: nn.Module):
 
 
 def _short(example, number: int) -> str:
-    text = example if isinstance(example, str) else getattr(example, "name", "")
-    text = str(text)
+    text = str(example if isinstance(example, str) else getattr(example, "name", None) or "")  # a tensor's is None
     return f"{number + 1}: {text[:57]}…" if len(text) > 60 else f"{number + 1}: {text or 'image'}"
