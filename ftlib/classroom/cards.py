@@ -55,9 +55,9 @@ def claims_of(lesson: str) -> list[Claim]:
 
 
 def phrase(found: Claim) -> str:
-    """A claim's verdict in one phrase."""
-    said = "; ".join(f"{line.label}: {line.text}" for line in found.lines)
-    return f"**{found.verdict}** ({said})"
+    """A claim's verdict in one phrase, with the rows that are decided."""
+    said = "; ".join(f"{line.label}: {line.text}" for line in found.lines if line.word != "open")
+    return f"**{found.verdict}**" + (f" ({said})" if said else "")
 
 
 def page() -> str:

@@ -59,6 +59,7 @@ fitted.round(3)
 
 # %% [markdown]
 # ## 2. What does more data change? (3 minutes)
+#
 # The same methods with 50, 200 and 800 examples, with rates tuned at each size. With 800 examples they train twice as
 # long.
 
@@ -127,6 +128,7 @@ assert mean.gain.idxmin() == "elpv" and mean.probe.idxmin() == "elpv" and (mean.
 
 # %% [markdown]
 # ## 4. What does it cost? (2 minutes)
+#
 # A step of full fine-tuning runs forward and backward through every layer. A probe needs neither for stages that never
 # change: `fit` computes their features once and keeps them. But the real question is how long it takes **until it is as
 # good**. The table has the first runs, made before `fit` kept features. The box has the deciding runs, made with it.
@@ -195,6 +197,7 @@ assert distance < 0.1 * length and middle < ends + 0.05
 
 # %% [markdown]
 # ## 6. Why does LP-FT fall? (4 minutes)
+#
 # In the lesson LP-FT fell when its stages began to learn. Were its steps too large? Let us take a rate of 1e-5, which
 # hardly moves a weight. We train a probe on the digits, and then everything, once as usual and once with one line
 # more.
