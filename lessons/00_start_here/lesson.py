@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Start here
 #
-# In five minutes you will teach a network something new, type a sentence that it has never seen, and get an answer. Then you
-# save the network and load it again.
+# In five minutes you will teach a network something new, type a sentence that it has never seen, and get an answer.
+# Then you save the network and load it again.
 #
 # **You need** Python and a little PyTorch. No GPU, no account and no network: all weights and data are on this computer.
 # Run one cell after the other with `Shift+Enter`.
@@ -27,8 +27,8 @@ reviews = ftlib.load_task("sentiment/amazon", n=200, seed=0)
 plots.Table(plots.examples(reviews, n=6), "Six sentences, each with its label.")
 
 # %% [markdown]
-# **The model** is *MiniLM*. It has read a billion pairs of sentences, but nobody ever told it what praise is. We train it on
-# our 200 sentences for 30 steps. That takes about half a minute.
+# **The model** is *MiniLM*. It has read a billion pairs of sentences, but nobody ever told it what praise is. We
+# train it on our 200 sentences for 30 steps. That takes about half a minute.
 
 # %%
 torch.manual_seed(0)
@@ -94,11 +94,11 @@ plots.image(
 # %%
 network = ftlib.load_model("efficientnet-lite0")
 with torch.no_grad():
-    chance = network({"pixels": cat}).softmax(-1)[0]  # (1000,)
+    probability = network({"pixels": cat}).softmax(-1)[0]  # (1000,)
 names = {281: "tabby", 282: "tiger cat", 285: "Egyptian cat"}
-for k in chance.topk(3).indices.tolist():
-    print(f"{names.get(k, f'class {k}'):15} {chance[k]:.0%}")
-assert chance.argmax().item() in names
+for k in probability.topk(3).indices.tolist():
+    print(f"{names.get(k, f'class {k}'):15} {probability[k]:.0%}")
+assert probability.argmax().item() in names
 
 # %% [markdown]
 # It is sure that this is a cat. It isn't sure which kind. Fine-tuning keeps this knowledge and asks a new question.
@@ -111,10 +111,11 @@ teach.diagram("00_start_here", "fine_tuning")
 
 # %% [markdown]
 # The **stages** turn an input into features, step by step: edges, textures, parts of objects; or letters, words, meaning.
-# The **head** turns features into answers. A new task gets a fresh head. Then some or all weights learn on.
+# The **head** turns features into answers. A new task gets a fresh head. Then some or all weights keep learning.
 #
 # **What does it cost?** The kit tests what people say about fine-tuning. Each box like this one says what we found in one
-# line per task, and what to do. A *linear probe* trains the head alone.
+# line per task, and what to do. A *linear probe* trains the head alone. The numbers say
+# how many times as long full fine-tuning takes to the same score.
 
 # %% tags=["nbval-check-output"]
 teach.claim("F4", verdict="supported")
@@ -131,6 +132,7 @@ teach.claim("F4", verdict="supported")
 #     slow -- "too slow" --> L02[02 Freezing layers]
 #     slow -- "too little memory" --> L04[04 LoRA and adapters]
 #     slow -- no --> good{Good enough?}
+#     good -- yes --> done([Done])
 #     good -- "it learns badly" --> L06[06 Learning-rate schedules]
 #     good -- "it learns the data by heart" --> L08[08 Augmentation]
 # ```
