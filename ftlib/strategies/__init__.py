@@ -22,8 +22,8 @@ CATALOG = {
     **dict.fromkeys(["DeepCORAL", "MMD", "DANN", "CDAN", "MCD", "EntropyMin", "MCC", "PseudoLabels"], "domain"),
     **dict.fromkeys(["AdaBN", "CORAL", "LabelShift", "FewLabels"], "domain_shift"),
     "DomainGauge": "domain_gauge",
-    "Replay": "rehearsal",
-    "EWC": "incremental",
+    **dict.fromkeys(["Replay", "AGEM", "DERpp"], "rehearsal"),
+    **dict.fromkeys(["EWC", "SI", "LwF"], "incremental"),
 }
 
 

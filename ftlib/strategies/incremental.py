@@ -2,25 +2,29 @@
 
     EWC   λ/2 Σ_k Σ_i F_ki (θ_i − θ*_ki)²                   Kirkpatrick et al., PNAS 2017, 1612.00796
           one anchor, F ← γ F + F_k                         online EWC: Schwarz et al., ICML 2018, 1805.06370
+    SI    c Σ_i Ω_i (θ_i − θ*_i)²,  Ω += ω / (Δ² + ξ)       Zenke et al., ICML 2017, 1703.04200
+    LwF   λ T² KL(p_T(old model) ‖ p_T(this model))         Li & Hoiem, ECCV 2016, 1606.09282
 
-θ*_k are the weights at the end of task k. F_k is the diagonal of the Fisher information there, the mean over examples
-of (∂ log p(y|x) / ∂θ)². It is a mean of squares of single gradients. The square of a batch's mean gradient is another,
-much smaller number.
+EWC: θ*_k are the weights at the end of task k. F_k is the diagonal of the Fisher information there, the mean over
+examples of (∂ log p(y|x) / ∂θ)². It is a mean of squares of single gradients. The square of a batch's mean gradient is
+another, much smaller number.
 
 Whose y? The definition takes y from the model's own distribution p(y|x). With the data's labels it is the *empirical*
 Fisher, which vanishes where the model fits its data. Kunstner et al. (NeurIPS 2019, 1905.12558) show the difference.
 
-A task is one call of `fit`. The same strategy object takes its anchors to the next call. In a Spec a task is one phase,
-and the same class in a later phase goes on with them. The first task trains as if there were no term, and strength 0 is
-naive training to the last bit. A later task needs the same weights by the same names.
+A task is one call of `fit`. The same strategy object takes what it keeps to the next call. In a Spec a task is one
+phase, and the same class in a later phase goes on with it. The first task trains as if there were no term, and strength
+0 is naive training to the last bit. A later task needs the same weights by the same names.
 
 Costs: EWC keeps two copies of the trained weights per task (online: two in all) and runs one backward pass per example
-at the end of a task. Methods that store examples are in strategies.rehearsal.
+at the end of a task. SI keeps two copies and, during a task, four more. LwF keeps one copy and runs one more forward
+pass per step. Methods that store examples are in strategies.rehearsal.
 
 Letters: B examples, K classes, V tokens of a vocabulary, M counted tokens.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
@@ -28,8 +32,10 @@ import torch
 import torch.nn.functional as F
 from accelerate.utils import send_to_device
 from torch import Tensor, nn
+from torch.func import functional_call
 
-from ftlib.strategy import Strategy, target_loss
+from ftlib.networks import set_mode, walk
+from ftlib.strategy import IGNORED, Strategy, target_loss
 
 LABELS = ("sample", "all", "data")
 
@@ -184,3 +190,211 @@ class EWC(Strategy):
             faded = {k: [self.decay * f, anchor] for k, (f, anchor) in self.anchors.pop().items()}
             new = faded | {k: [f + faded[k][0].to(f) if k in faded else f, anchor] for k, (f, anchor) in new.items()}
         self.anchors.append(new)
+
+
+# ---- synaptic intelligence
+
+
+@dataclass
+class SI(Strategy):
+    """Synaptic intelligence measures during training how much each weight lowered the loss, and holds it by that.
+
+    A step changes the loss by about g · Δθ. Its negative, added up over the steps of a task, is the weight's share ω in
+    the improvement. At the end of a task Ω grows by ω / (Δ² + damping), where Δ is how far the weight has moved in the
+    task. Later tasks add strength · Σ Ω (θ − θ*)² to the loss, where θ* are the weights at the end of the last task.
+
+    Parameters
+    ----------
+    strength : float, default 1.0
+        c, at least 0. With 0 this is naive training. The paper takes 0.1 to 1, with plain gradients of a mean loss.
+    damping : float, default 0.1
+        ξ, above 0. It keeps the importance of weights that hardly moved finite. The paper takes 0.001 to 0.1.
+
+    Attributes
+    ----------
+    importance : dict of str to Tensor
+        Ω of each parameter, at least 0.
+    anchor : dict of str to Tensor
+        θ* of each parameter.
+
+    Raises
+    ------
+    ValueError
+        If `strength` is negative or `damping` not above 0.
+
+    Notes
+    -----
+    g is the gradient of the loss without the penalty, before it is clipped. Δθ is the step of AdamW. The last step of a
+    task isn't counted, because averages of weights and early stopping change the weights before its effect is seen.
+
+    References
+    ----------
+    Zenke, Poole & Ganguli (2017), Continual Learning Through Synaptic Intelligence, ICML, arXiv:1703.04200.
+
+    Examples
+    --------
+    >>> strategy = strategies.SI()
+    >>> model, _ = ftlib.fit(model, train, strategy, steps=5, lr=0.01, verbose=False)  # the first task
+    >>> strategy.penalty(model, {}).item()  # the weights are at the anchor
+    0.0
+    >>> strategy.importance["head.weight"].sum().item() > 0
+    True
+    """
+
+    strength: float = 1.0
+    damping: float = 0.1
+
+    def __post_init__(self):
+        check_strength(self)
+        if self.damping <= 0:
+            raise ValueError(f"damping must be above 0, but it is {self.damping}: the paper takes 0.001 to 0.1")
+        self.importance: dict[str, Tensor] = {}
+        self.anchor: dict[str, Tensor] = {}
+        self.forget_path()
+
+    def forget_path(self) -> None:
+        """Forget the path of the last task, and nothing else."""
+        self.path: dict[str, Tensor] = {}  # ω
+        self.start: dict[str, Tensor] = {}  # weights before the first step
+        self.before: dict[str, Tensor] = {}  # weights before the last step
+        self.last: dict[str, Tensor] = {}  # the gradient of the last step
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        self.forget_path()
+        return model
+
+    def before_step(self, model: nn.Module, progress: float) -> None:
+        now = {name: p.detach().clone() for name, p in trained(model).items()}
+        for name in self.last.keys() & self.before.keys() & now.keys():
+            step = self.last[name] * (now[name] - self.before[name])
+            self.path[name] = self.path.get(name, 0.0) - step
+        self.before, self.start, self.last = now, now | self.start, {}
+
+    def gradient(self, grads: dict[str, dict[str, Tensor]], losses: dict[str, float]) -> dict[str, Tensor]:
+        first, *rest = grads.values()
+        self.last = {name: sum((term[name] for term in rest), g) for name, g in first.items()}
+        return self.last
+
+    def penalty(self, model: nn.Module, batch: dict) -> Tensor | float:
+        return self.strength * quadratic(model, self.importance, self.anchor) if self.strength and self.anchor else 0.0
+
+    def finish(self, model: nn.Module, loaders: dict) -> None:
+        for name, p in trained(model).items():
+            moved = p.detach() - self.start.get(name, p.detach())
+            gained = self.path.get(name, torch.zeros_like(p)) / (moved.square() + self.damping)
+            old = self.importance.get(name, torch.zeros_like(p)).to(p)
+            self.importance[name] = (old + gained).clamp(min=0)  # below 0 the penalty would push away
+            self.anchor[name] = p.detach().clone()
+        self.forget_path()
+
+
+# ---- learning without forgetting
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode within the block; afterwards each module has its own mode back."""
+    modes = [(module, module.training) for module in walk(model)]
+    set_mode(model, False)
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.__dict__["training"] = mode
+
+
+def distillation(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """T² · Σ KL(softmax(teacher / T) ‖ softmax(logits / T)) over the rows of (B, K).
+
+    The gradient of a soft cross-entropy shrinks with 1 / T², so T² keeps its size as T changes (Hinton et al., 2015,
+    1503.02531).
+    """
+    log_p, log_q = ((z.float() / temperature).log_softmax(-1) for z in (logits, teacher))
+    return temperature**2 * F.kl_div(log_p, log_q, reduction="sum", log_target=True)
+
+
+@dataclass
+class LwF(Strategy):
+    """Learning without forgetting keeps the old model's probabilities on the inputs of the new task.
+
+    The old model is a copy of the weights at the end of the last task. The second term is strength · T² · KL(old ‖ new)
+    per example, over the classes of earlier tasks. It needs no old example. It works as far as new inputs resemble old
+    ones.
+
+    Parameters
+    ----------
+    strength : float, default 1.0
+        Weight of the second term, at least 0. With 0 this is naive training. The paper takes 1.
+    temperature : float, default 2.0
+        T, above 0. It divides the logits of both models, so that small probabilities count. The paper takes 2.
+
+    Attributes
+    ----------
+    teacher : dict of str to Tensor
+        The weights and statistics of the old model.
+    classes : list of int
+        The classes of earlier tasks. Empty means all outputs.
+
+    Raises
+    ------
+    ValueError
+        If `strength` is negative or `temperature` not above 0, if the targets are numbers, or if the model has got
+        other weights since the last task.
+
+    References
+    ----------
+    Li & Hoiem (2016), Learning without Forgetting, ECCV, arXiv:1606.09282.
+
+    Examples
+    --------
+    >>> logits, teacher = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])
+    >>> [round(strategies.incremental.distillation(logits, teacher, T).item(), 2) for T in (1.0, 2.0)]
+    [0.43, 0.48]
+    >>> strategy = strategies.LwF()
+    >>> model, _ = ftlib.fit(model, train, strategy, steps=2, lr=0.01, verbose=False)  # the first task
+    >>> strategy.classes
+    [0, 1, 2]
+    """
+
+    strength: float = 1.0
+    temperature: float = 2.0
+
+    def __post_init__(self):
+        check_strength(self)
+        if self.temperature <= 0:
+            raise ValueError(f"temperature must be above 0, but it is {self.temperature}: the paper takes 2")
+        self.teacher: dict[str, Tensor] = {}
+        self.classes: list[int] = []
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        if self.teacher and (other := self.teacher.keys() ^ model.state_dict().keys()):
+            raise ValueError(
+                f"LwF compares with the model of the last task, but only one of both has {min(other)}: add or inject "
+                f"weights in the first task already"
+            )
+        return model
+
+    def loss(self, model: nn.Module, batch: dict) -> dict[str, Tensor]:
+        (term,), labels, logits = batch["n"], batch["labels"], model(batch)
+        terms = {term: target_loss(logits, labels)}
+        if not (self.strength and self.teacher):
+            return terms
+        if labels.is_floating_point() and labels.ndim == 1:
+            raise ValueError("LwF compares class probabilities, but the targets are numbers: take EWC or Replay")
+        known = {name: value for name, value in batch.items() if name != "frozen_features"}  # those of this model
+        with torch.no_grad(), evaluating(model):
+            old = functional_call(model, self.teacher, (known,), tie_weights=False)  # all names are given
+        if not labels.is_floating_point():  # the counted rows: as many as the loss is divided by
+            whole = logits.ndim == 2 and len(logits) == batch["n"][term]
+            logits, old = (z if whole else z[labels != IGNORED] for z in (logits, old))
+        if self.classes:
+            logits, old = logits[..., self.classes], old[..., self.classes]
+        return {term: terms[term] + self.strength * distillation(logits, old, self.temperature)}
+
+    def finish(self, model: nn.Module, loaders: dict) -> None:
+        if not self.strength:
+            return
+        self.teacher = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        for batch in loaders["train"]:
+            if batch["labels"].ndim == 1 and not batch["labels"].is_floating_point():
+                self.classes = sorted({*self.classes, *batch["labels"].tolist()} - {IGNORED})

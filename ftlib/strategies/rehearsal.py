@@ -26,10 +26,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from accelerate.utils import send_to_device
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from ftlib.strategy import IGNORED, INPUTS, Strategy
+from ftlib.strategy import IGNORED, INPUTS, TARGETS, Strategy, count_targets, target_loss
 
 KEEP = ("reservoir", "balanced")
 STORED = (*INPUTS, "labels", "index", "logits")  # the columns of a batch that a buffer keeps
@@ -118,7 +119,11 @@ class Rehearsal(Strategy):
         for batch in loaders["train"] if self.size else ():
             for row in rows_of(batch):
                 self.offer(row, generator)
-        self.bytes = float(sum(value.nbytes for row in self.rows for value in row.values()))
+        self.bytes = self.size_in_bytes()
+
+    def size_in_bytes(self) -> float:
+        """What the remembered examples take in memory."""
+        return float(sum(value.nbytes for row in self.rows for value in row.values()))
 
     def offer(self, row: dict[str, Tensor], generator: torch.Generator) -> None:
         """Store an example or leave it out. A full buffer loses another one for it."""
@@ -213,3 +218,174 @@ class Replay(Rehearsal):
         for batch in loaders["train"]:
             old = self.draw()
             yield stacked([*rows_of(batch), *old]) if old else batch
+
+
+# ---- averaged gradient episodic memory
+
+
+def project(g: dict[str, Tensor], r: dict[str, Tensor]) -> dict[str, Tensor]:
+    """g − (g·r / r·r) r where g·r < 0, else g itself. So a step along −result doesn't raise the loss behind r."""
+    dot = sum((g[name] * r[name]).sum() for name in g)
+    if dot >= 0:
+        return g
+    share = dot / sum(r[name].square().sum() for name in g)
+    return {name: g[name] - share * r[name] for name in g}
+
+
+@dataclass
+class AGEM(Rehearsal):
+    """A-GEM takes the part out of a gradient that would raise the loss on remembered examples.
+
+    It computes the gradient r of the loss on remembered examples, and trains on new ones with gradient g. Where
+    g · r < 0 the step uses g − (g·r / r·r) r, which is orthogonal to r. The remembered examples only veto. They aren't
+    trained on.
+
+    Parameters
+    ----------
+    size : int, default 200
+        Examples in the buffer, at least 0. With 0 this is naive training.
+    batch_size : int, default 32
+        Remembered examples per step, at least 0. The paper takes 128 to 256 for r, more than it trains on.
+    keep : {"reservoir", "balanced"}, default "reservoir"
+        Which examples stay in a full buffer, see `Replay`.
+
+    Attributes
+    ----------
+    rows : list of dict
+        The remembered examples.
+    bytes : float
+        Memory of the buffer.
+
+    Raises
+    ------
+    ValueError
+        If `size` or `batch_size` is negative, if `keep` is unknown, or if `keep` is "balanced" and the labels are not
+        classes.
+
+    Notes
+    -----
+    The guarantee is about plain gradient descent with small steps. AdamW scales each weight by itself, so its step
+    isn't orthogonal to r. The loss in the history is the sum of both terms.
+
+    References
+    ----------
+    Chaudhry et al. (2019), Efficient Lifelong Learning with A-GEM, ICLR, arXiv:1812.00420.
+
+    Examples
+    --------
+    >>> g, r = {"w": torch.tensor([1.0, 1.0])}, {"w": torch.tensor([-2.0, 0.0])}
+    >>> strategies.AGEM().gradient({"loss": g, "memory": r}, {})["w"]  # no part along r is left
+    tensor([0., 1.])
+    """
+
+    def batches(self, loaders: dict) -> Iterator[list[dict]]:
+        for batch in loaders["train"]:
+            yield [batch, *_as_term("memory", self.draw())]
+
+    def gradient(self, grads: dict[str, dict[str, Tensor]], losses: dict[str, float]) -> dict[str, Tensor]:
+        return project(grads["loss"], grads["memory"]) if "memory" in grads else grads["loss"]
+
+
+# ---- dark experience replay
+
+
+@dataclass
+class DERpp(Rehearsal):
+    """DER++ trains on remembered labels and on the logits that the model gave for remembered examples.
+
+    The loss is loss(new) + alpha · mean (f(x) − z)² + beta · loss(old). Each of the last two has remembered examples of
+    its own. z are the K logits that were stored with an example. They hold more of the old model than its label does.
+
+    Parameters
+    ----------
+    size : int, default 200
+        Examples in the buffer, at least 0. With 0 this is naive training.
+    batch_size : int, default 32
+        Remembered examples per step in each of the two terms, at least 0.
+    keep : {"reservoir", "balanced"}, default "reservoir"
+        Which examples stay in a full buffer, see `Replay`.
+    alpha : float, default 0.5
+        Weight of the logits' mean squared error, at least 0. With 0 there is no such term.
+    beta : float, default 0.5
+        Weight of the mean loss on remembered labels, at least 0. With 0 this is DER.
+
+    Attributes
+    ----------
+    rows : list of dict
+        The remembered examples with their "logits".
+    bytes : float
+        Memory of the buffer.
+
+    Raises
+    ------
+    ValueError
+        If `size`, `batch_size`, `alpha` or `beta` is negative, if `keep` is unknown, if `keep` is "balanced" and the
+        labels are not classes, or if the model is a language model.
+
+    Notes
+    -----
+    The logits are those of the model at the end of the task, in evaluation mode, as in the library Avalanche. In the
+    paper they are those of the step in which an example came. Its formula has the squared norm, and its code the mean
+    over K, as here.
+
+    References
+    ----------
+    Buzzega et al. (2020), Dark Experience for General Continual Learning, NeurIPS, arXiv:2004.07211.
+
+    Examples
+    --------
+    >>> strategy = strategies.DERpp(size=10)
+    >>> model, _ = ftlib.fit(model, train, strategy, steps=2, lr=0.01, verbose=False)  # the first task
+    >>> strategy.rows[0]["logits"].shape
+    torch.Size([3])
+    >>> _, history = ftlib.fit(model, train, strategy, steps=1, lr=0.01, verbose=False)  # the second task
+    >>> sorted(history[0]["terms"])
+    ['labels', 'logits', 'loss']
+    """
+
+    alpha: float = 0.5
+    beta: float = 0.5
+    exclusive = (TARGETS,)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.alpha < 0 or self.beta < 0:
+            raise ValueError(
+                f"alpha and beta must not be negative, but they are {self.alpha} and {self.beta}: with 0 a term is "
+                f"left out"
+            )
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        if getattr(model, "kind", None) == "lm":
+            raise ValueError("DERpp stores the logits of classes, but this is a language model: take Replay")
+        return super().prepare(model)
+
+    def batches(self, loaders: dict) -> Iterator[list[dict]]:
+        for batch in loaders["train"]:
+            logits = _as_term("logits", self.draw()) if self.alpha else []
+            labels = _as_term("labels", self.draw()) if self.beta else []
+            yield [batch, *logits, *labels]
+
+    def loss(self, model: nn.Module, batch: dict) -> dict[str, Tensor]:
+        (term,) = batch["n"]
+        if term == "logits":
+            error = (model(batch).float() - batch["logits"].float()).square()  # (M, K)
+            return {term: self.alpha * error.mean(1).sum()}
+        value = target_loss(model(batch), batch["labels"])
+        return {term: self.beta * value if term == "labels" else value}
+
+    @torch.no_grad()
+    def finish(self, model: nn.Module, loaders: dict) -> None:
+        super().finish(model, loaders)
+        device = next(model.parameters()).device
+        new = [row for row in self.rows if "logits" not in row]
+        for at in range(0, len(new), 64):
+            some = new[at : at + 64]
+            for row, logits in zip(some, model(send_to_device(stacked(some), device)).cpu(), strict=True):
+                row["logits"] = logits.clone()
+        self.bytes = self.size_in_bytes()
+
+
+def _as_term(name: str, rows: list[dict]) -> list[dict]:
+    """The rows as a batch whose loss has this name; no batch where there are none."""
+    return [{**(batch := stacked(rows)), "n": {name: count_targets(batch["labels"])}}] if rows else []

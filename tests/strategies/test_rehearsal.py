@@ -4,19 +4,20 @@ from collections import Counter
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.utils.data import DataLoader
 
 from ftlib import strategies
 from ftlib.strategies.full import Full
-from ftlib.strategies.rehearsal import Replay, stacked
+from ftlib.strategies.rehearsal import AGEM, DERpp, Replay, project, stacked
 from ftlib.strategy import IGNORED, combine
 from ftlib.training.checkpoint import Checkpoint
 from ftlib.training.loop import evaluate, fit
 from ftlib.training.validation import Validation
-from toy import data, encoder, net, pictures, same, sentences, weights
+from toy import data, decoder, encoder, net, pictures, same, sentences, weights
 
-MEMORIES = ["Replay"]
-SHOWN = {"Replay": {"size": 96, "batch_size": 16}}  # all examples of the toy
+MEMORIES = ["Replay", "AGEM", "DERpp"]
+SHOWN = {"size": 96, "batch_size": 16}  # all examples of the toy
 
 
 def train(model, loader, strategy, **more):
@@ -170,9 +171,9 @@ def skills(strategy):
     return [evaluate(model, one_of_two(side, seed=7))["accuracy"] for side in (1, 2)]
 
 
-@pytest.mark.parametrize("name", MEMORIES)
+@pytest.mark.parametrize("name", ["Replay", "DERpp"])
 def test_naive_training_forgets_and_this_does_not(name):
-    (old, new), (kept, learned) = skills(Full()), skills(strategies.get(name)(**SHOWN[name]))
+    (old, new), (kept, learned) = skills(Full()), skills(strategies.get(name)(**SHOWN))
     assert old < 0.6 and min(new, learned) > 0.85 and kept > 0.8
 
 
@@ -193,12 +194,135 @@ def test_a_killed_second_task_ends_in_the_same_weights(name, tmp_path):
     assert same(run(checkpoint=saved), run())
 
 
+@pytest.mark.parametrize("name", MEMORIES)
+def test_a_fresh_object_goes_on_with_the_state_as_phases_of_a_spec_do(name):
+    model, again = net(bn=False), net(bn=False)
+    strategy, first = (strategies.get(name)(size=20, batch_size=8) for _ in range(2))
+    train(model, data(seed=1), strategy)
+    train(again, data(seed=1), first)
+    second = strategies.get(name)(size=20, batch_size=8)
+    second.load_state_dict(first.state_dict())
+    train(model, data(seed=2), strategy)
+    train(again, data(seed=2), second)
+    assert same(weights(model), weights(again)) and not same(weights(model), weights(after_two(Full())))
+
+
+def after_two(strategy):
+    model = net(bn=False)
+    for seed in (1, 2):
+        train(model, data(seed=seed), strategy)
+    return model
+
+
+# ---- A-GEM
+
+
+def test_agem_projects_only_what_would_raise_the_old_loss():
+    g = {"w": torch.tensor([1.0, 2.0]), "b": torch.tensor([-3.0])}
+    against = {"w": torch.tensor([-2.0, 0.0]), "b": torch.tensor([1.0])}
+    dot, length = -2.0 - 3.0, 4.0 + 1.0
+    got = project(g, against)
+    torch.testing.assert_close(got["w"], torch.tensor([1.0 - dot / length * -2.0, 2.0]))
+    torch.testing.assert_close(got["b"], torch.tensor([-3.0 - dot / length * 1.0]))
+    assert sum((got[k] * against[k]).sum() for k in got).item() == pytest.approx(0.0, abs=1e-6)  # over all weights
+    along = {k: -v for k, v in against.items()}
+    assert project(g, along) is g
+    nothing = {k: torch.zeros_like(v) for k, v in g.items()}
+    assert project(g, nothing) is g
+
+
+def test_in_fit_no_step_of_agem_goes_against_the_remembered_examples():
+    strategy, model, seen = AGEM(size=96, batch_size=96), net(bn=False), []
+    train(model, one_of_two(1), strategy, steps=30)
+    gradient = strategy.gradient
+
+    def watched(grads, losses):
+        out = gradient(grads, losses)
+        before, after = (sum((g[k] * grads["memory"][k]).sum() for k in g).item() for g in (grads["loss"], out))
+        scale = sum(r.square().sum() for r in grads["memory"].values()).item()
+        seen.append((before, after, scale))
+        return out
+
+    strategy.gradient = watched
+    try:
+        _, rows = train(model, one_of_two(2), strategy, steps=20)
+        train(model, one_of_two(1, seed=5), strategy, steps=10)  # an old task again: here the gradients agree
+    finally:
+        del strategy.gradient
+    assert sorted(rows[0]["terms"]) == ["loss", "memory"]
+    assert any(before < 0 for before, _, _ in seen) and any(before > 0 for before, _, _ in seen)
+    assert all(after == before if before >= 0 else abs(after) < 1e-5 * (1 + scale) for before, after, scale in seen)
+
+
+def test_agem_does_not_train_on_what_it_remembers():
+    """Where the gradients agree, the step is that of naive training."""
+    ours, naive = net(bn=False), net(bn=False)
+    strategy = AGEM(size=64, batch_size=64)
+    strategy.finish(ours, {"train": data(seed=1)})
+    strategy.begin(ours)
+    train(ours, data(seed=1), strategy, steps=1)  # old and new are the same examples
+    train(naive, data(seed=1), Full(), steps=1)
+    assert same(weights(ours), weights(naive))
+
+
+# ---- DER++
+
+
+def second_step(strategy, model, new):
+    """(the batches of the first step of a second task, its terms)."""
+    torch.manual_seed(0)
+    batches = next(strategy.batches({"train": new}))  # fit draws with its seed, 0
+    with torch.no_grad():
+        logits = [model(batch) for batch in batches]
+    _, rows = train(model, new, strategy, steps=1, lr=0.0)
+    return batches, logits, rows[0]["terms"]
+
+
+def test_the_two_terms_of_derpp():
+    strategy, model = DERpp(size=40, batch_size=8, alpha=0.3, beta=0.7), net(bn=False)
+    train(model, data(seed=1), strategy)
+    train(model, data(seed=2), Full(), steps=20)  # so that logits are no longer those that were stored
+    (new, dark, old), (f_new, f_dark, f_old), terms = second_step(strategy, model, data(seed=3))
+    assert dark["n"] == {"logits": 8} and old["n"] == {"labels": 8}
+    assert {*dark["index"].tolist()} != {*old["index"].tolist()}  # drawn apart, as in the paper
+    assert terms["loss"] == pytest.approx(F.cross_entropy(f_new, new["labels"]).item(), rel=1e-5)
+    assert terms["logits"] == pytest.approx(0.3 * (f_dark - dark["logits"]).square().mean().item(), rel=1e-5)
+    assert terms["labels"] == pytest.approx(0.7 * F.cross_entropy(f_old, old["labels"]).item(), rel=1e-5)
+    assert min(terms.values()) > 1e-3
+
+
+def test_the_stored_logits_are_those_at_the_end_of_their_task_and_stay():
+    strategy, model = DERpp(size=100), net(p=0.5)
+    train(model, data(n=32, seed=1), strategy)
+    first = {int(row["index"]): row["logits"] for row in strategy.rows}
+    with torch.no_grad():
+        for row in strategy.rows:
+            torch.testing.assert_close(row["logits"], model({"x": row["x"][None]})[0])
+    train(model, data(n=32, seed=2), strategy)
+    assert all(torch.equal(row["logits"], first[int(row["index"])]) for row in strategy.rows[:32])
+    assert len(strategy.rows) == 64 and all(row["logits"].shape == (3,) for row in strategy.rows)
+
+
+@pytest.mark.parametrize(("knobs", "terms"), [
+    ({"alpha": 0.0}, ["labels", "loss"]), ({"beta": 0.0}, ["logits", "loss"]), ({"alpha": 0.0, "beta": 0.0}, ["loss"]),
+])  # fmt: skip
+def test_a_weight_of_zero_leaves_its_term_out(knobs, terms):
+    strategy, model = DERpp(**knobs), net()
+    train(model, data(seed=1), strategy)
+    assert sorted(train(model, data(seed=2), strategy)[1][0]["terms"]) == terms
+    if terms == ["loss"]:
+        assert same(weights(after_two(DERpp(**knobs))), weights(after_two(Full())))
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
         (lambda: Replay(size=-1), "size and batch_size must not be negative, but they are -1 and 32: 0 of either"),
         (lambda: Replay(batch_size=-2), "size and batch_size must not be negative, but they are 200 and -2"),
         (lambda: Replay(keep="all"), "keep must be one of reservoir, balanced, but it is 'all'"),
+        (lambda: DERpp(alpha=-1.0), "alpha and beta must not be negative, but they are -1.0 and 0.5: with 0 a term is"),
+        (lambda: DERpp().prepare(decoder()), "DERpp stores the logits of classes, but this is a language model"),
+        (lambda: combine(DERpp(), strategies.MixUp()), "all set the target of an example"),
         (lambda: combine(Replay(), strategies.MMD()), r"batches\(\) can have one owner"),
         (
             lambda: Replay(keep="balanced").offer({"labels": torch.tensor(0.5)}, torch.Generator()),
