@@ -87,6 +87,13 @@ def test_each_example_of_a_task_is_offered_once_however_often_it_was_trained_on(
     assert strategy.bytes == 64 * (6 * 4 + 8 + 8)  # six float32 and two int64 each
 
 
+def test_the_buffer_takes_training_examples_only():
+    strategy = Replay()
+    train(net(), {"train": data(n=32), "validation": data(n=32, seed=1), "test": data(n=32, seed=2)}, strategy)
+    known = {tuple(x.tolist()) for batch in data(n=32) for x in batch["x"]}
+    assert {tuple(row["x"].tolist()) for row in strategy.rows} == known
+
+
 def test_the_buffer_depends_on_the_seed_of_the_run():
     def kept(seed):
         strategy = Replay(size=8)
@@ -105,13 +112,12 @@ def test_texts_are_padded_to_the_longest_and_their_pads_are_not_counted():
     assert batch["labels"].tolist() == [[6, 7, IGNORED, IGNORED], [6, 7, 6, 7]]
 
 
-def test_texts_and_images_of_two_tasks_are_trained_together():
-    for model, one, two in ((encoder(), sentences(), sentences(seed=1)),):
-        strategy = Replay(size=20, batch_size=8)
-        train(model, one, strategy, steps=2)
-        mixed = next(strategy.batches({"train": two}))
-        assert mixed["input_ids"].shape == mixed["attention_mask"].shape == (24, 8)
-        train(model, two, strategy, steps=2)
+def test_texts_of_two_tasks_are_trained_together():
+    strategy, model = Replay(size=20, batch_size=8), encoder()
+    train(model, sentences(), strategy, steps=2)
+    mixed = next(strategy.batches({"train": sentences(seed=1)}))
+    assert mixed["input_ids"].shape == mixed["attention_mask"].shape == (24, 8)
+    train(model, sentences(seed=1), strategy, steps=2)
 
 
 def test_inputs_of_two_sizes_are_one_sentence():
