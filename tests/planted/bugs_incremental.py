@@ -27,7 +27,8 @@ BUGS = [
         "    def penalty(self, model: nn.Module, batch: dict) -> Tensor | float:\n"
         "        if not self.strength:\n            return 0.0\n",
         "    def prepare(self, model):\n"
-        "        self.anchors.append({k: [torch.ones_like(p), p.detach().clone()] for k, p in trained(model).items()})\n"
+        "        start = {k: p.detach().clone() for k, p in trained(model).items()}\n"
+        "        self.anchors.append({k: [torch.ones_like(p), p] for k, p in start.items()})\n"
         "        return model\n\n"
         "    def penalty(self, model: nn.Module, batch: dict) -> Tensor | float:\n"
         "        if not self.strength:\n            return 0.0\n",

@@ -287,7 +287,7 @@ def test_the_second_term_of_lwf_is_the_model_of_the_last_tasks_end():
     teacher = copy.deepcopy(model).eval()
     train(model, data(seed=2), Full(), steps=20)
     model.train()
-    model.stages[0].eval()  # as a strategy that freezes it would do
+    model.stages[1].eval()  # as a strategy that freezes it would do
     modes = [m.training for m in model.modules()]
     batch = {**next(iter(data(seed=3))), "n": {"loss": 16}}
     torch.manual_seed(0)
