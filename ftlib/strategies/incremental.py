@@ -58,6 +58,11 @@ def quadratic(model: nn.Module, weights: dict[str, Tensor], anchor: dict[str, Te
     return torch.stack(terms).sum() if terms else torch.zeros(())
 
 
+def size_in_bytes(*kept: dict[str, Tensor]) -> float:
+    """What these tensors take in memory."""
+    return float(sum(tensor.nbytes for tensors in kept for tensor in tensors.values()))
+
+
 # ---- elastic weight consolidation
 
 
@@ -133,6 +138,8 @@ class EWC(Strategy):
     ----------
     anchors : list of dict
         {parameter: [Fisher information, anchor]} per term.
+    bytes : float
+        Memory that it takes between two tasks.
 
     Raises
     ------
@@ -171,6 +178,7 @@ class EWC(Strategy):
         if self.decay is not None and not 0 <= self.decay <= 1:
             raise ValueError(f"decay must lie in [0, 1], but it is {self.decay}: None keeps a term per task")
         self.anchors: list[dict[str, list[Tensor]]] = []
+        self.bytes = 0.0
 
     def penalty(self, model: nn.Module, batch: dict) -> Tensor | float:
         if not self.strength:
@@ -190,6 +198,7 @@ class EWC(Strategy):
             faded = {k: [self.decay * f, anchor] for k, (f, anchor) in self.anchors.pop().items()}
             new = faded | {k: [f + faded[k][0].to(f) if k in faded else f, anchor] for k, (f, anchor) in new.items()}
         self.anchors.append(new)
+        self.bytes = float(sum(t.nbytes for anchor in self.anchors for pair in anchor.values() for t in pair))
 
 
 # ---- synaptic intelligence
@@ -216,6 +225,8 @@ class SI(Strategy):
         Ω of each parameter, at least 0.
     anchor : dict of str to Tensor
         θ* of each parameter.
+    bytes : float
+        Memory that it takes between two tasks.
 
     Raises
     ------
@@ -250,6 +261,7 @@ class SI(Strategy):
             raise ValueError(f"damping must be above 0, but it is {self.damping}: the paper takes 0.001 to 0.1")
         self.importance: dict[str, Tensor] = {}
         self.anchor: dict[str, Tensor] = {}
+        self.bytes = 0.0
         self.forget_path()
 
     def forget_path(self) -> None:
@@ -285,6 +297,7 @@ class SI(Strategy):
             old = self.importance.get(name, torch.zeros_like(p)).to(p)
             self.importance[name] = (old + gained).clamp(min=0)  # below 0 the penalty would push away
             self.anchor[name] = p.detach().clone()
+        self.bytes = size_in_bytes(self.importance, self.anchor)
         self.forget_path()
 
 
@@ -334,6 +347,8 @@ class LwF(Strategy):
         The weights and statistics of the old model.
     classes : list of int
         The classes of earlier tasks. Empty means all outputs.
+    bytes : float
+        Memory that it takes between two tasks.
 
     Raises
     ------
@@ -365,6 +380,7 @@ class LwF(Strategy):
             raise ValueError(f"temperature must be above 0, but it is {self.temperature}: the paper takes 2")
         self.teacher: dict[str, Tensor] = {}
         self.classes: list[int] = []
+        self.bytes = 0.0
 
     def prepare(self, model: nn.Module) -> nn.Module:
         if self.teacher and (other := self.teacher.keys() ^ model.state_dict().keys()):
@@ -395,6 +411,7 @@ class LwF(Strategy):
         if not self.strength:
             return
         self.teacher = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        self.bytes = size_in_bytes(self.teacher)
         for batch in loaders["train"]:
             if batch["labels"].ndim == 1 and not batch["labels"].is_floating_point():
                 self.classes = sorted({*self.classes, *batch["labels"].tolist()} - {IGNORED})

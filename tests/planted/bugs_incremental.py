@@ -73,8 +73,8 @@ BUGS = [
     ),
     Bug(
         "the path is kept at the end", "SI", TERMS,
-        "            self.anchor[name] = p.detach().clone()\n        self.forget_path()\n",
-        "            self.anchor[name] = p.detach().clone()\n",
+        "        self.bytes = size_in_bytes(self.importance, self.anchor)\n        self.forget_path()\n",
+        "        self.bytes = size_in_bytes(self.importance, self.anchor)\n",
         "What is left of the path of one task would count for the next one.",
         (f"{INCREMENTAL}::test_si_sums_the_importance_of_tasks_and_keeps_the_last_anchor",),
     ),

@@ -5,16 +5,18 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from test_rehearsal import skills
+from test_rehearsal import MEMORIES, skills
 from torch import nn
 
 from ftlib import strategies
+from ftlib.evidence import runs
 from ftlib.strategies.full import Full
 from ftlib.strategies.incremental import EWC, SI, LwF, distillation, fisher
 from ftlib.strategy import combine
 from ftlib.training.checkpoint import Checkpoint
 from ftlib.training.loop import fit
 from ftlib.training.validation import Validation
+from test_paired_runs import spec, tiny  # noqa: F401 (a fixture)
 from toy import data, decoder, encoder, net, same, sentences, weights
 
 TERMS = ["EWC", "SI", "LwF"]
@@ -74,6 +76,34 @@ def test_a_killed_second_task_ends_in_the_same_weights(name, tmp_path):
     (after, state), (want, wanted) = run(checkpoint=saved), run()
     assert same(after, want)
     torch.testing.assert_close(state, wanted, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", [*TERMS, *MEMORIES])
+def test_two_phases_of_a_spec_are_two_tasks(name, tiny):  # noqa: F811
+    """The first is naive training to the last bit, and the second one goes on with what was kept."""
+
+    def losses(name, **knobs):
+        made = {"strategy": [{name: knobs}], "steps": 4, "lr": 1e-2, "batch_size": 8}
+        phases = [made, {**made, "data": {"train": "digits/mnist:train"}}]
+        return runs.first_losses(spec(tiny, "sequence", phases=phases))
+
+    ours, naive = losses(name, **({"size": 8} if name in MEMORIES else {})), losses("Full")
+    assert ours[:4] == naive[:4] and ours[4:] != naive[4:] and len(ours) == len(naive) == 8
+
+
+def test_the_memory_that_each_takes_after_one_and_two_tasks():
+    """In bytes, of float32: EWC keeps two copies per task, SI two in all, LwF one with BatchNorm's statistics."""
+
+    def taken(strategy):
+        model, found = net(), []
+        for seed in (1, 2):
+            train(model, data(seed=seed), strategy)
+            found.append(strategy.bytes)
+        return found
+
+    one = 4.0 * sum(p.numel() for p in net().parameters())
+    assert taken(EWC()) == [2 * one, 4 * one] and taken(EWC(decay=1.0)) == taken(SI()) == [2 * one, 2 * one]
+    assert taken(LwF()) == [one + 2 * 16 * 4 + 8] * 2
 
 
 # ---- EWC
