@@ -34,7 +34,7 @@ from accelerate.utils import send_to_device
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ftlib.networks import set_mode, walk
+from ftlib.networks import heads, set_mode, walk
 from ftlib.strategy import IGNORED, Strategy, target_loss
 
 LABELS = ("sample", "all", "data")
@@ -74,6 +74,17 @@ def singles(loaders: dict, device: torch.device) -> Iterator[dict]:
             yield send_to_device(one, device)
 
 
+def check_labels(labels: str, outputs: int, several: bool) -> None:
+    """ValueError where a head with so many outputs has no such labels; several: it gives more than one class a row."""
+    if labels != "data" and outputs == 1:
+        raise ValueError(
+            f"the labels {labels!r} of EWC are drawn from class probabilities, but this head gives a number: take "
+            f"labels='data'"
+        )
+    if labels == "all" and several:
+        raise ValueError("the labels 'all' of EWC need one class per example: take labels='sample' for texts")
+
+
 def fisher(model: nn.Module, loaders: dict, examples: int, labels: str) -> dict[str, Tensor]:
     """The diagonal of the Fisher information: the mean over `examples` of (∂ log p(y|x) / ∂θ)², by parameter.
 
@@ -94,17 +105,11 @@ def fisher(model: nn.Module, loaders: dict, examples: int, labels: str) -> dict[
         if labels == "data":
             add(target_loss(logits, one["labels"]))
             continue
-        if logits.shape[-1] == 1:
-            raise ValueError(
-                f"the labels {labels!r} of EWC are drawn from class probabilities, but this head gives a number: "
-                f"take labels='data'"
-            )
+        check_labels(labels, logits.shape[-1], logits.numel() > logits.shape[-1])
         log_p = logits.float().flatten(0, -2).log_softmax(-1)  # (1, K), or (M, V) of a language model
         if labels == "sample":
             add(F.nll_loss(log_p, torch.multinomial(log_p.detach().exp(), 1)[:, 0], reduction="sum"))
             continue
-        if len(log_p) > 1:
-            raise ValueError("the labels 'all' of EWC need one class per example: take labels='sample' for texts")
         for surprise, p in zip(-log_p[0], log_p[0].detach().exp(), strict=True):
             add(surprise, p, more=True)
     if not n:
@@ -144,8 +149,8 @@ class EWC(Strategy):
     Raises
     ------
     ValueError
-        If `strength` is negative, `labels` unknown, `examples` below 1 or `decay` not in [0, 1]. At the end of a task,
-        if the labels don't fit the head.
+        If `strength` is negative, `labels` unknown, `examples` below 1 or `decay` not in [0, 1], or if `labels` don't
+        fit the head.
 
     References
     ----------
@@ -179,6 +184,11 @@ class EWC(Strategy):
             raise ValueError(f"decay must lie in [0, 1], but it is {self.decay}: None keeps a term per task")
         self.anchors: list[dict[str, list[Tensor]]] = []
         self.bytes = 0.0
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        for head in heads(model).values():  # before the run, and not after its last step
+            check_labels(self.labels, [*head.parameters()][-1].shape[0], getattr(model, "kind", None) == "lm")
+        return model
 
     def penalty(self, model: nn.Module, batch: dict) -> Tensor | float:
         if not self.strength:
@@ -393,10 +403,10 @@ class LwF(Strategy):
     def loss(self, model: nn.Module, batch: dict) -> dict[str, Tensor]:
         (term,), labels, logits = batch["n"], batch["labels"], model(batch)
         terms = {term: target_loss(logits, labels)}
+        if self.strength and labels.is_floating_point() and labels.ndim == 1:
+            raise ValueError("LwF compares class probabilities, but the targets are numbers: take EWC or Replay")
         if not (self.strength and self.teacher):
             return terms
-        if labels.is_floating_point() and labels.ndim == 1:
-            raise ValueError("LwF compares class probabilities, but the targets are numbers: take EWC or Replay")
         known = {name: value for name, value in batch.items() if name != "frozen_features"}  # those of this model
         with torch.no_grad(), evaluating(model):
             old = functional_call(model, self.teacher, (known,), tie_weights=False)  # all names are given

@@ -15,6 +15,9 @@ once. So the first task trains as if there were no buffer, and a buffer of size 
 
 Reservoir keeps each example with the same probability. It stores no more of a rare class than there is in the data.
 
+BatchNorm normalises the old and new examples of Replay together. AGEM and DERpp give it old ones as a batch of their
+own.
+
 Costs: the buffer in memory, one pass over the data per task, and a larger batch per step. Penalties that store no
 example are in strategies.incremental.
 
@@ -110,13 +113,24 @@ class Rehearsal(Strategy):
         self.seed = torch.initial_seed() % 2**31  # fit's own seed: all processes keep the same examples
         return model
 
+    def new(self, loaders: dict) -> Iterator[dict]:
+        """The batches of the task. ValueError where the buffer could not balance their classes."""
+        for batch in loaders["train"]:
+            balances = self.size and self.keep == "balanced"
+            if balances and (batch["labels"].ndim != 1 or batch["labels"].is_floating_point()):
+                raise ValueError(
+                    f"{self} balances classes, but the labels of this task are no classes: take keep='reservoir' for "
+                    f"texts to be continued, soft labels and numbers"
+                )
+            yield batch
+
     def draw(self) -> list[dict[str, Tensor]]:
         """`batch_size` remembered examples, all different; fewer where the buffer holds fewer."""
         return [self.rows[i] for i in torch.randperm(len(self.rows))[: self.batch_size].tolist()]
 
     def finish(self, model: nn.Module, loaders: dict) -> None:
         generator = torch.Generator().manual_seed(self.seed + self.seen)
-        for batch in loaders["train"] if self.size else ():
+        for batch in self.new(loaders) if self.size else ():
             for row in rows_of(batch):
                 self.offer(row, generator)
         self.bytes = self.size_in_bytes()
@@ -129,7 +143,7 @@ class Rehearsal(Strategy):
         """Store an example or leave it out. A full buffer loses another one for it."""
         self.seen += 1
         if self.keep == "balanced":
-            label = _class_of(row, self)
+            label = int(row["labels"])
             self.counts[label] = self.counts.get(label, 0) + 1
         if len(self.rows) < self.size:
             self.rows.append(row)
@@ -145,7 +159,7 @@ class Rehearsal(Strategy):
         if self.keep == "reservoir":
             at = below(self.seen)
             return at if at < self.size else None
-        label, classes = _class_of(row, self), [_class_of(other, self) for other in self.rows]
+        label, classes = int(row["labels"]), [int(other["labels"]) for other in self.rows]
         held = Counter(classes)
         largest = {c for c, n in held.items() if n == max(held.values())}
         self.full = sorted({*self.full, *largest})
@@ -155,16 +169,6 @@ class Rehearsal(Strategy):
             largest = {label}
         places = [i for i, c in enumerate(classes) if c in largest]
         return places[below(len(places))]
-
-
-def _class_of(row: dict[str, Tensor], user: Strategy) -> int:
-    label = row["labels"]
-    if label.ndim or label.is_floating_point():
-        raise ValueError(
-            f"{user} balances classes, but a label of this task is no class: take keep='reservoir' for texts to be "
-            f"continued, soft labels and numbers"
-        )
-    return int(label)
 
 
 @dataclass
@@ -215,7 +219,7 @@ class Replay(Rehearsal):
     """
 
     def batches(self, loaders: dict) -> Iterator[dict]:
-        for batch in loaders["train"]:
+        for batch in self.new(loaders):
             old = self.draw()
             yield stacked([*rows_of(batch), *old]) if old else batch
 
@@ -279,7 +283,7 @@ class AGEM(Rehearsal):
     """
 
     def batches(self, loaders: dict) -> Iterator[list[dict]]:
-        for batch in loaders["train"]:
+        for batch in self.new(loaders):
             yield [batch, *_as_term("memory", self.draw())]
 
     def gradient(self, grads: dict[str, dict[str, Tensor]], losses: dict[str, float]) -> dict[str, Tensor]:
@@ -361,7 +365,7 @@ class DERpp(Rehearsal):
         return super().prepare(model)
 
     def batches(self, loaders: dict) -> Iterator[list[dict]]:
-        for batch in loaders["train"]:
+        for batch in self.new(loaders):
             logits = _as_term("logits", self.draw()) if self.alpha else []
             labels = _as_term("labels", self.draw()) if self.beta else []
             yield [batch, *logits, *labels]

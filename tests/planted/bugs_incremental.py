@@ -113,7 +113,7 @@ BUGS = [
     ),
     Bug(
         "a buffer that leaks", "Replay", BUFFER,
-        'for batch in loaders["train"] if self.size else ():',
+        "for batch in self.new(loaders) if self.size else ():",
         "for batch in (batch for loader in loaders.values() for batch in loader) if self.size else ():",
         "Validation and test examples enter the buffer, and are trained on in the next task.",
         (f"{REHEARSAL}::test_the_buffer_takes_training_examples_only",),

@@ -227,6 +227,9 @@ def test_a_regression_needs_the_labels_of_the_data():
     model.head = nn.Linear(16, 1)
     rows = [{"x": torch.randn(4, 6), "labels": torch.randn(4)}]
     assert fisher(model, {"train": rows}, 4, "data")["head.bias"] > 0
+    with pytest.raises(ValueError, match="this head gives a number: take labels='data'") as caught:
+        train(model, rows, EWC())
+    assert caught.value.history == []  # before the first step
     with pytest.raises(ValueError, match="this head gives a number: take labels='data'"):
         fisher(model, {"train": rows}, 4, "sample")
 
@@ -378,8 +381,7 @@ def numbers():
     model, strategy = net(bn=False), LwF()
     model.head = nn.Linear(16, 1)
     rows = [{"x": torch.randn(4, 6), "labels": torch.randn(4)}]
-    for _ in range(2):
-        train(model, rows, strategy, steps=1)
+    train(model, rows, strategy, steps=1)  # known in the first task already
 
 
 @pytest.mark.parametrize(
@@ -388,6 +390,7 @@ def numbers():
         (lambda: EWC(strength=-1.0), "strength must not be negative, but it is -1.0: 0 is naive training"),
         (lambda: EWC(labels="own"), "labels must be one of sample, all, data, but it is 'own'"),
         (lambda: EWC(examples=0), "examples must be at least 1, but it is 0"),
+        (lambda: EWC(labels="all").prepare(decoder()), "the labels 'all' of EWC need one class per example"),
         (lambda: EWC(decay=1.5), r"decay must lie in \[0, 1\], but it is 1.5: None keeps a term per task"),
         (lambda: SI(strength=-1.0), "strength must not be negative, but it is -1.0"),
         (lambda: SI(damping=0.0), "damping must be above 0, but it is 0.0: the paper takes 0.001 to 0.1"),

@@ -331,8 +331,8 @@ def test_a_weight_of_zero_leaves_its_term_out(knobs, terms):
         (lambda: combine(DERpp(), strategies.MixUp()), "all set the target of an example"),
         (lambda: combine(Replay(), strategies.MMD()), r"batches\(\) can have one owner"),
         (
-            lambda: Replay(keep="balanced").offer({"labels": torch.tensor(0.5)}, torch.Generator()),
-            "balances classes, but a label of this task is no class: take keep='reservoir'",
+            lambda: train(net(), [{"x": torch.randn(4, 6), "labels": torch.rand(4, 3)}], Replay(keep="balanced")),
+            "balances classes, but the labels of this task are no classes: take keep='reservoir'",
         ),
     ],
 )
