@@ -8,6 +8,7 @@ error in 15 bins (Guo et al., ICML 2017, 1706.04599). Forgetting: from the matri
 
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -325,6 +326,9 @@ def forgetting(scores: np.ndarray, untrained: np.ndarray | None = None) -> dict[
             Mean over j < T of the best earlier score minus the last one, max R[i, j] - R[T, j] [2]_.
         learning
             Mean of the diagonal.
+        worst
+            Mean over j < T of the lowest score on task j after a later task, min R[i, j] with i > j [3]_. See
+            `stability` for the scores within a task.
         forward
             Forward transfer, the mean over j > 1 of R[j - 1, j] - untrained[j] [1]_. Only with `untrained`.
 
@@ -337,12 +341,13 @@ def forgetting(scores: np.ndarray, untrained: np.ndarray | None = None) -> dict[
     ----------
     .. [1] Lopez-Paz and Ranzato, "Gradient episodic memory for continual learning", NeurIPS 2017, arXiv:1706.08840.
     .. [2] Chaudhry et al., "Riemannian walk for incremental learning", ECCV 2018, arXiv:1801.10112.
+    .. [3] De Lange et al., "Continual evaluation for lifelong learning", ICLR 2023, arXiv:2205.13452.
 
     Examples
     --------
     >>> found = ftlib.metrics.forgetting([[0.9, 0.1], [0.6, 0.8]], untrained=[0.1, 0.2])
     >>> {name: round(value, 2) for name, value in found.items()}
-    {'average': 0.7, 'backward': -0.3, 'forgetting': 0.3, 'learning': 0.85, 'forward': -0.1}
+    {'average': 0.7, 'backward': -0.3, 'forgetting': 0.3, 'learning': 0.85, 'worst': 0.6, 'forward': -0.1}
     """
     R = np.asarray(scores, dtype=float)
     if R.ndim != 2 or R.shape[0] != R.shape[1] or len(R) < 2:
@@ -353,7 +358,54 @@ def forgetting(scores: np.ndarray, untrained: np.ndarray | None = None) -> dict[
         "backward": float((last - diagonal)[:-1].mean()),
         "forgetting": float((R[:-1, :-1].max(0) - last[:-1]).mean()),
         "learning": float(diagonal.mean()),
+        "worst": stability(R, range(len(R)))["worst"],
     }
     if untrained is not None:
         out["forward"] = float((np.diag(R, 1) - np.asarray(untrained, dtype=float)[1:]).mean())
     return out
+
+
+def stability(curve: np.ndarray, ends: Sequence[int]) -> dict[str, float]:
+    """Summarise how low the scores on old tasks fall on the way, which the ends of tasks can hide.
+
+    Parameters
+    ----------
+    curve : array of float, shape (S, T)
+        The score on each of T tasks at S moments, in their order.
+    ends : sequence of int, length T
+        The row of `curve` at the end of each task. There are at least 2 tasks.
+
+    Returns
+    -------
+    dict of str to float
+        In the unit of the scores.
+
+        worst
+            min-ACC, the mean over j < T of the lowest score on task j after its end [1]_.
+        trade_off
+            WC-ACC, the score on the last task at its end with weight 1 / T, and `worst` with the rest [1]_.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, or if the ends are not rising rows of the curve.
+
+    References
+    ----------
+    .. [1] De Lange et al., "Continual evaluation for lifelong learning", ICLR 2023, arXiv:2205.13452.
+
+    Examples
+    --------
+    Task 1 ends in row 0. Learning task 2 first destroys it, and then it comes back.
+
+    >>> ftlib.metrics.stability([[0.9, 0.1], [0.2, 0.6], [0.8, 0.8]], ends=[0, 2])
+    {'worst': 0.2, 'trade_off': 0.5}
+    """
+    C, ends = np.asarray(curve, dtype=float), list(ends)
+    rising = all(a < b for a, b in zip([-1, *ends], [*ends, len(C)]))
+    if C.ndim != 2 or len(ends) < 2 or C.shape[1] != len(ends) or not rising:
+        raise ValueError(
+            f"stability needs a curve (S, T) and T rising rows of it, at least 2, but got {C.shape} and ends {ends}"
+        )
+    worst = float(np.mean([C[end + 1 :, j].min() for j, end in enumerate(ends[:-1])]))
+    return {"worst": worst, "trade_off": float(C[ends[-1], -1]) / len(ends) + worst * (1 - 1 / len(ends))}

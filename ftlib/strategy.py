@@ -46,6 +46,7 @@ IGNORED = -100  # a label that is not counted (PyTorch's own default for cross-e
 STATISTICS = "decide whose BatchNorm statistics the network keeps"
 CORRECTS = "correct the trained network for the target, each as if nothing else had"
 COMPARES = "compare the source with the target, while the network keeps the BatchNorm statistics of one of them"
+TARGETS = "set the target of an example"
 INPUTS = ("pixels", "input_ids", "attention_mask", "x")  # what networks read of a batch; x: any other one's input
 
 

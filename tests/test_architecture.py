@@ -152,10 +152,11 @@ def test_what_all_lessons_share_stays_small():
     It rose by 900 when a trained model could be used: asked (`predicting`, `pixels`), saved and loaded as a folder of
     other libraries (`saved`, `original`, `card`, `about`), judged (`results_plots`) and tried (`try_model`). By 450 for
     verdicts: `looks`, `confirm`, `confirm_files`, `cards`, `diagrams`. And by 1,000 for own data: `folder`, `table`,
-    `chats`, `images`, `own`, `report`, `side_by_side`, `task_plots`.
+    `chats`, `images`, `own`, `report`, `side_by_side`, `task_plots`. And by 50 for incremental learning: how low old
+    tasks fall on the way (`metrics.stability`), and words that `combine` refuses with.
     """
     shared = [file for file in FILES if LIBRARY / "strategies" not in file.parents]
-    assert sum(code_lines(file) for file in shared) <= 8900
+    assert sum(code_lines(file) for file in shared) <= 8950
 
 
 def test_strategies_never_import_each_other():

@@ -120,5 +120,26 @@ def test_forgetting_by_hand():
     assert got["forgetting"] == pytest.approx(((0.9 - 0.6) + (0.8 - 0.5)) / 2)
     assert got["forward"] == pytest.approx(((0.5 - 0.4) + (0.5 - 0.4)) / 2)
     assert got["learning"] == pytest.approx((0.9 + 0.8 + 0.9) / 3)
+    assert got["worst"] == pytest.approx((0.6 + 0.5) / 2)
+    came_back = metrics.forgetting([[0.9, 0.1, 0.1], [0.4, 0.8, 0.2], [0.7, 0.6, 0.9]])
+    assert came_back["worst"] == pytest.approx((0.4 + 0.6) / 2)  # 0.9 was before task 2, 0.8 was its own end
     with pytest.raises(ValueError, match=r"square matrix of at least 2 tasks, but its shape is \(1, 1\)"):
         metrics.forgetting(np.ones((1, 1)))
+
+
+def test_stability_by_hand():
+    curve = [[0.5, 0.3], [0.9, 0.1], [0.2, 0.6], [0.8, 0.9]]  # the 0.5 is before the end of task 1
+    assert metrics.stability(curve, [1, 3]) == pytest.approx({"worst": 0.2, "trade_off": 0.9 / 2 + 0.2 / 2})
+    later = metrics.stability([*curve, [0.1, 0.7]], [1, 3])  # the end of task 2 counts, and what old tasks do later
+    assert later == pytest.approx({"worst": 0.1, "trade_off": 0.9 / 2 + 0.1 / 2})
+    R = np.array([[0.9, 0.5, 0.4], [0.7, 0.8, 0.5], [0.6, 0.5, 0.9]])
+    assert metrics.stability(R, [0, 1, 2])["worst"] == metrics.forgetting(R)["worst"]
+
+
+@pytest.mark.parametrize(("curve", "ends"), [
+    ([[0.5, 0.3]], [0, 1]), ([[0.5], [0.6]], [1]), ([[0.5, 0.1], [0.6, 0.2]], [1, 0]), ([0.5, 0.6], [0, 1]),
+    ([[0.5, 0.1, 0.2], [0.6, 0.2, 0.2]], [0, 1]),
+])  # fmt: skip
+def test_stability_refuses_in_one_sentence(curve, ends):
+    with pytest.raises(ValueError, match=r"needs a curve \(S, T\) and T rising rows of it, at least 2, but got"):
+        metrics.stability(curve, ends)

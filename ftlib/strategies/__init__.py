@@ -22,6 +22,8 @@ CATALOG = {
     **dict.fromkeys(["DeepCORAL", "MMD", "DANN", "CDAN", "MCD", "EntropyMin", "MCC", "PseudoLabels"], "domain"),
     **dict.fromkeys(["AdaBN", "CORAL", "LabelShift", "FewLabels"], "domain_shift"),
     "DomainGauge": "domain_gauge",
+    **dict.fromkeys(["Replay", "AGEM", "DERpp"], "rehearsal"),
+    **dict.fromkeys(["EWC", "SI", "LwF"], "incremental"),
 }
 
 

@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ftlib.networks import heads
-from ftlib.strategy import Strategy, require_column, target_loss
+from ftlib.strategy import TARGETS, Strategy, require_column, target_loss
 
 
 @dataclass
@@ -108,7 +108,7 @@ class Mixing(OnLabels):
 
     alpha: float = 0.2
     role = "mix"
-    exclusive = ("mix examples",)
+    exclusive = ("mix examples", TARGETS)
 
     def __post_init__(self):
         super().__post_init__()

@@ -29,12 +29,13 @@ TRANSFORMING = [n for n in NAMES if owners(strategies.get(n)(**KNOBS.get(n, {}))
 PAIRED = [n for n in CHANGING if issubclass(strategies.get(n), FeatureAlignment)]
 KEEPS_LABELS = [n for n in TRANSFORMING if strategies.get(n)().role == "augment"]
 MIXES = [n for n in (*TRANSFORMING, *CHANGING) if strategies.get(n)().role == "mix"]
+REMEMBERS = ["Replay", "AGEM", "DERpp", "LwF"]  # what keeps something of an earlier task
 RAGGED = 16 + 4  # two batches of 16, the second of 4
 ACCUMULATE = [1, 2]
 
 
 def test_every_strategy_that_changes_batches_labels_or_losses_has_its_case():
-    covered = {*PAIRED, *KEEPS_LABELS, *MIXES, "FewLabels"}
+    covered = {*PAIRED, *KEEPS_LABELS, *MIXES, *REMEMBERS, "FewLabels"}
     assert len(PAIRED) >= 8 and len(KEEPS_LABELS) >= 9 and len(MIXES) >= 4
     assert set(CHANGING) | set(TRANSFORMING) == covered, "write out what the new strategy's targets are"
 
@@ -360,7 +361,62 @@ def test_a_few_labels_are_divided_by_their_own_number(weight, smooth):
         holds(rows[0], terms)
 
 
-@pytest.mark.parametrize("name", [*PAIRED, *MIXES, *KEEPS_LABELS, "FewLabels"])
+# ---- new beside remembered
+
+
+def squares(logits, stored) -> list[float]:
+    return [sum((a - b) ** 2 for a, b in zip(*pair)) / 3 for pair in zip(logits.tolist(), stored.tolist())]
+
+
+def divergence(logits, teacher, T=2.0) -> float:
+    """T² · Σ KL of the rows, by the definition."""
+    p, q = softmax(array(logits) / T), softmax(array(teacher) / T)
+    return T**2 * float((q * np.log(q / p)).sum())
+
+
+@pytest.mark.parametrize("labels", ["classes", "smoothed", "some not counted"])
+@pytest.mark.parametrize("name", REMEMBERS)
+def test_new_and_remembered_examples_are_divided_by_their_own_numbers(name, labels):
+    """Or by the number of both, where they are one batch; the old ones beside each batch of a step, ragged or not."""
+    source, past = list(batches((16, 4, 8))), list(batches((12, 5), seed=2, shift=0.5))
+    if labels == "some not counted":
+        source[0]["labels"][:5] = IGNORED
+    strategy = strategies.get(name)(**({} if name == "LwF" else {"batch_size": 6}))
+    alone, model = strategy, net(bn=False)
+    fit(model, past, alone, steps=2, lr=1e-2, verbose=False)
+    teacher = copy.deepcopy(model).eval()
+    fit(model, past, Strategy(), steps=9, lr=1e-2, verbose=False)  # so that it is no longer its own teacher
+    state = copy.deepcopy(alone.state_dict())  # before the runs below add their own examples
+    for accumulate in (1, 2, 3):
+        alone.load_state_dict(copy.deepcopy(state))
+        strategy = combine(alone, LabelSmoothing(0.3)) if labels == "smoothed" else alone
+        rows, seen = reported(model, {"train": source}, strategy, accumulate)
+        per_batch = {"Replay": ["loss"], "LwF": ["loss"], "AGEM": ["loss", "memory"]}
+        expected = per_batch.get(name, ["loss", "logits", "labels"])
+        assert [[*b["n"]] for b, _, _ in seen] == [[term] for _ in range(accumulate) for term in expected]
+        sums, counts = {}, {}
+        for batch, _, _ in seen:
+            (term,) = batch["n"]
+            logits = model(batch).detach()
+            each = surprise(logits, batch["labels"])
+            size = len(each)
+            if term != "loss" or name == "Replay":
+                assert len(batch["labels"]) >= 6
+            value = {"labels": 0.5, "logits": 0.5}.get(term, 1.0) * sum(each)
+            if term == "logits":
+                value, size = 0.5 * sum(squares(logits, batch["logits"])), len(batch["labels"])
+            if name == "LwF":
+                kept = [i for i, y in enumerate(batch["labels"].tolist()) if y != IGNORED]
+                value += divergence(logits[kept], teacher(batch)[kept])
+            sums.setdefault(term, []).append(value)
+            counts.setdefault(term, []).append(size)
+        if name == "Replay":
+            fresh = [int((b["labels"] != IGNORED).sum()) for b in source[:accumulate]]
+            assert counts["loss"] == [n + 6 for n in fresh]
+        holds(rows[0], {term: ratio(sums[term], counts[term]) for term in sums})
+
+
+@pytest.mark.parametrize("name", [*PAIRED, *MIXES, *KEEPS_LABELS, *REMEMBERS, "FewLabels"])
 def test_terms_and_counts_have_the_same_names(name):
     """A term without a count would be divided by 1, or be an error."""
     own = {"train": examples(name, n=RAGGED), "target": examples(name, n=6, seed=1), "labelled": examples(name, n=6)}
