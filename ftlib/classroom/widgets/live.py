@@ -60,6 +60,7 @@ export default () => {
       const missed = [], listeners = {};
       let replayed = {};
       const keep = NAMES.map(name => [`change:${name}`, () => missed.push([name, model.get(name)])]);
+      keep.push(["change:_widget_data", () => { missed.length = 0; }]);  // displayed: Python sent all of it anew
       keep.forEach(([event, listener]) => model.on(event, listener));
       const seen = {
         get: name => name in replayed ? replayed[name] : model.get(name),
