@@ -145,7 +145,7 @@ def test_there_are_recorded_results():
 
 
 # Confirmations whose next look is not recorded yet: their claims show the pilot, or "open". `make record` goes on.
-UNFINISHED: set[str] = set()
+UNFINISHED = {"01_full_confirm_sizes"}
 
 
 @pytest.mark.parametrize("file", RESULTS, ids=lambda f: f.stem)
