@@ -153,7 +153,7 @@ def test_a_translation_is_used_and_english_stands_in(tmp_path, monkeypatch):
 
 def test_a_prediction_is_kept_and_compared(answers):
     asked = teach.predict(LESSON, "best-arm")
-    assert asked.answer is None and str(asked.compare("full")).startswith("Not answered yet: the answer was full:")
+    assert asked.answer is None and str(asked.compare("full")).startswith("Not answered yet: the answer was full,")
     assert not answers.exists()  # an automatic run leaves nothing behind
     asked.commit("scratch")
     again = teach.predict(LESSON, "best-arm")  # as after a restart
@@ -185,7 +185,7 @@ def test_a_quiz_explains_every_option():
 
 def test_questions_show_themselves_and_bad_input_is_one_sentence(answers):
     asked = teach.predict(LESSON, "best-arm")
-    assert "- **probe**: probe: with few" in asked._repr_markdown_() and "*" not in str(asked)
+    assert "- **probe**: probe, the head alone" in asked._repr_markdown_() and "*" not in str(asked)
     with pytest.raises(ValueError, match="best-arm has the options scratch, probe, full, lp-ft, but the answer is 'x'"):
         asked.commit("x")
     with pytest.raises(KeyError, match="01_full has no quiz question called 'best-arm': there are balanced-accuracy,"):

@@ -206,12 +206,10 @@ assert distance < 0.1 * length and middle < ends + 0.05
 # %%
 digits = ftlib.load_task("digits/optical", n=200, size=64, seed=0)
 validation = digits.loader("validation", batch_size=64)
-
-
-# %%
 ARMS = ("as usual", "statistics kept")
 
 
+# %%
 def probe_then_all(keep_statistics: bool, steps: int = 30) -> list[dict]:
     torch.manual_seed(0)
     model = ftlib.load_model("efficientnet-lite0", digits)
