@@ -22,6 +22,7 @@ SOCKET_LOG = Path(os.environ["FTLIB_SOCKET_LOG"])
 SECONDS = os.environ.pop("FTLIB_SECONDS", "")  # setup_env.py's file for this run; a pytest within a test has none
 SLOWEST = 8  # files, and notebooks, in the table at the end
 NO_BROWSER = "no browser found: "  # how tests/browser/conftest.py begins its reason for leaving tests out
+NOT_VERIFIED = "was not verified this time: "  # stands in the reason of a test whose tool is not installed
 collect_ignore = ["tests/test_commands.py"] if os.name == "nt" else []  # make and bash are not Windows's own
 
 
@@ -67,10 +68,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if SOCKET_LOG.exists():
         terminalreporter.section("network", red=True)
         terminalreporter.line(f"FAILED: this tried to leave this computer:\n{SOCKET_LOG.read_text()}", red=True)
-    reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
-    if reasons := [reason.partition(NO_BROWSER)[2].rstrip("')") for reason in reasons if NO_BROWSER in reason]:
+    skipped = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    if reasons := [reason.partition(NO_BROWSER)[2].rstrip("')") for reason in skipped if NO_BROWSER in reason]:
         terminalreporter.section("browser tests", yellow=True)
         terminalreporter.line(f"{NO_BROWSER}{len(reasons)} browser tests did not run; {reasons[0]}", yellow=True)
+    if said := [reason.partition("Skipped: ")[2].rstrip("')") for reason in skipped if NOT_VERIFIED in reason]:
+        terminalreporter.section("tools", yellow=True)
+        terminalreporter.line("\n".join(dict.fromkeys(said)), yellow=True)
     if SECONDS:
         report_seconds(terminalreporter)
 

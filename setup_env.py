@@ -28,12 +28,16 @@ VENV = ROOT / ".venv"
 STAMP = VENV / "ftlib-setup.txt"
 UNFINISHED = "unfinished"
 IDLE = 2 * 3600  # seconds: a kernel that did nothing for so long is stopped, and its memory is free again
+# Linux gives large pages of memory to those who ask. Training in small ones takes up to three times as long on a
+# virtual machine. Elsewhere nobody reads this variable.
+LARGE_PAGES = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
 DISK = 10e9  # bytes: 6.4 GB of packages on Linux, where torch brings its CUDA libraries, and their downloads
 # Of pip's variables, those that say where packages come from and how; the others would change what is installed where.
 PIP_KEPT = "INDEX_URL PYPI_URL EXTRA_INDEX_URL NO_INDEX FIND_LINKS TRUSTED_HOST CERT CLIENT_CERT PROXY TIMEOUT "
 PIP_KEPT += "DEFAULT_TIMEOUT RETRIES RESUME_RETRIES KEYRING_PROVIDER CACHE_DIR NO_CACHE_DIR CONFIG_FILE USE_FEATURE "
 PIP_KEPT += "USE_DEPRECATED LOG QUIET VERBOSE PROGRESS_BAR NO_COLOR"
 TESTS_FAILED, NO_TESTS = 1, 5  # two of pytest's exit statuses
+TRIED = "llama-factory"  # the tool that the tests train with; where it can't be installed, they say so
 FIRST_PAGE = "work/00_start_here.ipynb"  # the learner's copy, without results
 READ_ONLY_PAGE = "notebooks/00_start_here.ipynb"  # where no copy can be written
 TEACHERS_PAGES = ["@jupyter/nbgrader", "@jupyter-notebook/lab-extension"]  # nbgrader's and its `notebook` package's
@@ -83,6 +87,7 @@ def install(python: Path, state: str) -> None:
             STAMP.write_text(state)
         sys.exit("The packages could not be installed (pip says why, above): see to that, and call again.")
     kernel = ["ipykernel", "install", "--sys-prefix", "--name", "ftlib", "--display-name", "Fine-Tuning Lab"]
+    kernel += ["--env", *LARGE_PAGES]
     if run(python, "-m", *kernel):
         sys.exit("Jupyter's kernel could not be registered (see above): call again.")
     STAMP.write_text(fingerprint(version_of(python)))
@@ -193,6 +198,10 @@ def run_tests(python: Path, extra: list[str]) -> int:
     if status := run_style(python):
         return status
     options, places = split(extra)
+    if not extra:  # no test may leave this computer, so what some of them need is installed here
+        run(python, "-m", "verify.environment", TRIED)
+        for group in ("site", "board"):
+            run(python, "bench/environment.py", group)
     cells = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=3600", "--nbval-kernel-startup-timeout=600"]
     cells += ["-p", "tests.replay"]
     results = []
@@ -260,13 +269,16 @@ def run(*command: object) -> int:
 def own_environment() -> dict[str, str]:
     """The variables without those that put other packages, or another place for them, into the kit's environment.
 
+    And with large pages of memory, unless the user tunes the C library in another way.
+
     A cluster that sets PIP_USER or PYTHONPATH for everybody would else make pip fail, or take its packages for ours.
     """
     kept = {f"PIP_{name}" for name in PIP_KEPT.split()}
     foreign = {name for name in os.environ if name.upper().startswith("PIP_") and name.upper() not in kept}
     foreign |= {"PYTHONPATH", "PYTHONHOME"}
     ours = {name: value for name, value in os.environ.items() if name not in foreign}
-    return ours | {"PIP_USER": "0", "PYTHONNOUSERSITE": "1"}  # 0: also where pip's own file of settings says user
+    # 0: also where pip's own file of settings says user
+    return dict([LARGE_PAGES]) | ours | {"PIP_USER": "0", "PYTHONNOUSERSITE": "1"}
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""`.venv-bench`: the frameworks that the kit is compared with, beside the packages of `.venv`.
+"""`.venv-bench`, `.venv-site` and `.venv-board`: packages of their own, beside those of `.venv`.
 
-    .venv/bin/python bench/environment.py
+    .venv/bin/python bench/environment.py          the frameworks that the kit is compared with
+    .venv/bin/python bench/environment.py site     what `make site` builds with
+    .venv/bin/python bench/environment.py board    what `make board` serves with
 
-It holds the packages of the group "bench" in pyproject.toml only. A path file lends it those of `.venv`, so that torch
-is not installed twice, and everyone is measured with the same one.
+Each holds the packages of one group in pyproject.toml only. A path file lends it those of `.venv`, so that torch is not
+installed twice, and everyone is measured with the same one.
 """
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -13,36 +16,54 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv-bench"
-STAMP = VENV / "ftlib-bench.txt"
 
 
-def packages() -> list[str]:
+def packages(group: str = "bench") -> list[str]:
     """The pinned packages of the group."""
-    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]["bench"]
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"][group]
 
 
-def main() -> int:
+def venv(group: str) -> Path:
+    """Its environment, made or not."""
+    return ROOT / f".venv-{group}"
+
+
+def python_of(group: str) -> Path:
+    """The environment's Python."""
+    return venv(group) / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def contents(group: str) -> str:
+    """What the stamp of a whole environment says: the Python, the kit's packages, and the group's own."""
+    return "\n".join([sys.version, sysconfig.get_path("purelib"), *packages(group)])
+
+
+def is_ready(group: str) -> bool:
+    """Whether the environment is there, whole, and made with this Python."""
+    stamp = venv(group) / f"ftlib-{group}.txt"
+    return stamp.is_file() and stamp.read_text() == contents(group)
+
+
+def main(group: str = "bench") -> int:
     """Make it, unless it is as it should be; return an exit status."""
     own, kit = Path(sys.prefix).resolve(), Path(sysconfig.get_path("purelib"))
     if own != (ROOT / ".venv").resolve():
-        sys.exit("Call this file with the kit's own Python, in .venv: `make bench` does.")
-    wanted = "\n".join([sys.version, str(kit), *packages()])
-    if STAMP.is_file() and STAMP.read_text() == wanted:
+        sys.exit(f"Call this file with the kit's own Python, in .venv: `make {group}` does.")
+    if is_ready(group):
         return 0
-    print(f"Installing what the kit is compared with into {VENV}.", flush=True)
-    here = VENV / kit.relative_to(sys.prefix)
-    make = [sys.executable, "-m", "venv", "--clear", "--without-pip", str(VENV)]
-    pip = [sys.executable, "-m", "pip", "--python", str(VENV), "install", "--disable-pip-version-check", "--no-input"]
+    print(f"Installing the packages of the group {group} in pyproject.toml into {venv(group)}.", flush=True)
+    here = venv(group) / kit.relative_to(sys.prefix)
+    make = [sys.executable, "-m", "venv", "--clear", "--without-pip", str(venv(group))]
+    pip = [sys.executable, "-m", "pip", "--python", str(venv(group)), "install", "--disable-pip-version-check"]
     if subprocess.run(make).returncode:
         return 1
     (here / "ftlib-kit.pth").write_text(f"{kit}\n")
     # Without dependencies: the group names all that are used (pyproject.toml says what is left out).
-    if status := subprocess.run([*pip, "--quiet", "--no-deps", *packages()]).returncode:
+    if status := subprocess.run([*pip, "--no-input", "--quiet", "--no-deps", *packages(group)]).returncode:
         return status
-    STAMP.write_text(wanted)
+    (venv(group) / f"ftlib-{group}.txt").write_text(contents(group))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

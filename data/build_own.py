@@ -1,18 +1,21 @@
-"""Draw and write the small examples of own data in data/own/: leaves as images, support messages, short chats.
+"""Write the small examples of own data in data/own/: leaves as images, support messages, short chats, sentences.
 
-Everything is made here, so it is free: CC0. `python data/build_own.py` writes the same files again: the draws depend on
-the number of each image only. Three messages are imperfect on purpose (a duplicate, an empty text, a missing label), so
-that the report of a task has something to say.
+All but the sentences is made here, so it is free: CC0. `python data/build_own.py` writes the same files again: the
+draws depend on the number of each image only. Three messages are imperfect on purpose (a duplicate, an empty text, a
+missing label), so that the report of a task has something to say.
 
     leaves/<class>/…      72 images of three kinds of leaves: round, pointed, lobed; PNG and JPEG
     messages.csv          about 150 messages to a shop: delivery, billing, technical (see messages.txt)
     chats.jsonl           30 questions with an answer, in three common forms (see chats.txt)
+    sentences.csv         160 sentences of ../sentiment.tsv.gz (MIT) with several labels: polarity, domain and rating
 
 The words of messages and chats are in messages.txt and chats.txt, written by hand: `label: text` on each line, and
 `question => answer`.
 """
 
 import csv
+import gzip
+import hashlib
 import io
 import json
 import math
@@ -24,6 +27,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 HERE = Path(__file__).resolve().parent / "own"
 SIDE, EACH = 112, 24  # pixels, images per class
+CLEAR, SENTENCES = 0.5, 20  # |rating| of a polarity; sentences per domain and polarity
 KINDS = ("lobed", "pointed", "round")
 GROUNDS = ((196, 178, 150), (120, 128, 118), (222, 224, 226), (92, 84, 72), (168, 186, 200))  # sand, stone, paper, …
 
@@ -116,9 +120,30 @@ def write_chats() -> None:
     (HERE / "chats.jsonl").write_text(text, encoding="utf-8", newline="\n")
 
 
+def write_sentences() -> None:
+    """The same number of each domain and polarity, in an order that the hash of their number draws."""
+    with gzip.open(HERE.parent / "sentiment.tsv.gz", "rt", encoding="utf-8", newline="\n") as file:
+        names, *rows = (line.rstrip("\n").split("\t") for line in file)
+    rows = [dict(zip(names, row, strict=True)) for row in rows]
+    rows.sort(key=lambda row: hashlib.sha256(f"{row['domain']} {row['id']}".encode()).hexdigest())
+    left = {(d, p): SENTENCES for d in {row["domain"] for row in rows} for p in ("negative", "positive")}
+    out, texts = io.StringIO(newline=""), set()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(["text", "polarity", "domain", "rating", "review"])
+    for row in rows:
+        rating, text = float(row["rating"]), row["text"].strip()
+        kind = row["domain"], "positive" if rating > 0 else "negative"
+        if abs(rating) >= CLEAR and left[kind] and text.casefold() not in texts:
+            left[kind] -= 1
+            texts.add(text.casefold())
+            table.writerow([text, kind[1], kind[0], row["rating"], f"{kind[0]} {row['review'] or row['id']}"])
+    (HERE / "sentences.csv").write_text(out.getvalue(), encoding="utf-8", newline="\n")
+
+
 if __name__ == "__main__":
     write_leaves()
     write_messages()
     write_chats()
+    write_sentences()
     size = sum(file.stat().st_size for file in (HERE / "leaves").rglob("*.*"))
-    print(f"{3 * EACH} images of {size / 1000:.0f} kB, and two tables", file=sys.stderr)
+    print(f"{3 * EACH} images of {size / 1000:.0f} kB, and three tables", file=sys.stderr)

@@ -46,7 +46,7 @@ _MODULES = {
     "widgets": "classroom.widgets",
 }
 __all__ = sorted([*_PUBLIC, *_MODULES, "assets", "doctor", "metrics", "models", "plots"])
-__all__ += ["strategies", "strategy", "tasks"]
+__all__ += ["strategies", "strategy", "tasks", "tools"]
 
 
 def __getattr__(name: str):

@@ -1,4 +1,6 @@
-"""The command line: `python -m ftlib assets`, `doctor`, `fresh`, `record`, `claims` and `replicate`."""
+"""The command line: `python -m ftlib assets`, `doctor`, `fresh`, `record`, `claims`, `replicate`, `export`
+and `import`.
+"""
 
 import argparse
 import sys
@@ -71,6 +73,44 @@ def replicate_command(arguments: argparse.Namespace) -> int:
     return int(any(row["recorded"] != row["here"] for row in rows))
 
 
+def export_command(arguments: argparse.Namespace) -> int:
+    """Write a folder in which one of the five tools can be started; 1 where it can't be done."""
+    from ftlib import tools
+
+    try:
+        spec = tools.find_spec(arguments.spec)
+        folder = arguments.out or Path("exports") / f"{arguments.to}_{spec.id}"
+        files = tools.export(spec, arguments.to, folder, kind=arguments.kind, noise=arguments.noise, cpu=arguments.cpu)
+    except (KeyError, TypeError, ValueError) as error:
+        return refuse(error)
+    for line in tools.lost_in(files):
+        print(line)
+    print(f"{folder} is ready: its README.md says how to run it.")
+    return 0
+
+
+def import_command(arguments: argparse.Namespace) -> int:
+    """Make an ordinary folder of peft of what a tool has trained; 1 where it would do nothing."""
+    from ftlib import tools
+
+    own = arguments.folder / "base"
+    base = arguments.base or (own if own.is_dir() else "smollm2")
+    folder = arguments.out or Path("imports") / arguments.folder.resolve().name
+    try:
+        spec = tools.find_spec(arguments.score) if arguments.score else None
+        found = tools.import_adapter(arguments.folder, arguments.made_by, folder, base)
+        print(
+            f"{found['tensors']} tensors, none missing and none left over. The largest change of a logit is "
+            f"{found['moved']:.3g}.\n{folder} is an ordinary folder of peft."
+        )
+        beside = {"imported": folder} | ({"yours": arguments.beside} if arguments.beside else {})
+        for name, scores in (tools.held_out(spec, beside) if spec else {}).items():
+            print(f"{name:<9} held-out loss {scores['nll']:.3f}, right rows {scores['exact_match']:.1%}")
+    except (KeyError, TypeError, ValueError) as error:
+        return refuse(error)
+    return 0
+
+
 def refuse(error: Exception, status: int = 1) -> int:
     """Print the sentence of an error, without the quotes that a KeyError puts round it; return the status."""
     sentence = error.args[0] if isinstance(error, KeyError) and error.args else error
@@ -123,6 +163,25 @@ def main(words: list[str] | None = None) -> int:
     )
     command.add_argument("--jobs", type=from_one, default=1, help=shared)
     command.set_defaults(run=replicate_command)
+
+    command = commands.add_parser("export", help="hand an experiment over to another tool, as a folder ready to run")
+    command.add_argument("spec", metavar="SPEC", help="a JSON file with a Spec, or the id of a recorded run")
+    tools = ("llama-factory", "xtuner", "unsloth", "firefly", "xturing")
+    command.add_argument("--to", required=True, choices=tools, help="the tool")
+    command.add_argument("--out", type=Path, metavar="DIR", help="a new folder (default: exports/TOOL_ID)")
+    command.add_argument("--as", dest="kind", choices=("chat", "text"), default="chat", help="text: pre-training")
+    command.add_argument("--noise", type=float, default=0.0, metavar="ALPHA", help="NEFTune's noise on the embeddings")
+    command.add_argument("--cpu", action="store_true", help="for a computer without a GPU")
+    command.set_defaults(run=export_command)
+
+    command = commands.add_parser("import", help="what another tool has trained, as an ordinary folder of peft")
+    command.add_argument("folder", metavar="FOLDER", type=Path, help="where the tool has run, or the adapter it wrote")
+    command.add_argument("--from", dest="made_by", required=True, choices=tools, help="the tool")
+    command.add_argument("--out", type=Path, metavar="DIR", help="a new folder (default: imports/FOLDER)")
+    command.add_argument("--base", metavar="MODEL", help="the model that was trained (default: FOLDER/base or smollm2)")
+    command.add_argument("--score", metavar="SPEC", help="score it on the held-out rows of this Spec")
+    command.add_argument("--beside", type=Path, metavar="DIR", help="an adapter of yours to score beside it")
+    command.set_defaults(run=import_command)
 
     arguments = parser.parse_args(words)
     try:

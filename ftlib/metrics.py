@@ -3,12 +3,12 @@
 Accuracy alone misleads where classes are unequal (69 % of the solar cells are intact), so balanced accuracy, macro-F1,
 Matthews correlation and AUROC stand beside it. Calibration: negative log-likelihood, Brier score, expected calibration
 error in 15 bins (Guo et al., ICML 2017, 1706.04599). Forgetting: from the matrix R (Lopez-Paz & Ranzato 2017,
-1706.08840; Chaudhry et al. 2018, 1801.10112).
+1706.08840; Chaudhry et al. 2018, 1801.10112). Multi-task learning: `delta_m` (Maninis et al. 2019, 1904.08918).
 """
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
@@ -409,3 +409,54 @@ def stability(curve: np.ndarray, ends: Sequence[int]) -> dict[str, float]:
         )
     worst = float(np.mean([C[end + 1 :, j].min() for j, end in enumerate(ends[:-1])]))
     return {"worst": worst, "trade_off": float(C[ends[-1], -1]) / len(ends) + worst * (1 - 1 / len(ends))}
+
+
+def delta_m(scores: dict[str, float], single: dict[str, float], lower: Collection[str] = ()) -> float:
+    """Compare one model for several tasks with a model per task, in one number.
+
+    Parameters
+    ----------
+    scores : dict of str to float
+        M, the score of the multi-task model on each task.
+    single : dict of str to float
+        B, the score of a model that was trained for this task alone. The same tasks.
+    lower : collection of str, optional
+        The tasks whose score is the better the lower it is, such as an error.
+
+    Returns
+    -------
+    float
+        Mean over the tasks of (M - B) / B, in percent, with the sign turned for `lower` [1]_. Above 0 the multi-task
+        model is better on average.
+
+    Raises
+    ------
+    ValueError
+        If the tasks differ, or a score of `single` is not above 0, since a share of it would say nothing.
+
+    Notes
+    -----
+    A task whose scores are near 0 weighs much: from 0.01 to 0.02 is +100 %. Look at the tasks one by one as well.
+
+    References
+    ----------
+    .. [1] Maninis, Radosavovic and Kokkinos, "Attentive single-tasking of multiple tasks", CVPR 2019, arXiv:1904.08918.
+
+    Examples
+    --------
+    >>> single = {"elpv": 0.80, "elpv@probability": 0.20}  # an accuracy, and an error
+    >>> round(ftlib.metrics.delta_m({"elpv": 0.84, "elpv@probability": 0.19}, single, lower=["elpv@probability"]), 2)
+    5.0
+    """
+    if not scores or scores.keys() != single.keys() or not set(lower) <= set(scores):
+        raise ValueError(
+            f"delta_m compares the same tasks, but scores has {', '.join(scores) or 'none'}, single has "
+            f"{', '.join(single) or 'none'} and lower has {', '.join(lower) or 'none'}: name each task alike"
+        )
+    if wrong := [task for task, score in single.items() if not score > 0]:
+        raise ValueError(
+            f"delta_m divides by the score of the single model, but that of {wrong[0]} is {single[wrong[0]]}: take a "
+            f"metric above 0"
+        )
+    signs = {task: -1 if task in lower else 1 for task in scores}
+    return float(100 * np.mean([sign * (scores[t] - single[t]) / single[t] for t, sign in signs.items()]))

@@ -20,6 +20,70 @@ def heads(model: nn.Module) -> dict[str, nn.Module]:
     return dict(model.head) if isinstance(model.head, nn.ModuleDict) else {"": model.head}
 
 
+class Heads(nn.ModuleDict):
+    """A head per task on the same features. The first is the main one, which answers where no task is named.
+
+    features (B, D) -> shared -> head of the task -> logits (B, K)
+
+    `shared` is a layer that all heads read, by default none. A head's key is the name of its task, with "_" for ".",
+    since a module's name can have no dot. Only heads are items of the dictionary.
+    """
+
+    def __init__(self, heads: dict[str, nn.Module], shared: nn.Module | None = None):
+        super().__init__()
+        self.main, self.shared = next(iter(heads)), shared or nn.Identity()
+        for task, head in heads.items():
+            if (key := self.key(task)) in self or hasattr(self, key) or not key:
+                raise ValueError(f"no head can have the name {task!r}, which is taken or empty: take another one")
+            self.add_module(key, head)
+
+    @staticmethod
+    def key(task: str) -> str:
+        """The name of a task as that of a module."""
+        return task.replace(".", "_")
+
+    def of(self, task: str | None = None) -> nn.Module:
+        """The head of a task, None: the main one. ValueError for a task without a head."""
+        if (key := self.key(self.main if task is None else task)) not in self:
+            raise ValueError(
+                f"this model has no head for the task {task!r}: its heads are {', '.join(self)}; take one of these "
+                f"tasks, or train a head for it with MultiTask"
+            )
+        return self[key]
+
+    def forward(self, features: Tensor, task: str | None = None) -> Tensor:
+        """The logits of a task."""
+        return self.of(task)(self.shared(features))
+
+    @property
+    def out_features(self) -> int:
+        """Outputs of the main head."""
+        return self.of().out_features
+
+    # ---- a dictionary of the heads alone: nn.ModuleDict would count the shared layer as one of them
+
+    def _heads(self) -> dict[str, nn.Module]:
+        return {name: module for name, module in self._modules.items() if name != "shared"}
+
+    def keys(self):
+        return self._heads().keys()
+
+    def values(self):
+        return self._heads().values()
+
+    def items(self):
+        return self._heads().items()
+
+    def __iter__(self):
+        return iter(self._heads())
+
+    def __len__(self):
+        return len(self._heads())
+
+    def __contains__(self, key):
+        return key in self._heads()
+
+
 def require_linear_head(model: nn.Module, user: Strategy, does: str) -> nn.Module:
     """The model itself; ValueError unless its head is one linear layer. `does` says what the user does with it."""
     if getattr(model, "kind", None) == "lm" or not isinstance(model.head, nn.Linear):

@@ -656,7 +656,7 @@ def losses(history: list[dict] | dict[str, list[dict]], title: str = "Training l
     """
     histories = history if isinstance(history, dict) else {"training": history}
     ends = "; ".join(f"{k} from {h[0]['loss']:.3f} to {h[-1]['loss']:.3f}" for k, h in histories.items())
-    fig = figure(title, "steps", "loss a target (nats)", f"Line chart of the training loss against steps: {ends}.")
+    fig = figure(title, "steps", "training loss (nats)", f"Line chart of the training loss against steps: {ends}.")
     for i, (name, rows) in enumerate(histories.items()):
         colour, _, dash = look(i)
         fig.add_scatter(x=[r["step"] + 1 for r in rows], y=[r["loss"] for r in rows], name=name, mode="lines",
@@ -693,7 +693,7 @@ def _still(fig: go.Figure) -> bytes:
         symbol, kind = re.fullmatch(r"(.*?)((?:-open)?(?:-dot)?)", trace.marker.symbol or "circle").groups()
         axes.plot(
             x, y, color=colour, alpha=trace.opacity or 1, linewidth=trace.line.width or 1.5,
-            linestyle=_MATPLOTLIB[trace.line.dash or "solid"] if line else "none",
+            linestyle=_MATPLOTLIB[trace.line.dash or "solid"] if line else "none", solid_capstyle="butt",
             marker=_MATPLOTLIB[symbol] if "markers" in (trace.mode or "") else None, fillstyle=_FILL[kind],
             markersize=(trace.marker.size or 8) * 0.7, label=trace.name if trace.showlegend is not False else None,
         )  # fmt: skip
@@ -709,6 +709,7 @@ def _still(fig: go.Figure) -> bytes:
     axes.grid(alpha=0.3)
     if fig.layout.xaxis.type == "log":
         axes.set_xscale("log")
+    if fig.layout.xaxis.tickvals:  # only where points are, as in the live figure
         axes.set_xticks(fig.layout.xaxis.tickvals, fig.layout.xaxis.ticktext)
         axes.minorticks_off()
     if fig.layout.yaxis.autorange == "reversed":

@@ -153,8 +153,10 @@ class Bars(Figure):
         return _png(canvas)
 
 
-def before_after(before: float, after: float, title: str, label: str) -> Figure:
-    """Draw a score before training and after it.
+def before_after(
+    before: float, after: float, title: str, label: str, names: tuple[str, str] = ("before", "after")
+) -> Figure:
+    """Draw a score before training and after it, or two other scores.
 
     Parameters
     ----------
@@ -164,6 +166,8 @@ def before_after(before: float, after: float, title: str, label: str) -> Figure:
         Title of the figure.
     label : str
         What the score is.
+    names : tuple of str, default ("before", "after")
+        What the bars are called.
 
     Returns
     -------
@@ -178,16 +182,17 @@ def before_after(before: float, after: float, title: str, label: str) -> Figure:
     Examples
     --------
     >>> ftlib.plots.before_after(0.5, 0.87, "Reviews", "right answers").alt
-    'Two bars. Before training: 50 % right answers. After training: 87 %.'
+    'Two bars. Before: 50 % right answers. After: 87 %.'
     """
     for name, score in (("before", before), ("after", after)):
         if not 0 <= score <= 1:
             raise ValueError(f"{name} must be a score from 0 to 1, not {score!r}: give a share such as 0.87")
     words = [f"{100 * score:.0f} %" for score in (before, after)]
-    alt = f"Two bars. Before training: {words[0]} {label}. After training: {words[1]}."
+    first, second = (name[:1].upper() + name[1:] for name in names)
+    alt = f"Two bars. {first}: {words[0]} {label}. {second}: {words[1]}."
     fig = Bars(figure(title, label, "", alt))
     fig.add_bar(
-        x=[before, after], y=["before", "after"], text=words, orientation="h", textposition="outside",
+        x=[before, after], y=list(names), text=words, orientation="h", textposition="outside",
         marker_color=["#9aa5b1", "#0072b2"], hovertemplate="%{y}: %{text}<extra></extra>", cliponaxis=False,
     )  # fmt: skip
     fig.update_xaxes(range=[0, 1.08], tickformat=".0%")

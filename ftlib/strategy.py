@@ -47,6 +47,8 @@ STATISTICS = "decide whose BatchNorm statistics the network keeps"
 CORRECTS = "correct the trained network for the target, each as if nothing else had"
 COMPARES = "compare the source with the target, while the network keeps the BatchNorm statistics of one of them"
 TARGETS = "set the target of an example"
+ONE_HEAD = "replace or correct the only head of the model"
+WEIGHTS = "set the weights of the tasks"
 INPUTS = ("pixels", "input_ids", "attention_mask", "x")  # what networks read of a batch; x: any other one's input
 
 
@@ -68,7 +70,7 @@ class UnlabelledBatch(dict):
 
 
 class Batch(TypedDict, total=False):
-    """A batch of B examples. A loader gives those of the first six keys that its task has. The others are added later.
+    """A batch of B examples. A loader gives those of the first seven keys that its task has. The others come later.
 
     A task's own columns of numbers (a rating, a probability) come along under their names.
     """
@@ -80,7 +82,8 @@ class Batch(TypedDict, total=False):
     labels: Tensor  # (B,) int64: classes. (B, T) int64: the token after each one. `IGNORED` where not counted
     # (B,) float: measured numbers. (B, K) float: class probabilities. (M, V) float: those of the M counted tokens
     index: Tensor  # (B,) int64: the number of each example in its source
-    task: str  # which head answers, where a strategy put in several
+    task: str  # the task that it is of: which head answers, where a strategy put in several
+    answers: Tensor  # (B, K) bool: the answers that are allowed, where a task tells them (tasks.portions)
     n: dict[str, int]  # {term of the loss: targets that it adds up}; `fit` counts the labels where a batch has none
     target: "Batch"  # examples of the target domain, without their labels
     cache: object  # keys and values of tokens before these: transformers' Cache, in generation and prefix tuning

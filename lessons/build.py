@@ -4,13 +4,16 @@ A lesson is kept as a percent script, which can be read and reviewed as text. Bu
 not change between builds, takes out the solutions (cells.py says how they are marked), runs it from a fresh kernel in
 the quick profile with the network blocked, refuses any error, also those that a widget would swallow, and drops what
 grows or changes without meaning: widget state, progress bars, execution times. What did not change since it was built
-is left alone, and where only text changed the outputs are kept, unless --force is given.
+is left alone, unless --force is given. Where only text changed the outputs are kept. Cards and verdicts are then shown
+as the runs that are recorded now have them.
 """
 
 import argparse
+import ast
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -20,6 +23,7 @@ import nbformat
 from nbclient import NotebookClient
 
 import cells
+from ftlib import teach
 from ftlib.io.writing import write_text
 
 HERE = Path(__file__).parent
@@ -73,20 +77,54 @@ def up_to_date(wanted: nbformat.NotebookNode, built: Path) -> bool:
     )
 
 
+def outdated(built: Path) -> list[str]:
+    """The cells of a built notebook whose card or claim is answered otherwise by the runs that are recorded now."""
+    cells = [c for c in nbformat.read(built, 4).cells if re.match(r"teach\.(card|claim)\(", c.source)]
+    return [cell.source for cell in cells if _shown(cell) != _said(cell.source)]
+
+
+def _shown(cell: nbformat.NotebookNode) -> str:
+    shown = (output.data["text/markdown"] for output in cell.outputs if "text/markdown" in output.get("data", {}))
+    return next(shown, "")
+
+
+def _said(source: str) -> str:
+    return _answer(source, stated=False)._repr_markdown_()
+
+
+def _answer(source: str, stated: bool = True):
+    """What a card or a claim says now. AssertionError if the lesson states another verdict, unless that is left out."""
+    call = ast.parse(source, mode="eval").body
+    named = {word.arg: word.value.value for word in call.keywords if stated}
+    return getattr(teach, call.func.attr)(*[argument.value for argument in call.args], **named)
+
+
+def show_verdicts(notebook: nbformat.NotebookNode) -> None:
+    """Put what cards and claims say now in the place of what they said."""
+    for cell in notebook.cells:
+        if re.match(r"teach\.(card|claim)\(", cell.source):
+            said = _answer(cell.source)
+            for output in cell.outputs:
+                if "text/markdown" in output.get("data", {}):
+                    output.data |= {"text/markdown": said._repr_markdown_(), "text/plain": repr(said)}
+
+
 def keep_outputs(notebook: nbformat.NotebookNode, built: Path) -> bool:
-    """Take the outputs of the notebook that was built, if its code is the same and only its text has changed."""
+    """Take the outputs of the notebook that was built, if its code is the same, but for the verdicts that it states."""
     if not built.exists():
         return False
     before = nbformat.read(built, 4)
     code, ran = ([c for c in book.cells if c.cell_type == "code"] for book in (notebook, before))
-    same = [(c.source, c.metadata.get("tags", [])) for c in code] == [
-        (c.source, c.metadata.get("tags", [])) for c in ran
-    ]
-    if not same or not all(cell.execution_count for cell in ran):
+    if _without_verdicts(code) != _without_verdicts(ran) or not all(cell.execution_count for cell in ran):
         return False
     for cell, old in zip(code, ran):
         cell.outputs, cell.execution_count = old.outputs, old.execution_count
     return True
+
+
+def _without_verdicts(those: list) -> list[tuple]:
+    stated = re.compile(r'^(teach\.claim\("\w+"), verdict="[^"]*"')
+    return [(stated.sub(r"\1", cell.source), cell.metadata.get("tags", [])) for cell in those]
 
 
 def execute(notebook: nbformat.NotebookNode) -> None:
@@ -139,13 +177,15 @@ def main() -> None:
     arguments = parser.parse_args()
     for source in lessons(arguments.names):
         notebook, built = cells.student(read(source)), NOTEBOOKS / f"{name_of(source)}.ipynb"
-        if not arguments.force and up_to_date(notebook, built):
-            print(f"{name_of(source)}: unchanged")
-            continue
-        if not arguments.force and keep_outputs(notebook, built):
-            save(notebook, built)
-            print(f"{name_of(source)}: only its text changed, so its outputs are kept")
-            continue
+        if not arguments.force and built.exists():
+            if up_to_date(notebook, built) and not outdated(built):
+                print(f"{name_of(source)}: unchanged")
+                continue
+            if keep_outputs(notebook, built):
+                show_verdicts(notebook)
+                save(notebook, built)
+                print(f"{name_of(source)}: only text or verdicts changed, so its outputs are kept")
+                continue
         start = time.perf_counter()
         execute(notebook)
         save(notebook, built)

@@ -7,6 +7,7 @@ A lesson's source holds everything; its cells say by their tags what they are:
     # %% tags=["check:accumulate", "points:3"]    ends with a call check("…", accumulate), which says kindly what is
                                                   wrong; with points it is graded
     # %% tags=["setup"]                           what graded sections need of the others
+    # %% tags=["guard"]                           asserts what the text says: not in a learner's copy
     # %% [markdown] tags=["teacher"]              for the teacher's copy only
 
 `student` is the copy to learn with, `teacher` the one that has all, `sheet` what nbgrader grades.
@@ -27,10 +28,13 @@ def tagged(cell: NotebookNode, kind: str) -> str:
     return next((tag[len(kind) + 1 :] for tag in cell.metadata.get("tags", []) if tag.startswith(f"{kind}:")), "")
 
 
-def student(notebook: NotebookNode) -> NotebookNode:
-    """The copy without solutions, hidden tests and what is only for the teacher; every other cell is the same."""
-    notebook = copy.deepcopy(notebook)
-    notebook.cells = [cell for cell in notebook.cells if "teacher" not in cell.metadata.get("tags", [])]
+def student(notebook: NotebookNode, guards: bool = True) -> NotebookNode:
+    """The copy without solutions, hidden tests and what is only for the teacher; every other cell is the same.
+
+    guards: keep the cells that only assert what the text says, as a notebook that is built does.
+    """
+    notebook, dropped = copy.deepcopy(notebook), {"teacher"} if guards else {"teacher", "guard"}
+    notebook.cells = [cell for cell in notebook.cells if not dropped & set(cell.metadata.get("tags", []))]
     for cell in notebook.cells:
         cell.source = without("HIDDEN TESTS", without("SOLUTION", cell.source, STUB))
     return notebook

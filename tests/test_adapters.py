@@ -355,6 +355,15 @@ def test_an_adapter_of_another_class_of_the_same_network_is_not_called_one_of_an
     assert "another base" not in str(error.value)
 
 
+def test_names_without_their_first_word_are_refused_with_the_way_to_repair_them(tmp_path):
+    """peft would load such a file, warn, and change nothing."""
+    file = save_adapter(with_adapter(LoRA(r=4)), tmp_path / "cut") / "adapter_model.safetensors"
+    cut = {name.removeprefix("base_model."): tensor for name, tensor in load_file(file).items()}
+    save_file(cut, file)
+    with pytest.raises(ValueError, match=r"names such as 'model\.\S+, without 'base_model\.model\.'.* ftlib import`"):
+        load_adapter(encoder(), tmp_path / "cut", "x")
+
+
 def test_broken_folders_and_folders_of_folders_say_so(tmp_path):
     save_adapter(with_adapter(LoRA(r=4)), tmp_path / "mine")
     with pytest.raises(FileNotFoundError, match="and no adapter_model.*: name one of the folders inside, mine"):

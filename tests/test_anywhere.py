@@ -166,6 +166,8 @@ def test_a_lesson_reads_nothing_by_a_path_of_this_folder(name):
         for source in code(make(LESSONS[name])):
             words = [n.value for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Constant)]
             paths = [w for w in words if isinstance(w, str) and re.search(r"\.\./|data/|results\b.*/|\.jsonl", w)]
+            if ".write_text(" in source:  # a learner's own rows, which the same cell writes
+                paths = [w for w in paths if not re.fullmatch(r"\w+\.jsonl", w)]
             assert not paths, f'ask ftlib instead, load_runs("01_full"): {source}'
 
 

@@ -14,7 +14,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LIBRARY = ROOT / "ftlib"
 FILES = sorted(LIBRARY.rglob("*.py"))
-LESSON_FILES = sorted(file for name in ("checks", "widget*") for file in ROOT.glob(f"lessons/[0-9]*/{name}.py"))
+LESSON_FILES = sorted(
+    file for name in ("checks", "widget*", "figure_*") for file in ROOT.glob(f"lessons/[0-9]*/{name}.py")
+)
 # The rooms, from the ground floor up: folder or file of the library -> the rooms below that it may use. The table in
 # docs/architecture.md says what each is for.
 ROOMS = {
@@ -29,23 +31,35 @@ ROOMS = {
     "tasks": {"io", "assets", "models"},
     "training": {"io", "strategy", "networks", "metrics", "models"},
     "evidence": {"io", "strategy", "metrics", "strategies", "models", "tasks", "training"},
+    "tools": {"io", "assets", "strategies", "models", "tasks", "training", "evidence"},
     "plots": {"evidence"},
     "task_plots": {"io", "tasks", "plots"},
     "results_plots": {"io", "training", "plots"},
-    "classroom": {"io", "assets", "models", "training", "evidence", "plots"},
+    "classroom": {"io", "assets", "models", "training", "evidence", "tools", "plots"},
     "doctor": {"assets", "training"},
-    "__main__": {"io", "assets", "evidence", "classroom", "doctor"},
+    "__main__": {"io", "assets", "evidence", "tools", "classroom", "doctor"},
 }
 # What only some files of a room may use: everybody else of the room must do without.
 ONLY = {
     ("models", "strategies"): {"models.adapters", "models.saved"},  # LoRA as a folder of peft; prompts put back
-    ("tasks", "models"): {"tasks.instructions", "tasks.task"},  # the chat's template
+    ("tasks", "models"): {"tasks.instructions", "tasks.task", "tasks.images"},  # the chat's template; pixels
     ("training", "metrics"): {"training.scoring"},
+    ("tools", "assets"): {"tools.hand_over"},  # where the base model is
+    ("tools", "training"): {"tools.importing"},  # the kit's own evaluation
     ("classroom", "assets"): {"classroom.checks"},
     ("classroom", "models"): {"classroom.widgets.try_model"},
     ("classroom", "training"): {"classroom.widgets.try_model"},
+    ("classroom", "tools"): {"classroom.verdicts"},  # a claim about tools is counted
 }
-LESSONS_MAY = {"models", "tasks", "strategies", "evidence", "classroom", "plots"}  # a lesson's checkers and widget
+LESSONS_MAY = {
+    "models",
+    "tasks",
+    "strategies",
+    "evidence",
+    "tools",
+    "classroom",
+    "plots",
+}  # a lesson's checkers and widget
 
 
 def dotted(file: Path) -> str:
@@ -153,10 +167,19 @@ def test_what_all_lessons_share_stays_small():
     other libraries (`saved`, `original`, `card`, `about`), judged (`results_plots`) and tried (`try_model`). By 450 for
     verdicts: `looks`, `confirm`, `confirm_files`, `cards`, `diagrams`. And by 1,000 for own data: `folder`, `table`,
     `chats`, `images`, `own`, `report`, `side_by_side`, `task_plots`. And by 50 for incremental learning: how low old
-    tasks fall on the way (`metrics.stability`), and words that `combine` refuses with.
+    tasks fall on the way (`metrics.stability`), and words that `combine` refuses with. And by 150 for sequences of
+    tasks: `portions`, `sequences`. And by 200 for multi-task learning: `questions` to the same examples, several
+    columns of `labels`, answers of a named head, and `metrics.delta_m`. By 60 more for the heads themselves
+    (`networks.Heads`). And by 1,250 for `tools`: five files with one tool's dialect each (77 to 193 lines, a part of
+    them scripts that are written and not run), and what they share, the recipe, the rows, the base and the folder.
+    And by 160 for the way back: `tools.importing` (110), most of it sentences for an adapter that would do nothing, its
+    command, and the script that converts XTuner's checkpoint. And by 120 for claims that are counted: `tools.coverage`
+    (84), which asks each export for each of the eight strategies, and the words of such a claim in its box, on its card
+    and on the page. And by 10 for what an export would change in silence, and refuses. And by 10 for figures that a
+    page gets as they are now when it is loaded again, or served by voila.
     """
     shared = [file for file in FILES if LIBRARY / "strategies" not in file.parents]
-    assert sum(code_lines(file) for file in shared) <= 8950
+    assert sum(code_lines(file) for file in shared) <= 10910
 
 
 def test_strategies_never_import_each_other():

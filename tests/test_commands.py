@@ -98,7 +98,7 @@ def test_help_names_every_target() -> None:
 def tree() -> list[Path]:
     """Every file of the kit, tracked or about to be: what git does not ignore."""
     if not (ROOT / ".git").exists():  # an unpacked archive
-        made_here = {".venv", ".venv-bench", "__pycache__", "build", "runs", "work"}
+        made_here = {".venv", ".venv-bench", ".venv-site", ".venv-board", "__pycache__", "build", "runs", "work"}
         return [f for f in ROOT.rglob("*") if f.is_file() and not made_here & set(f.parts)]
     git = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     names = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")

@@ -57,3 +57,11 @@ def test_the_seconds_of_two_calls_are_one_table(kit: Path, workers: int):
 def test_without_the_variable_there_is_no_table(kit: Path):
     said = call(kit, "-n0", "-k", "01_one")
     assert "1 passed" in said and "slowest files" not in said
+
+
+def test_a_tool_that_was_not_verified_stands_in_the_summary(kit: Path):
+    test = "import pytest\n\ndef test_it():\n    pytest.skip('X was not verified this time: no index')\n"
+    (kit / "tests" / "test_tool.py").write_text(test)
+    said = call(kit, "-n0", "-k", "test_tool")
+    assert re.search(r"=+ tools =+\nX was not verified this time: no index\n", said), said
+    assert "not verified" not in call(kit, "-n0", "-k", "01_one")

@@ -30,7 +30,10 @@ def missing(patterns: list[str], **names: str) -> list[str]:
     return found
 
 
-EXTRA = ("widget*.py", "test_*.py", "prose.csv", "questions.*.json", "confirm/*.json", "diagrams/*.svg")
+EXTRA = ("widget*.py", "figure_*.py", "test_*.py", "prose.csv", "questions.*.json", "confirm/*.json", "diagrams/*.svg")
+EXTRA += ("counts/*.json", "shared_*.py", "sheet.json")
+COUNTED = {"10_tools"}  # its claim is counted from the exports and a record of the tools, so no run decides it
+WITHOUT_CLAIMS = {"09_compare"}  # it shows the runs of all others, and strategies side by side
 LESSONS = [name for name in places.lessons() if not name.startswith("00")]
 STRATEGIES = sorted(set(strategies.CATALOG.values()))
 
@@ -54,13 +57,21 @@ def test_a_task_has_the_files_that_the_page_names(name):
 def test_a_lesson_has_the_files_that_the_page_names_and_no_others(lesson):
     patterns = named("Add a lesson")
     grids = [name for name, file in places.grids().items() if file.parts[-3] == lesson]
-    assert grids, f"{lesson} has no grid: write lessons/{lesson}/grids/{lesson}.json"
+    without = lesson in COUNTED | WITHOUT_CLAIMS
+    assert bool(grids) != (lesson in COUNTED), f"{lesson} has no grid: write lessons/{lesson}/grids/{lesson}.json"
     lacks = missing(patterns, lesson=lesson)
+    if list((ROOT / "lessons" / lesson).glob("confirm/*.json")):  # a claim needs no pilot where fresh seeds decide it
+        lacks = [pattern for pattern in lacks if "/claims/" not in pattern]
+    if without:
+        assert bool(list((ROOT / "lessons" / lesson).glob("counts/*.json"))) == (lesson in COUNTED)
+        needless = ("/claims/", "/grids/", "/depth.py", "data/results/")
+        lacks = [pattern for pattern in lacks if not any(part in pattern for part in needless)]
     assert not lacks, f"{lesson} lacks {', '.join(lacks)}"
     waiting = {row.grid for file in places.confirmations().values() for row in read_confirmation(file).rows}
+    waiting |= set(grids if lesson in WITHOUT_CLAIMS else ())
     for grid in grids:
         if grid in waiting and not (places.results() / f"{grid}.jsonl").exists():
-            continue  # its rule is committed before its runs
+            continue  # its rule, or its design, is committed before its runs
         assert missing([pattern for pattern in patterns if "<grid>" in pattern], lesson=lesson, grid=grid) == []
     folder = f"lessons/{lesson}/"
     known = [re.sub(r"<\w+>", "*", p.replace("<lesson>", lesson)) for p in patterns]

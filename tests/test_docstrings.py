@@ -22,6 +22,7 @@ from ftlib import strategies
 
 MODULES = ["tasks", "models", "models.adapters", "evidence.compare", "metrics", "plots", "classroom"]
 MODULES += ["models.about", "training.predicting", "results_plots", "task_plots"]
+MODULES += ["tools", *(f"tools.{name}" for name in ("llama_factory", "xtuner", "unsloth", "firefly", "xturing"))]
 MODULES += ["classroom.widgets", "classroom.lessons", "training.machine", "io.writing"]
 SECTIONS = ("Parameters", "Returns", "Yields", "Raises", "Notes", "References", "Examples", "Attributes", "See Also")
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from ftlib import teach
+from ftlib import load_model, load_task, metrics, teach
 from ftlib.classroom.lessons import part
 from ftlib.strategies.full import L2SP
+from ftlib.strategies.incremental import EWC
 from ftlib.strategies.schedules import LinearDecay, OneCycle, range_test, scales
 from solutions import build, cell_of, cells, solution
 from toy import net
@@ -28,6 +29,12 @@ LIKELY = {lesson: part(lesson, "mistakes") for lesson in WITH_EXERCISES}
 READ_OFF = {f"{lesson}/{name}": right for lesson, its in LIKELY.items() for name, right in its.READ_OFF.items()}
 MISTAKES = [(f"{lesson}/{name}", *rest) for lesson, its in LIKELY.items() for name, *rest in its.MISTAKES]
 SECONDS = 5  # of this thread's own time; the wall clock of a busy computer says nothing
+
+
+@pytest.fixture(scope="module", autouse=True)
+def begun():
+    """What a notebook has done long before its first check, and no check may be charged for: libraries and weights."""
+    load_model("efficientnet-lite0", load_task("elpv", n=50, size=32))
 
 
 def answer_to(exercise: str):
@@ -116,3 +123,37 @@ def test_the_helper_that_is_given_is_the_one_the_mistakes_use():
     exec(cell_of("06_schedules/range_rate").source, names)  # our own lesson
     losses = [2.0, 1.0, math.nan, 3.0, 0.5]
     assert names["smooth"](losses) == LIKELY["06_schedules"].smoothed(losses)
+
+
+def test_the_forgetting_and_the_penalty_of_03_are_the_librarys():
+    for R in part("03_incremental", "checks").SCORES:
+        by_hand = solution("03_incremental/forgetting")(R)
+        assert by_hand == pytest.approx(metrics.forgetting(R)["forgetting"])
+    model, strategy = net(), EWC(strength=0.3)
+    fisher, anchor = ({n: f(p.detach()) for n, p in model.named_parameters()} for f in (torch.square, torch.exp))
+    strategy.anchors = [{n: [fisher[n], anchor[n]] for n in fisher}]
+    by_hand = solution("03_incremental/ewc")(model, fisher, anchor, 0.3)
+    torch.testing.assert_close(by_hand, strategy.penalty(model, {}))
+
+
+ENOUGH, TOO_LITTLE = {20: 30.0, 50: 12.5, 100: 4.9, 200: 5.4, 400: 1.0}, {20: 30.0, 400: 8.0, 200: 6.0}
+SIZES = [  # an answer, the forgetting by size, the hint
+    (100, ENOUGH, ""),
+    (100.0, ENOUGH, ""),
+    (50, ENOUGH, "With 50 images the mean forgetting is 12.50 points, and that is not under five"),
+    (200, ENOUGH, "With 200 images the mean forgetting is 5.40 points, and that is not under five"),
+    (400, ENOUGH, "That is under five, but a smaller buffer is enough too"),
+    ("none", ENOUGH, "Some of the sizes 20, 50, 100, 200, 400 do keep forgetting under five points"),
+    (0.125, ENOUGH, "so write the size of the buffer"),
+    (True, ENOUGH, "You gave True"),
+    (None, TOO_LITTLE, ""),
+    (" None", TOO_LITTLE, ""),
+    (200, TOO_LITTLE, 'If no size is enough, write "none"'),
+    (400, TOO_LITTLE, "Look at the other sizes"),
+]
+
+
+@pytest.mark.parametrize(("size", "points", "hint"), SIZES)
+def test_a_size_is_judged_by_what_was_recorded_and_none_may_be_enough(size, points, hint):
+    said = part("03_incremental", "checks").size_hint(size, points)
+    assert hint in said and bool(said) == bool(hint)

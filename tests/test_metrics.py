@@ -143,3 +143,27 @@ def test_stability_by_hand():
 def test_stability_refuses_in_one_sentence(curve, ends):
     with pytest.raises(ValueError, match=r"needs a curve \(S, T\) and T rising rows of it, at least 2, but got"):
         metrics.stability(curve, ends)
+
+
+def test_delta_m_by_hand():
+    single = {"a": 0.5, "b": 0.8, "c": 2.0}
+    scores = {"a": 0.6, "b": 0.76, "c": 2.2}  # +20 %, -5 %, +10 %
+    assert metrics.delta_m(scores, single) == pytest.approx((20 - 5 + 10) / 3)
+    assert metrics.delta_m(scores, single, lower=["c"]) == pytest.approx((20 - 5 - 10) / 3)
+    assert metrics.delta_m(single, single, lower={"a"}) == 0
+
+
+@pytest.mark.parametrize(
+    ("scores", "single", "lower", "sentence"),
+    [
+        ({"a": 1.0}, {"b": 1.0}, (), "compares the same tasks, but scores has a, single has b and lower has none"),
+        ({}, {}, (), "scores has none"),
+        ({"a": 1.0}, {"a": 1.0}, ["b"], "lower has b"),
+        ({"a": 1.0}, {"a": 0.0}, (), "that of a is 0.0: take a metric above 0"),
+        ({"a": 1.0}, {"a": -0.1}, (), "that of a is -0.1"),
+        ({"a": 1.0}, {"a": float("nan")}, (), "that of a is nan"),
+    ],
+)
+def test_delta_m_refuses_in_one_sentence(scores, single, lower, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        metrics.delta_m(scores, single, lower)

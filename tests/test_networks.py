@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from ftlib.networks import (
+    Heads,
     batchnorms,
     collect,
     count_statistics,
@@ -33,6 +34,25 @@ def test_heads_by_task_or_one_without_a_name():
     model = net()
     assert heads(model) == {"": model.head}
     assert list(heads(MultiTask().prepare(model))) == ["a", "b"]
+
+
+def test_several_heads_are_a_dictionary_of_heads_alone():
+    made = {"own.data": nn.Linear(4, 3), "own.data@rating": nn.Linear(4, 1)}
+    found = Heads(made, nn.Sequential(nn.Linear(6, 4), nn.ReLU()))
+    assert list(found) == list(found.keys()) == ["own_data", "own_data@rating"] and len(found) == 2
+    assert list(found.values()) == list(made.values()) == [head for _, head in found.items()]
+    assert "own_data" in found and "shared" not in found and found.main == "own.data"
+    assert found.of("own.data@rating") is found.of("own_data@rating") is made["own.data@rating"]
+    assert found.of() is made["own.data"] and found.out_features == 3
+    x = torch.randn(2, 6)
+    assert torch.equal(found(x, "own.data@rating"), made["own.data@rating"](found.shared(x)))
+    assert torch.equal(found(x), made["own.data"](found.shared(x)))
+    names = {"shared.0.weight", "shared.0.bias", "own_data.weight", "own_data.bias"}
+    assert set(found.state_dict()) == names | {"own_data@rating.weight", "own_data@rating.bias"}
+    with pytest.raises(ValueError, match="no head for the task 'other': its heads are own_data, own_data@rating; take"):
+        found(x, "other")
+    with pytest.raises(ValueError, match="no head can have the name 'shared', which is taken or empty: take"):
+        Heads({"shared": nn.Linear(4, 3)})
 
 
 def test_what_is_new_learns_beside_a_fresh_head_only():

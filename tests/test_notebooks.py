@@ -27,6 +27,9 @@ class TestEachNotebook:
         lesson = build.read(LESSONS[file.stem])
         assert build.up_to_date(lesson_cells.student(lesson), file), "run `make notebooks`"
 
+    def test_shows_the_verdicts_of_the_runs_that_are_recorded_now(self, file):
+        assert not build.outdated(file), "run `make notebooks`"
+
     def test_was_executed_in_order_without_an_error(self, file):
         cells = [c for c in nbformat.read(file, 4).cells if c.cell_type == "code"]
         assert [c.execution_count for c in cells] == list(range(1, len(cells) + 1))
@@ -63,3 +66,23 @@ class TestEachNotebook:
                     assert output.data["image/png"] and len(output.data["text/plain"]) > 40
                 if "image/png" in output.get("data", {}) and build.VIEW not in output.data:
                     assert "<summary>In words</summary>" in outputs[i + 1].data["text/html"]
+
+
+def test_a_verdict_that_changed_is_shown_without_another_run(tmp_path):
+    copy, source = tmp_path / "03_incremental.ipynb", LESSONS["03_incremental"]
+    notebook = nbformat.read(build.NOTEBOOKS / copy.name, 4)
+    claim = next(cell for cell in notebook.cells if cell.source.startswith("teach.claim("))
+    claim.source = re.sub(r'verdict="[^"]*"', 'verdict="what was said before"', claim.source)
+    claim.outputs[0].data["text/markdown"] = "what was said before"
+    build.save(notebook, copy)
+    assert claim.source in build.outdated(copy)
+    wanted = lesson_cells.student(build.read(source))
+    assert build.keep_outputs(wanted, copy)
+    build.show_verdicts(wanted)
+    build.save(wanted, copy)
+    assert not build.outdated(copy) and build.up_to_date(lesson_cells.student(build.read(source)), copy)
+    for cell in wanted.cells:
+        if cell.cell_type == "code":
+            cell.outputs = []
+    build.save(wanted, copy)
+    assert build.outdated(copy)  # and no error

@@ -93,6 +93,26 @@ def test_the_users_own_splits_are_kept_and_missing_ones_cut_from_train(tmp_path)
     draw(tmp_path / "extra" / "cat" / "0.png", 5)
     with pytest.raises(ValueError, match="holds TEST, train beside 'extra': keep only folders called train"):
         load(tmp_path)
+    shutil.rmtree(tmp_path / "extra")
+    (tmp_path / "train").rename(tmp_path / "validation")
+    with pytest.raises(ValueError, match="holds TEST, validation and no train: add a folder called train"):
+        load(tmp_path)
+
+
+def test_a_train_split_of_one_class_is_refused(tmp_path):
+    for number, place in enumerate(("train/cat", "val/cat", "val/dog", "test/cat", "test/dog")):
+        for i in range(6):
+            draw(tmp_path / place / f"{i}.png", 10 * number + i)
+    with pytest.raises(ValueError, match="has only 'cat' in train, so nothing can be learned: put other classes"):
+        load(tmp_path)
+
+
+def test_many_missing_classes_are_counted(tmp_path):
+    for k in range(40):
+        draw(tmp_path / f"c{k}" / "0.png", k)
+        draw(tmp_path / f"c{k % 4}" / "more" / f"{k}.png", 100 + k)
+    with pytest.warns(UserWarning, match="test of .* has no example of (c[0-9]+, ){9}c[0-9]+ and 26 more, so its"):
+        load(tmp_path)
 
 
 def test_a_class_may_be_called_train(tmp_path):
@@ -407,9 +427,10 @@ def test_the_kits_example_is_what_its_script_makes(tmp_path):
     """Tables to the byte; images to rounding, since another version of Pillow may draw or compress otherwise."""
     copy = tmp_path / "data"
     shutil.copytree(assets.DATA / "own", copy / "own", ignore=shutil.ignore_patterns("leaves", "*.csv", "*.jsonl"))
-    shutil.copy(assets.DATA / "build_own.py", copy)
+    for name in ("build_own.py", "sentiment.tsv.gz"):
+        shutil.copy(assets.DATA / name, copy)
     subprocess.run([sys.executable, copy / "build_own.py"], check=True, capture_output=True)
-    for name in ("messages.csv", "chats.jsonl"):
+    for name in ("messages.csv", "chats.jsonl", "sentences.csv"):
         assert (copy / "own" / name).read_bytes() == (assets.DATA / "own" / name).read_bytes()
     shipped = sorted(file for file in (assets.DATA / "own" / "leaves").rglob("*") if file.is_file())
     assert len(shipped) == 72 and sum(file.stat().st_size for file in shipped) < 600_000

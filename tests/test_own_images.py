@@ -228,7 +228,7 @@ def only_test(folder: Path) -> None:
         (spelt_twice, r"one label is spelt in 2 ways, 'Cat' \(10\) and 'cat' \(10\): give it one spelling"),
         (few, "has 10 usable images, but at least 12 are needed"),
         (copies, "too little is left to cut validation and test from train"),
-        (all_damaged, "has none: add examples of another class"),
+        (all_damaged, "none of the 1 images can be used, the first: it is no image that can be read"),
     ],
 )
 def test_a_folder_that_cannot_be_learned_from_is_refused(make, sentence, tmp_path):
@@ -246,15 +246,21 @@ def test_a_path_that_leads_nowhere_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("shape", images.SHAPES)
-@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA", "16 bits", "P"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "1", "RGBA", "LA", "16 bits", "32 bits", "floats", "floats in 0..1", "P"])
 def test_predict_reads_a_file_as_training_did(mode, shape, tmp_path):
     """Else a model would be asked about other images than it has learned from."""
     pixels = np.random.default_rng(1).integers(0, 255, (40, 56, 4)).astype(np.uint8)
-    deep = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
-    image = deep if mode == "16 bits" else Image.fromarray(pixels).convert(mode)
-    image.save(tmp_path / "x.png")
-    learned = torch.from_numpy(images.read(tmp_path / "x.png", 16, shape).pixels).float() / 255
-    asked = as_pixels(tmp_path / "x.png", Preprocessing(size=16, shape=shape, channels=len(learned)))
+    grey = pixels[..., 0]
+    deep = {
+        "16 bits": grey.astype(np.uint16) * 257, "32 bits": grey.astype(np.int32) * 257,
+        "floats": grey.astype(np.float32), "floats in 0..1": grey.astype(np.float32) / 255,
+    }  # fmt: skip
+    image = Image.fromarray(deep[mode]) if mode in deep else Image.fromarray(pixels).convert(mode)
+    file = tmp_path / ("x.tiff" if mode in deep else "x.png")
+    image.save(file)
+    learned = torch.from_numpy(images.read(file, 16, shape).pixels).float() / 255
+    asked = as_pixels(file, Preprocessing(size=16, shape=shape, channels=len(learned)))
+    assert learned.max() - learned.min() > 0.15  # not all cut off at one end
     torch.testing.assert_close(asked, learned, atol=1.5 / 255, rtol=0)
 
 

@@ -160,8 +160,19 @@ def test_a_file_without_a_header_has_numbered_columns(delimiter, tmp_path):
     assert "the file has no header" in task.report.notes
     lines = [line for part in task.splits.values() for line in part.columns["line"]]
     assert sorted(lines) == list(range(1, 21))
-    task = table(tmp_path, csv([*rows[1:], ("ham",)], delimiter, head=rows[0]), text=1, label=0)
+    with pytest.warns(UserWarning, match="line 21: 1 fields, but most rows have 2"):
+        task = table(tmp_path, csv([*rows[1:], ("ham",)], delimiter, head=rows[0]), text=1, label=0)
     assert dict(task.report.left_out) == {"wrong number of fields": 1}
+    with pytest.warns(UserWarning, match="line 20: 3 fields, but most rows have 2"):  # it does not decide for all
+        task = table(tmp_path, csv([*rows[1:-1], ("ham", "one", "more")], delimiter, head=rows[0]), text=1, label=0)
+    assert task.report.used == 19 and task.labels == ["ham", "spam"]
+
+
+def test_rows_without_a_group_are_said(tmp_path):
+    rows = [(*row, "" if k < 5 else f"writer {k // 4}") for k, row in enumerate(ROWS)]
+    report = table(tmp_path, csv(rows, head=("text", "label", "writer")), group="writer").report
+    assert "5 of the rows have no group, so each of them is one of its own" in report.notes
+    assert not any("group" in note for note in table(tmp_path, csv()).report.notes)
 
 
 def labels(*names: str) -> str:
@@ -175,6 +186,8 @@ def labels(*names: str) -> str:
         (csv(), {"group": "writer"}, "has no column 'writer' for group"),
         (csv(), {"label": 5}, "name all columns by the header, or all by numbers .*text='text', label=5"),
         (csv(), {"label": 5, "text": 0}, "has no column 5 for label: it has 0, 1$"),
+        (csv(), {"text": 0, "label": 1}, "line 1, has the label 'label', which no other row has: if it is a header"),
+        ("\n" + csv(), {"text": 0, "label": 1}, "line 2, has the label 'label', which no other row has"),
         (csv(), {"label": True}, "label must be the name of a column, or its number from 0, not True"),
         (csv(), {"label": -1, "text": 0}, "label must be the name of a column, or its number from 0, not -1"),
         (csv(head=("a", "b")), {}, "has no column 'text' for text: .*no header, give the columns by their numbers"),
@@ -187,6 +200,15 @@ def labels(*names: str) -> str:
         (labels(*["Cat", "dog"] * 8, "cat"), {}, r"spelt in 2 ways, 'Cat' \(8\) and 'cat' \(1\)"),
         (labels(*map(str, range(20))), {}, "holds 20 different labels in 20 examples, as an id or a number does"),
         (labels("a", "b", "a"), {}, "has 3 usable rows, but at least 12 are needed"),
+        (labels(*["1", "1.0", "2"] * 5), {}, r"spelt in 2 ways, '1' \(5\) and '1.0' \(5\)"),
+        (
+            csv(),
+            {"labels": ["c", "d"]},
+            "none of the 20 rows can be used, the first: unknown label 'good'; correct them",
+        ),
+        (labels(*[""] * 20), {}, "none of the 20 rows can be used, the first: missing label"),
+        (csv(), {"labels": [0, 1]}, r"two different classes as texts, but it is \[0, 1\]"),
+        (csv(), {"labels": 2}, "two different classes as texts, but it is 2"),
         (csv(), {"labels": ["good", "great"]}, "at least two classes are needed"),
         (csv(), {"lable": "x"}, "table has no option lable: .*did you mean 'label"),
     ],
@@ -195,6 +217,14 @@ def test_a_table_that_cannot_be_learned_from_is_refused(content, options, senten
     with pytest.raises(ValueError, match=sentence) as said:
         table(tmp_path, content, **options)
     assert "\n" not in str(said.value)
+
+
+def test_numbers_for_texts_and_a_list_of_lists_are_refused(tmp_path):
+    rows = [{"text": k, "label": c} for k, (_, c) in enumerate(ROWS)]
+    with pytest.raises(ValueError, match="none of the 20 rows can be used, the first: text holds int, not a text"):
+        table(tmp_path, json.dumps(rows), "t.json")
+    with pytest.raises(ValueError, match="the first one says: entry 1 is no object"):
+        table(tmp_path, json.dumps([list(row) for row in ROWS]), "t.json")
 
 
 def test_other_files_are_refused(tmp_path):
@@ -351,3 +381,122 @@ def test_the_kits_examples_load_with_what_they_promise():
     assert len(said) == 1 and messages.report.left_out == {"empty text": 1, "missing label": 1}
     assert messages.report.noticed == {"duplicate": 1} and messages.labels == ["billing", "delivery", "technical"]
     assert talk.report.used == 30 and sys.getsizeof(talk.report) > 0
+
+
+# ---- several columns of labels
+
+STARS = [(f"text number {k}", ("good", "bad")[k % 2], ("tea", "milk", "rice")[k % 3], f"{k / 4:g}") for k in range(24)]
+HEAD = ("text", "label", "topic", "score")
+LABELS = {"label": ["label", "topic", "score"], "numbers": ["score"]}
+
+
+def stars(folder, rows=STARS, **more):
+    return table(folder, csv(rows, head=HEAD), **{**LABELS, **more})
+
+
+def test_two_columns_of_labels_are_two_tasks_of_the_same_rows(tmp_path):
+    task = stars(tmp_path)
+    plain = table(tmp_path, csv(STARS, head=HEAD))
+    assert task.labels == ["bad", "good"] and task.questions == {"topic": ["milk", "rice", "tea"], "score": []}
+    topic, score = (tasks.question(task, which) for which in ("topic", "score"))
+    for split, part in task.splits.items():
+        assert part.inputs == plain.splits[split].inputs and part.labels.equal(plain.splits[split].labels)
+        assert topic.splits[split].inputs == part.inputs == score.splits[split].inputs
+    said = {t: (topic_, float(score_)) for t, _, topic_, score_ in STARS}
+    for part in topic.splits.values():
+        assert [topic.labels[k] for k in part.labels] == [said[t][0] for t in part.inputs]
+    for part in score.splits.values():
+        assert part.labels.tolist() == [said[t][1] for t in part.inputs]
+    assert (topic.metric, score.metric, score.outputs) == ("balanced_accuracy", "pearson", 1)
+    assert stars(tmp_path, metric="macro_f1").metric == "macro_f1" == tasks.question(
+        stars(tmp_path, metric="macro_f1"), "topic").metric  # fmt: skip
+
+
+def test_a_question_of_a_table_may_be_asked_by_its_name(tmp_path, monkeypatch):
+    (tmp_path / "me@home.csv").write_text(csv(STARS, head=HEAD))
+    monkeypatch.chdir(tmp_path)
+    by_name = tasks.load("table:me@home.csv@topic", **LABELS)
+    assert by_name.name == by_name.head == "table:me@home.csv@topic" and by_name.labels == ["milk", "rice", "tea"]
+    by_path = tasks.load("table@topic", path="me@home.csv", **LABELS)
+    assert by_path.name == by_name.name and by_path.digest == by_name.digest
+    control = tasks.load("table:me@home.csv@topic~permuted", seed=1, **LABELS)
+    assert sorted(control.splits["train"].labels) == sorted(control.splits["train"].columns["topic"])
+    with pytest.raises(ValueError, match=r"me@home\.csv has no question 'topc': of a table, list its column behind"):
+        tasks.load("table:me@home.csv@topc", **LABELS)
+    with pytest.raises(ValueError, match="has no question 'topic': of a table, list"):
+        tasks.load("table:me@home.csv@topic", label="label")
+
+
+def test_a_row_that_lacks_one_of_its_labels_is_left_out_of_all_tasks(tmp_path):
+    bad = [("a", "good", "", "1"), ("b", "", "tea", "1"), ("c", "bad", "milk", "many"), ("d", "bad", "tea", "inf")]
+    with pytest.warns(UserWarning, match="line 26: missing label in column 'topic'"):
+        task = stars(tmp_path, [*STARS, *bad])
+    left_out = {"missing topic": 1, "missing label": 1, "label that is no number": 2}
+    assert task.report.left_out == left_out and task.report.used == 24
+    assert "left out: column 'score' holds 'many', not a number" in task.report.problems.problem.tolist()
+    assert set(texts(task)) == {row[0] for row in STARS}
+
+
+def test_a_text_with_two_topics_is_noticed(tmp_path):
+    rows = [*STARS, ("text number 0", "good", "rice", "0"), ("text number 1", *STARS[1][1:])]
+    task = stars(tmp_path, rows)
+    assert task.report.noticed == {"same content, two labels": 1, "duplicate": 1}
+    assert "labelled 'good, rice, 0.0' and there 'good, tea, 0.0'" in str(task.report)
+
+
+def test_other_labels_are_other_data(tmp_path):
+    other = [(t, c, "tea" if topic == "milk" else topic, s) for t, c, topic, s in STARS]
+    assert stars(tmp_path).digest != stars(tmp_path, other).digest
+    assert (
+        stars(tmp_path, label="label", numbers=None).digest
+        == stars(tmp_path, other, label="label", numbers=None).digest
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"label": ["label", "topc"], "numbers": None}, "has no column 'topc' for label 2: .*did you mean 'topic'"),
+        ({"label": ["label", "label"], "numbers": None}, "label must list different columns"),
+        ({"label": [], "numbers": None}, r"label must be the name of a column, or its number from 0, not \[\]"),
+        ({"label": ["label", ["topic"]], "numbers": None}, r"label 2 must be the name of a column"),
+        ({"numbers": ["label"]}, r"numbers must list columns of label behind its first one, \['topic', 'score'\]"),
+        ({"numbers": "score"}, "numbers must list columns"),
+        ({"label": ["label", "index"], "numbers": None}, "a batch has another 'index'.* rename the column"),
+        ({"label": ["label", "score"], "numbers": None}, "column 'score' holds 24 different labels in 24 examples"),
+        ({"label": ["label", 2], "numbers": None}, "name all columns by the header, or all by numbers"),
+    ],
+)
+def test_columns_of_labels_that_cannot_be_are_refused(more, sentence, tmp_path):
+    with pytest.raises(ValueError, match=sentence) as said:
+        stars(tmp_path, **more)
+    assert "\n" not in str(said.value)
+
+
+def test_columns_of_a_file_without_a_header_may_be_questions(tmp_path):
+    content = csv(STARS[1:], head=STARS[0])
+    task = table(tmp_path, content, text=0, label=[1, 2])
+    assert task.questions == {"2": ["milk", "rice", "tea"]} and tasks.question(task, "2").name.endswith("@2")
+
+
+def test_a_table_with_two_tasks_runs_end_to_end(tmp_path):
+    (tmp_path / "t.csv").write_text(csv(STARS, head=HEAD))
+    name = f"table:{tmp_path / 't.csv'}"
+    spec = ftlib.Spec(
+        "probe", name, "minilm", 0, [ftlib.Phase([{"LinearProbe": {}}], 1, 1e-3)],
+        {"label": ["label", "topic"], "labels": ["good", "bad", "none"]}, ["validation", f"{name}@topic:test"],
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # no row has the third class, which only makes the head wide enough
+        record = ftlib.run(spec)
+    assert list(record["scores"]) == ["validation", f"{name}@topic:test"]
+    assert len(set(record["provenance"]["data"].values())) == 1  # the same rows under both names
+
+
+def test_the_kits_sentences_have_two_columns_of_classes_and_one_of_numbers():
+    named = {"label": ["polarity", "domain", "rating"], "numbers": ["rating"], "group": "review"}
+    task = tasks.load("table", path=tasks.example("sentences"), **named)
+    assert task.labels == ["negative", "positive"] and task.report.used == task.report.found == 160
+    assert task.questions == {"domain": ["amazon", "movies", "nyt", "tweets"], "rating": []}
+    for part in task.splits.values():
+        assert ((part.columns["rating"] > 0) == (part.labels == 1)).all()

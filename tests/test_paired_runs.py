@@ -110,7 +110,8 @@ def test_arms_of_one_seed_start_at_the_same_point(tiny):
     """The split, the subset, the initialisation and the order come from the seed: the difference is the method's."""
     parts = {}
     for arm, seed in (("Full", 0), ("LayerRates", 0), ("Full", 1)):
-        task, model = runs._start(spec(tiny, arm, seed=seed))
+        data, model = runs._start(spec(tiny, arm, seed=seed))
+        task = data.task
         index = {name: split.index for name, split in task.splits.items()}
         parts[arm, seed] = index, model.state_dict(), runs.first_losses(spec(tiny, arm, seed=seed), most=1)
     (index, model, loss), (twin_index, twin, twin_loss), (other_index, other, _) = parts.values()

@@ -18,7 +18,7 @@ from ftlib import strategies
 from ftlib.strategies.full import Full
 from ftlib.strategy import combine
 from ftlib.training.loop import evaluate, fit
-from test_contract import ADAPTS, ALIGNED, INJECTIONS, LOOKERS, NAMES, READERS, examples, toy
+from test_contract import ADAPTS, ALIGNED, GRADIENTS, INJECTIONS, LOOKERS, NAMES, READERS, SEVERAL, examples, toy
 from toy import data, same, weights
 
 PICTURES = {"Flip", "Crop", "Rotation", "ColorJitter", "RandomErasing", "RandAugment", "TrivialAugment"}
@@ -29,27 +29,31 @@ SHAPES |= {"RangeTest"}
 FREEZES = {"LinearProbe", "FreezeFirst", "TuneOnly", "BiasOnly", "NormOnly"}
 REHEARSE = {"Replay", "AGEM", "DERpp"}
 REMEMBER = REHEARSE | {"EWC", "SI", "LwF"}  # what does nothing before it has seen a task to its end
-PUTS_TOGETHER = ALIGNED | REHEARSE | {"FewLabels"}  # whose batches are not those of the loader
+PUTS_TOGETHER = ALIGNED | REHEARSE | SEVERAL | {"FewLabels"}  # whose batches are not those of the loader
+OWN_GRADIENT = GRADIENTS | {"SI", "AGEM"}
 OWN_LOSS = {"EmbeddingMixup", "LwF", "DERpp"}
 # (words of the refusal, one of the pair, the other): any of the first with any of the second.
 REFUSED = [
     (r"lr_scale\(\) can have one owner", SHAPES, SHAPES),
     (r"batches\(\) can have one owner", PUTS_TOGETHER, PUTS_TOGETHER),
-    (r"loss\(\) can have one owner", OWN_LOSS, OWN_LOSS | ALIGNED | {"FewLabels"}),
-    (r"gradient\(\) can have one owner", {"SI"}, {"AGEM"}),
+    (r"loss\(\) can have one owner", OWN_LOSS, OWN_LOSS | ALIGNED | SEVERAL | {"FewLabels"}),
+    (r"gradient\(\) can have one owner", OWN_GRADIENT, OWN_GRADIENT),
     ("all put new weights inside a model", INJECTIONS, INJECTIONS),
     ("all average the weights", {"EMA", "SWA"}, {"EMA", "SWA"}),
     ("all set the weight decay", {"L2SP", "WeightDecay"}, {"L2SP", "WeightDecay"}),
     ("all mix examples", {"MixUp", "CutMix", "EmbeddingMixup"}, {"MixUp", "CutMix", "EmbeddingMixup"}),
     ("all decide whose BatchNorm statistics the network keeps", {"SWA"}, ALIGNED | {"FewLabels"}),
-    ("all set the target of an example", {"DERpp"}, {"MixUp", "CutMix", "EmbeddingMixup"}),
+    ("all set the target of an example", {"DERpp"} | SEVERAL, {"MixUp", "CutMix", "EmbeddingMixup"}),
+    ("all set the weights of the tasks", {"UncertaintyWeighting"}, {"GradNorm", "DWA"}),
+    ("all replace or correct the only head of the model", SEVERAL, {"CORAL", "LabelShift"}),
     ("all correct the trained network", {"AdaBN", "CORAL", "LabelShift"}, {"AdaBN", "CORAL", "LabelShift"}),
     ("all compare the source with the target", {"CORAL", "LabelShift"}, ALIGNED),
     ("reads (pictures|texts) and .* reads (pictures|texts)", PICTURES, TEXTS),
     ("since an injection freezes the pretrained weights itself", FREEZES, INJECTIONS),
     ("since a linear probe trains the head alone", {"LinearProbe"}, FREEZES | {"GradualUnfreezing", "LayerRates"}),
-    ("since a linear probe trains the head alone", {"LinearProbe"}, {"StochasticDepth"}),
+    ("since a linear probe trains the head alone", {"LinearProbe"}, {"StochasticDepth"} | GRADIENTS),
     ("since what it trains lies in no stage", {"LayerRates"}, {"Prompt", "Prefix"}),
+    ("since class means need no training, and go together with nothing", {"NearestClassMean"}, set(NAMES)),
 ]
 
 
@@ -70,6 +74,9 @@ SHOWN = {  # knobs with which a part is felt in so few steps and so small a netw
     "DeepCORAL": {"weight": 10.0},
     "StochasticDepth": {"p": 0.5},
     "EMA": {"decay": 0.5},
+    # The second task can't be learned, so its gradient is often in conflict with that of the first.
+    **{name: {"tasks": {"toy": 3, "toy@odd": 2}} for name in SEVERAL},
+    "DWA": {"every": 3},
 }
 ADAPTED = ALIGNED | {"AdaBN"}
 # What holds BatchNorm's statistics while it trains: then aligning cannot make up for a shift, and the source is known.
@@ -80,6 +87,11 @@ def made(name, other=""):
     """A part as it is in the pair: of two stages the last, or the first where the other part freezes just that."""
     knobs = {"stages": [0]} if (name, other) == ("TuneOnly", "FreezeFirst") else SHOWN.get(name, {})
     return strategies.get(name)(**knobs)
+
+
+def beside_both(*names):
+    """What must come with a pair, and with each of it alone: several tasks, where their gradients are combined."""
+    return [made("MultiTask")] if GRADIENTS & set(names) and not SEVERAL & set(names) else []
 
 
 def kind_of(*names) -> str:
@@ -99,7 +111,9 @@ def pretrained(kind: str):
 
 
 def rows_of(loader):
-    return [{k: v[i] for k, v in batch.items()} for batch in loader for i in range(len(batch["labels"]))]
+    """The examples one by one, without what their batches say as a whole, the task."""
+    columns = [{k: v for k, v in batch.items() if k != "task"} for batch in loader]
+    return [{k: v[i] for k, v in batch.items()} for batch in columns for i in range(len(batch["labels"]))]
 
 
 def few_of_the_last(loader):
@@ -127,7 +141,7 @@ def problem(*names):
 
 def give_a_past(model, strategy, loader):
     """What remembers gets an earlier task, with the weights that are injected; then the model is as it was before."""
-    injected = [part for part in strategy.parts if part.role == "injection"]
+    injected = [part for part in strategy.parts if part.role == "injection" or type(part).__name__ in SEVERAL]
     for part in strategy.parts:
         if type(part).__name__ in REMEMBER:
             fit(model, loader, combine(*injected), steps=0, lr=0.0, verbose=False)
@@ -141,7 +155,7 @@ def trained(*names: str, beside: str = ""):
     """(weights, score where the answers are known, the parts) after `names` on the problem of the pair."""
     pair = (*names, *([beside] if beside else []))
     own, known = problem(*pair)
-    strategy = combine(*(made(name, next(iter({*pair} - {name}))) for name in names))
+    strategy = combine(*(made(name, next(iter({*pair} - {name}))) for name in names), *beside_both(*pair))
     model = copy.deepcopy(pretrained(kind_of(*pair)))
     give_a_past(model, strategy, examples(*pair, seed=11))
     model, _ = fit(model, own, strategy, steps=STEPS, lr=RATE, verbose=False)
@@ -161,7 +175,8 @@ FIRST: dict[tuple, str] = {}
 
 def _traits(*names):
     pair = set(names)
-    return bool(pair & ADAPTS), bool(pair & ADAPTED), "LabelShift" in pair, bool(pair & STATISTICS_STAND)
+    problem_of = bool(pair & ADAPTS), bool(pair & ADAPTED), "LabelShift" in pair, bool(pair & STATISTICS_STAND)
+    return *problem_of, bool(beside_both(*names))
 
 
 # What changes nothing, on purpose: the neutral element, and what only measures.
@@ -178,12 +193,23 @@ def test_two_strategies(a, b):
         assert any(re.search(words, text) for words in why), f"refused for another reason than {why}: {text}"
         assert repr(made(a, b)) in text and repr(made(b, a)) in text
         return
+    if beside_both(a, b):
+        (other,) = {a, b} - GRADIENTS
+        if why := reasons(other, "MultiTask"):
+            with pytest.raises(ValueError, match="|".join(why)):
+                trained(a, b)
+            with pytest.raises(ValueError, match="combine it with MultiTask"):
+                model = copy.deepcopy(pretrained(kind_of(a, b)))
+                fit(model, problem(a, b)[0], combine(made(a, b), made(b, a)), steps=STEPS, lr=RATE, verbose=False)
+            return
     if "AdaBN" in (a, b) and READERS & {a, b}:
         with pytest.raises(ValueError, match="AdaBN needs a network with BatchNorm"):
             trained(a, b)
         return
     after, score, parts = trained(a, b)
     for one, other in ((a, b), (b, a)):
+        if (one in GRADIENTS and other in SEVERAL) or other == "TaskGradients":
+            continue  # alone it has nothing to combine; it changes no more than the order of additions
         effect = after.keys() != (without := alone(one, other)).keys() or not same(after, without)
         assert effect != (other in WATCHES), f"{other} {'changed' if effect else 'has no effect beside'} {one}"
     if "FromScratch" not in (a, b):  # what was drawn anew knows nothing after so few steps

@@ -56,6 +56,14 @@ def displayed(what) -> list[dict]:
     return shown
 
 
+@pytest.mark.parametrize("name", ["sweep", "sweep over depth"])
+def test_a_still_has_its_ticks_where_the_live_figure_has_them(name):
+    fig, asked = FIGURES[name](), []
+    with patch("matplotlib.axes.Axes.set_xticks", lambda axes, at, words: asked.append((list(at), list(words)))):
+        fig.png()
+    assert asked == [(list(fig.layout.xaxis.tickvals), list(fig.layout.xaxis.ticktext))]
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_shows_itself_live_as_a_picture_and_as_words(name):
     bundle, words = displayed(FIGURES[name]())

@@ -57,7 +57,7 @@ def test_one_batch_of_50_equals_its_ragged_pieces(task_name, model_name, options
         for name, p in model.named_parameters():  # the last stage and the head are enough, and spare memory
             p.requires_grad_(name.startswith(("head", f"stages.{len(model.stages) - 1}.")))
         loader = [
-            {k: v.double() if v.is_floating_point() else v for k, v in batch.items()}
+            {k: v.double() if torch.is_tensor(v) and v.is_floating_point() else v for k, v in batch.items()}
             for batch in pieces(task, model, batch_size)
         ]
         counts = [count_targets(batch["labels"]) for batch in loader]
@@ -145,19 +145,33 @@ def test_there_are_recorded_results():
 
 
 # Confirmations whose next look is not recorded yet: their claims show the pilot, or "open". `make record` goes on.
-UNFINISHED = {"01_full_confirm_sizes"}
+UNFINISHED = {
+    "02_freezing_confirm_ends",
+    "02_freezing_confirm_far",
+    "02_freezing_confirm_long",
+    "04_peft_confirm_domains",
+    "04_peft_confirm_far",
+    "06_schedules_confirm_long",
+    "06_schedules_confirm_short",
+    "06_schedules_confirm_transfer",
+    "06_schedules_confirm_warmup",
+    "07_domain_confirm_cells",
+    "07_domain_confirm_digits",
+    "07_domain_confirm_sentences",
+    "08_augmentation_confirm_digits",
+}
 
 
 @pytest.mark.parametrize("file", RESULTS, ids=lambda f: f.stem)
 def test_every_record_belongs_to_its_grid_and_none_is_missing(file):
     made = {r["id"]: r for r in runs.load_records(file)}
-    wanted, total = grids.wanted(file.stem, made)
-    assert set(made) <= wanted
+    allowed, needed, total = grids.wanted(file.stem, made)
+    assert set(made) <= allowed
+    looks = all(comparison.looks for comparison in grids.load_grid(file.stem))
     if file.stem in UNFINISHED:
-        assert len(made) < total, "it is complete: take it out of UNFINISHED"
-        assert all(comparison.looks for comparison in grids.load_grid(file.stem))
+        assert looks and len(needed & set(made)) < total, "it is complete: take it out of UNFINISHED"
     else:
-        assert (set(made), len(made)) == (wanted, total)
+        assert (needed <= set(made) and len(needed) == total) if looks else (set(made), len(made)) == (needed, total)
 
 
 def here(threads: int) -> dict:
@@ -220,13 +234,15 @@ def test_the_repeated_runs_cover_what_was_recorded():
             kind, _, corrupted = spec["task"].partition("/")[0].partition("+")
             found |= {("task", kind), ("corrupted", bool(corrupted))}
             found |= {("model", spec["model"]), ("precision", spec["precision"])}
-            parts = [name for phase in spec["phases"] for part in phase["strategy"] for name in part]
+            steps = [phase for phase in spec["phases"] if phase["steps"]]  # without a step there is no loss to repeat
+            parts = [name for phase in steps for part in phase["strategy"] for name in part]
             found |= {("family", strategies.CATALOG[name]) for name in parts}
             found |= {("phases", len(spec["phases"])), ("purpose", spec["purpose"])}
         return found
 
     ids = [one["id"] for one in REPEATS]
-    assert 12 <= len(set(ids)) == len(ids) <= 20 and all(len(one["why"].split()) > 3 for one in REPEATS)
+    # at most 22, since each takes seconds: 20 until sequences of four, five and six phases came
+    assert 12 <= len(set(ids)) == len(ids) <= 22 and all(len(one["why"].split()) > 3 for one in REPEATS)
     recorded = [r for r in RECORDS.values() if r["provenance"]["device"].startswith("cpu")]
     assert covered(recorded) - covered(RECORDS[i] for i in ids) == set()
 

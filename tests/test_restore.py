@@ -13,7 +13,7 @@ from ftlib.strategy import combine
 from ftlib.training.loop import fit
 from ftlib.training.restore import settings_restored
 from ftlib.training.validation import Validation
-from test_contract import NAMES, loaders, make, toy
+from test_contract import GRADIENTS, NAMES, SEVERAL, loaders, make, toy
 from toy import changed, data, encoder, net, same, sentences, weights
 
 ENDS = ["last step", "early stop", "Ctrl-C", "error"]
@@ -79,7 +79,8 @@ def test_the_next_run_is_that_of_a_model_that_never_had_the_first(name, how):
     model = toy(name, p=0.2)
     end(model, make(name), how, loaders(name, shuffle=True))
     fresh = toy(name, p=0.2)
-    for extra in ("domain", "second"):  # networks that DANN and MCD train beside it are part of the result
+    # Networks that DANN and MCD train beside it, and several heads, are part of the result.
+    for extra in ("domain", "second", *(["head"] if name in SEVERAL | GRADIENTS else [])):
         if hasattr(model, extra):
             setattr(fresh, extra, copy.deepcopy(getattr(model, extra)))
     fresh.load_state_dict(model.state_dict())

@@ -128,6 +128,7 @@ def test_conda_registers_the_kernel_that_the_notebooks_ask_for() -> None:
     order = ["conda activate", "ipykernel install", "ftlib assets", "jupyter lab"]
     assert [conda.index(step) for step in order] == sorted(conda.index(step) for step in order)
     assert kernel_command(conda) == kernel_command((ROOT / "environment.yml").read_text())
+    assert kernel_command(conda)[-3:] == ["--env", *setup_env.LARGE_PAGES]
 
 
 def test_one_range_of_pythons() -> None:
@@ -316,6 +317,14 @@ def test_where_packages_come_from_stays_the_users_choice(monkeypatch) -> None:
     assert "PIP_TARGET" not in environment and os.environ["PIP_TARGET"] == "x"
 
 
+@pytest.mark.parametrize("users", [None, "glibc.malloc.check=1"])
+def test_memory_comes_in_large_pages_unless_the_user_tunes_the_c_library(monkeypatch, users) -> None:
+    name, value = setup_env.LARGE_PAGES
+    monkeypatch.setenv(name, users) if users else monkeypatch.delenv(name, raising=False)
+    assert setup_env.own_environment()[name] == (users or value)
+    assert f"export {name} ?= {value}" in (ROOT / "Makefile").read_text()
+
+
 # -- what `make test` and `make check` call -------------------------------------------------------------------
 TEXTS = sorted(str(p.relative_to(ROOT)) for n in ("lesson", "depth") for p in ROOT.glob(f"lessons/*/{n}.py"))
 NARROW = f"ruff format --check --config lessons/cells.toml {' '.join(TEXTS)}"
@@ -334,6 +343,9 @@ def called(monkeypatch: pytest.MonkeyPatch):
         calls, ends = [], list(statuses)
 
         def run(*parts: object) -> int:
+            if parts[1] == "bench/environment.py" or parts[2] == "verify.environment":
+                call.tools.append(parts[-1])
+                return 1  # it can't be installed, which is no failure
             calls.append([str(part) for part in parts][2:])  # without python -m
             return ruff if parts[2] == "ruff" else ends.pop(0)
 
@@ -342,6 +354,7 @@ def called(monkeypatch: pytest.MonkeyPatch):
         assert not ends
         return [" ".join(call) for call in calls], status
 
+    call.tools = []
     return call
 
 
@@ -392,6 +405,13 @@ def test_what_follows_test_goes_to_the_calls_that_it_is_for(called, extra: str, 
     calls, _ = called(f"test {extra}", *[0] * len(pytest_calls))
     ours = re.compile(r"-n \d --dist loadfile --no-loadscope-reorder( --nbval-lax .*-p tests.replay)?")
     assert [ours.sub("|", call) for call in calls[3:]] == pytest_calls
+
+
+def test_a_whole_test_makes_the_environments_of_a_tool_and_of_the_site_and_goes_on_without_them(called) -> None:
+    assert called("test", 0, 0)[1] == 0 and called.tools == ["llama-factory", "site"]
+    called("test -k metrics", 0, 0)
+    called("check", 0)
+    assert called.tools == ["llama-factory", "site"]
 
 
 def test_bad_style_ends_both_commands(called) -> None:

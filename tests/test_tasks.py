@@ -377,6 +377,21 @@ print(digest.hexdigest())
     assert len(one.strip()) == 64 and one == other
 
 
+def test_a_sentence_to_be_continued_is_cut_in_half_and_only_its_end_is_the_answer(smollm2):
+    task = tasks.load("instructions/nyt", n=8, target="continue")
+    train = task.splits["train"]
+    for prompt, answer, text in zip(train.inputs, train.columns["answer"], train.columns["text"], strict=True):
+        question, _, first = prompt.partition("\n\n")
+        assert question == "Continue this text." and f"{first} {answer}".split() == text.split()
+        assert 0 <= len(answer.split()) - len(first.split()) <= 1
+    assert (task.labels, task.metric) == ([], "token_accuracy")
+    batch = next(iter(task.loader("train", tokenizer=smollm2, batch_size=8)))
+    for row, i in zip(batch["labels"], batch["index"].tolist(), strict=True):
+        at = train.index.tolist().index(i)
+        counted = smollm2.decode(row[row != IGNORED])
+        assert counted.startswith(train.columns["answer"][at])
+
+
 def test_instructions_count_the_answer_and_the_end_of_turn_only(smollm2):
     task = tasks.load("instructions/tweets")
     part = task.splits["test"]
@@ -453,7 +468,8 @@ MISTAKES = [
     (("elvp", {}), "no task 'elvp': choose one of elpv, elpv/mono, .*; did you mean 'elpv'"),
     (("elpv/thin", {}), "no task 'elpv/thin'"),
     (("elpv", {"tagret": "soft"}), "no option tagret: its options are target, protocol, size; did you mean 'target'"),
-    (("instructions", {"target": "three"}), "its options are none"),
+    (("instructions", {"tagret": "continue"}), "its options are target; did you mean 'target'"),
+    (("instructions", {"target": "three"}), "'polarity', 'continue', not 'three'"),
     (("elpv", {"target": "crack"}), "'defect', 'soft', 'type', not 'crack'"),
     (("elpv", {"protocol": "module"}), "'block', 'random', not 'module'"),
     (("elpv/mono", {"target": "type"}), "load 'elpv', not 'elpv/mono'"),

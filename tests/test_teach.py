@@ -269,7 +269,7 @@ def lab(tmp_path, monkeypatch):
 
     def write(records, missing=0, **more):
         wanted = {r["id"] for r in records} | {f"missing {i}" for i in range(missing)}
-        monkeypatch.setattr(grids, "wanted", lambda grid, made: (wanted, len(wanted)))
+        monkeypatch.setattr(grids, "wanted", lambda grid, made: (wanted, wanted, len(wanted)))
         (tmp_path / "data" / "results" / "toy.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
         said = {"id": "T", "lesson": "00_toy", "sentence": "It helps.", "rule": "The rule.", "grid": "toy",
                 "filter": "purpose == 'measure'", "by": "difference",
@@ -366,7 +366,7 @@ def test_the_box_says_one_number_per_row_and_folds_the_evidence(lab):
     found = teach.claim("T")
     box, folded = found.markdown.split("<details><summary>How we know</summary>")
     assert "✔ **solar cells**: yes, +5.0 points" in box
-    assert "? **amazon**: can't tell yet, only" in box and "points or more would show" in box
+    assert "? **amazon**: can't tell yet: " in box and "points would probably have shown" in box
     assert "**Act on it:** Do it." in box
     assert "|" not in box and "[+" not in box  # no table, no interval
     assert folded.count("| elpv |") == 2 and "The rule." in folded and "another" in folded
@@ -376,9 +376,9 @@ def test_the_box_says_one_number_per_row_and_folds_the_evidence(lab):
 @pytest.mark.parametrize(
     ("effect", "spread", "said"),
     [
-        (1.0, 0.01, "yes, 2 times more seconds"),
-        (-1.0, 0.01, "no, the opposite, 2 times less seconds"),
-        (0.1, 1.0, "can't tell yet, only 3 times the seconds or more would show"),
+        (1.0, 0.01, "yes, 2 times the seconds"),
+        (-1.0, 0.01, "no, the opposite, 0.5 times the seconds"),
+        (0.1, 1.0, "can't tell yet: 3 times the seconds would probably have shown"),
     ],
 )
 def test_a_ratio_is_said_as_a_factor(lab, effect, spread, said):
@@ -722,3 +722,8 @@ def test_the_claims_of_the_lesson_are_there_and_its_recorded_ones_can_be_judged(
         except teach.NotRecorded as error:
             judged.append(str(error))
     assert all("Act on it: " in words or "make record GRID=" in words for words in judged)
+
+
+def test_the_readme_shows_a_box_as_the_runs_have_it():
+    box = str(teach.claim("F4")).partition("\n\nHow we know")[0]
+    assert box in (places.ROOT / "README.md").read_text(encoding="utf-8")

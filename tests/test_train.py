@@ -111,6 +111,17 @@ def test_an_owner_of_the_gradient_that_adds_equals_one_backward_pass():
     close(plain, added)
 
 
+def test_the_layout_of_a_gradient_in_memory_changes_nothing():
+    """Of depthwise convolutions autograd.grad gives another than backward, and fused AdamW reads what lies there."""
+
+    class Transposed(Strategy):
+        def gradient(self, grads, losses):
+            return {name: g.mT.contiguous().mT if g.ndim > 1 else g for name, g in grads["loss"].items()}
+
+    one, other = (train(net(), data(), strategy)[0] for strategy in (Strategy(), Transposed()))
+    assert same(weights(one), weights(other))
+
+
 def test_gradient_surgery_as_in_the_papers():
     two = {"a": data(), "b": data(seed=3)}
     _, rows = train(net(), two, combine(PCGrad(), MultiTask()), steps=60)

@@ -71,6 +71,13 @@ def test_a_text_is_answered_in_words_and_bars(minilm):
         assert f"{name} {100 * value:.1f} %" in spoken(panel)
 
 
+def test_a_task_may_be_named(minilm):
+    panel = widgets.try_model(minilm, EXAMPLES, task="sentiment/amazon")
+    assert panel.answer == ftlib.predict(minilm, EXAMPLES[0])
+    with pytest.raises(ValueError, match="has one head without a name, and head is 'elpv@type'"):
+        widgets.try_model(minilm, EXAMPLES, task="elpv@type")
+
+
 def test_it_answers_soon(minilm):
     panel = widgets.try_model(minilm, EXAMPLES)
     seconds = []

@@ -21,6 +21,7 @@ import toy
 from ftlib import models
 from ftlib.models.about import Preprocessing
 from ftlib.models.pixels import as_pixels
+from ftlib.networks import Heads
 from ftlib.strategies.full import Full, LinearProbe
 from ftlib.strategies.peft import IA3, Adapter, LoRA
 from ftlib.strategies.prompts import Prefix, Prompt
@@ -231,6 +232,35 @@ def test_several_heads_want_a_name(clone):
     assert set(ftlib.predict(clone, "good", head="a").probabilities) == {"negative", "positive"}
 
 
+def test_a_head_per_task_is_asked_by_the_name_of_its_task():
+    cells = ftlib.load_task("elpv", n=20, size=16)
+    torch.manual_seed(0)
+    model = ftlib.load_model("efficientnet-lite0", cells)
+    more = {name: nn.Linear(model.width, k) for name, k in (("elpv@type", 2), ("elpv@probability", 1), ("fashion", 10))}
+    model.head, image = Heads({"elpv": model.head} | more), images(1)[0]
+    features = {"pixels": as_pixels(image, model.about.preprocessing, "image")[None]}
+    with torch.no_grad():
+        wanted = {name: head(model.features(features))[0] for name, head in model.head.items()}
+    for name, classes in (("elpv", ["intact", "defective"]), ("elpv@type", ["mono", "poly"])):
+        found = ftlib.predict(model, image, task=name).probabilities
+        assert list(found) == classes
+        assert list(found.values()) == pytest.approx(wanted[name].softmax(0).tolist(), rel=1e-4)
+    number = ftlib.predict(model, [image], task="elpv@probability")
+    assert list(number.columns) == ["input", "value"] and number.value[0] == pytest.approx(
+        wanted["elpv@probability"].item(), rel=1e-4
+    )
+    assert ftlib.predict(model, image, task=ftlib.tasks.question(cells, "type")).label in ("mono", "poly")
+    assert list(ftlib.predict(model, image, task="fashion").probabilities) == [f"class {k}" for k in range(10)]
+    assert "no head for the task 'elpv@typ'" in said(ftlib.predict, model, image, task="elpv@typ")
+    assert "give one of them" in said(ftlib.predict, model, image, task="elpv@type", head="elpv@type")
+
+
+def test_a_model_with_one_head_may_be_asked_its_own_task_only(lite0):
+    image = images(1)[0]
+    assert ftlib.predict(lite0, image, task="digits/optical") == ftlib.predict(lite0, image)
+    assert "has one head" in said(ftlib.predict, lite0, image, task="elpv")
+
+
 TASK = type("Task", (), {"kind": "text", "outputs": 2, "labels": ["label", "no"], "name": "mine"})()
 
 
@@ -262,6 +292,8 @@ def test_bad_inputs_get_one_sentence(minilm, lite0, tmp_path):
         (["good", 3], "input 1 is the int 3"),
         ("  ", "empty text"),
         ({"a": "b"}, "reads a text"),
+        (pd.DataFrame({"review": ["good"]}), "a table with the columns review"),
+        (["good", "\ud800"], "input 1 is no valid Unicode"),
         (None, "reads a text"),
         (Path("review.txt"), "input 0 is the "),
     ]:
@@ -427,6 +459,15 @@ def test_a_folder_is_written_in_one_piece(minilm, tmp_path, monkeypatch):
     assert "f1: 1" in (folder / "README.md").read_text() and [f.name for f in tmp_path.iterdir()] == ["mine"]
 
 
+@pytest.mark.parametrize("path", ["/srv/ada/qx71/birds", "C:\\ada\\qx71\\birds"])
+def test_a_saved_folder_names_own_data_without_their_path(path, clone, tmp_path):
+    clone.about.task = f"folder:{path}"
+    folder = ftlib.save(clone, tmp_path / "mine")
+    assert not [file.name for file in folder.iterdir() if b"qx71" in file.read_bytes()]
+    text = (folder / "README.md").read_text()
+    assert "the task folder:birds" in text and "| task | folder:birds |" in text
+
+
 def test_a_folder_of_others_is_left_alone(minilm, tmp_path):
     other, ours = tmp_path / "thesis", tmp_path / "mine"
     other.mkdir()
@@ -435,6 +476,12 @@ def test_a_folder_of_others_is_left_alone(minilm, tmp_path):
     ftlib.save(minilm, ours)
     (ours / "notes.txt").write_text("mine")
     assert "'notes.txt'" in said(ftlib.save, minilm, ours)
+    repository = tmp_path / "repository"
+    (repository / ".git").mkdir(parents=True)
+    (repository / ".DS_Store").touch()
+    assert "'.git'" in said(ftlib.save, minilm, repository) and (repository / ".git").exists()
+    (repository / ".git").rmdir()
+    ftlib.save(minilm, repository)  # what a system left behind is nobody's
     assert "no name for a folder" in said(ftlib.save, minilm, other / "thesis.tex")
     assert (other / "thesis.tex").read_text() == "years of work" and (ours / "notes.txt").exists()
 

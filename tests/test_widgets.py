@@ -8,10 +8,12 @@ import re
 
 import ipywidgets
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 
 from ftlib import classroom as teach
 from ftlib.classroom import widgets
+from ftlib.classroom.widgets.live import live
 from ftlib.classroom.widgets.panel import set_status
 from ftlib.evidence.compare import interval
 from test_compare import runs
@@ -237,3 +239,12 @@ def test_right_and_wrong_differ_by_colour_and_icon():
         asked.button.click()
         looks.add((shown(asked.reply)[0], re.search("solid (#......)", asked.reply.value)[1]))
     assert len({icon for icon, _ in looks}) == len({colour for _, colour in looks}) == 2
+
+
+def test_a_page_that_is_loaded_again_gets_a_figure_as_it_is_now():
+    """plotly's widget would send what it was made with (tests/browser/test_live.py reloads a real page)."""
+    figure = live(go.Figure(go.Bar(y=[1, 2]), layout={"title": "at first"}))
+    figure.plotly_update(restyle_data={"y": [[5, 6]]}, relayout_data={"title.text": "now"})
+    state = figure.get_state()
+    assert state["_widget_layout"]["title"]["text"] == "now" and state["_widget_data"][0]["y"] == [5, 6]
+    assert set(figure.get_state("_config")) == {"_config"}

@@ -35,6 +35,7 @@ def test_every_notebook_has_a_copy_without_a_result(kit):
     for file in copies():
         copy, read = (nbformat.read(f, 4) for f in (file, ROOT / "notebooks" / file.name))
         nbformat.validate(copy)
+        read.cells = [cell for cell in read.cells if "guard" not in cell.metadata.get("tags", [])]
         code = [cell for cell in copy.cells if cell.cell_type == "code"]
         assert code and not [cell for cell in code if cell.outputs or cell.execution_count]
         assert [cell.source for cell in code] == [cell.source for cell in read.cells if cell.cell_type == "code"]

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from transformers import AutoModel, AutoModelForCausalLM, BertConfig, LlamaConfig
 
 from ftlib.models.text import Decoder, Encoder
+from ftlib.networks import Heads
 from ftlib.strategies.domain import reverse
 from ftlib.strategy import Strategy, count_targets
 
@@ -37,7 +38,9 @@ class Net(nn.Module):
 
     def forward(self, batch):
         h = self.features(batch)
-        return self.head[batch["task"]](h) if "task" in batch else self.head(h)  # (B, K)
+        if isinstance(self.head, Heads):
+            return self.head(h, batch.get("task"))  # (B, K of the task)
+        return self.head[batch["task"]](h) if isinstance(self.head, nn.ModuleDict) else self.head(h)  # (B, K)
 
     def reset_parameters(self):
         for module in self.modules():
@@ -132,6 +135,25 @@ def sentences(n=64, seed=0, bs=16, shuffle=False):
         {"input_ids": ids[i] * mask[i], "attention_mask": mask[i], "labels": labels[i], "index": i} for i in range(n)
     ]
     return DataLoader(rows, batch_size=bs, shuffle=shuffle)
+
+
+class Asked:
+    """The batches of a loader as those of one task: its labels, and columns that answer three more questions.
+
+    "high": whether the class is not 0. "size": the number of the class. "odd": whether the example's number is odd,
+    which nothing in the input tells.
+    """
+
+    def __init__(self, loader, task="toy"):
+        self.loader, self.task = loader, task
+
+    def __len__(self):
+        return len(self.loader)
+
+    def __iter__(self):
+        for batch in self.loader:
+            y = batch["labels"]
+            yield {**batch, "high": (y > 0).long(), "size": y.double(), "odd": batch["index"] % 2, "task": self.task}
 
 
 def weights(model):

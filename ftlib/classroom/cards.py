@@ -9,6 +9,7 @@ from ftlib.classroom.text import Text
 from ftlib.classroom.verdicts import SIGNS, Claim, claim
 from ftlib.evidence import claims
 from ftlib.evidence.claims import NotRecorded
+from ftlib.evidence.confirm import confirmation
 from ftlib.evidence.runs import load_records
 from ftlib.io import places
 from ftlib.io.writing import write_text
@@ -50,8 +51,13 @@ def card(lesson: str) -> Text:
 
 def claims_of(lesson: str) -> list[Claim]:
     """The claims of a lesson, in the order of their ids."""
-    names = [name for name, file in sorted(places.claims().items()) if file.parts[-3] == lesson]
-    return [claim(name) for name in names]
+    return [claim(name) for name in names_of(lesson)]
+
+
+def names_of(lesson: str) -> list[str]:
+    """The ids of a lesson's claims. A claim has a pilot, a confirmation or both, or is counted."""
+    files = places.confirmations() | places.claims() | places.counted()
+    return [name for name, file in sorted(files.items()) if file.parts[-3] == lesson]
 
 
 def phrase(found: Claim) -> str:
@@ -66,12 +72,11 @@ def page() -> str:
         "# Claims",
         "This page is made by `python -m ftlib claims` from the recorded runs. [How to read a verdict](verdicts.md) "
         "explains the words. *Pilot* is the verdict of the first runs of a claim. *Confirmation* is the verdict of "
-        "fresh seeds, by a rule that was committed before they were run. *Cost* is the training time of the deciding "
-        "runs, in core-hours.",
+        "fresh seeds, by a rule that was committed before they were run. *Cost* is the training time of all recorded "
+        "runs of its grids, in core-hours.",
     ]
     for lesson in places.lessons():
-        names = [name for name, file in sorted(places.claims().items()) if file.parts[-3] == lesson]
-        if names:
+        if names := names_of(lesson):
             parts += [f"## {lesson}", _table(names)]
     return "\n\n".join(parts) + "\n"
 
@@ -82,17 +87,20 @@ def _table(names: list[str]) -> str:
         try:
             found = claim(name)
         except NotRecorded:
-            lines.append(f"| {name} | {claims.load_claim(name).sentence} | not recorded | – | – | – | – |")
+            written = confirmation(name) or claims.load_claim(name)
+            lines.append(f"| {name} | {written.sentence} | not recorded | – | – | – | – |")
             continue
         said = "<br>".join(f"{line.label}: {line.text}" for line in found.lines)
-        if found.confirmed is None:
+        if found.counted is not None:
+            seeds, grids, word = "–", set(), f"{SIGNS[found.verdict]} {found.verdict}, counted"
+        elif found.confirmed is None:
             deciding = found.rows[found.rows.decides]
             seeds, grids, word = str(deciding.seeds.max()), _grids_of_a_pilot(name), "–"
         else:
             seeds = ", ".join(str(one.look.seeds) for one in found.confirmed.answers)
             grids = {one.row.grid for one in found.confirmed.answers}
             word = f"{SIGNS[found.verdict]} {found.verdict}"
-        pilot = f"{SIGNS[found.pilot]} {found.pilot}"
+        pilot = f"{SIGNS[found.pilot]} {found.pilot}" if found.pilot else "–"
         lines.append(f"| {name} | {found.sentence} | {pilot} | {word} | {said} | {seeds} | {core_hours(grids):.2f} |")
     return "\n".join(lines)
 

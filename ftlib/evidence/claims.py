@@ -113,9 +113,9 @@ def recorded(names: str | list[str], claim: str) -> pd.DataFrame:
         if not file.exists():
             raise NotRecorded(f"claim {claim} needs the runs of the grid {grid}, which are not recorded yet: {advice}")
         made = load_records(file)
-        wanted, total = grids.wanted(grid, {r["id"]: r for r in made})
-        there = wanted & {r["id"] for r in made}
-        other = len(made) - len(there)
+        allowed, needed, total = grids.wanted(grid, {r["id"]: r for r in made})
+        there = needed & {r["id"] for r in made}
+        other = len({r["id"] for r in made} - allowed)
         if len(there) < total or other:
             stale = f", and {other} others that it does not ask for (delete their lines)" if other else ""
             raise NotRecorded(

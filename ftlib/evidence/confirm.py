@@ -27,7 +27,7 @@ from ftlib.evidence.looks import Look, first_decided, spread_interval, t_interva
 from ftlib.evidence.runs import frame, load_records
 from ftlib.io import places
 
-BOTH = "validation+test."  # before a metric: the mean of the two splits
+BOTH = "validation+test."  # before a metric: the mean of the two splits, "elpv@type:validation+test." of another task
 
 
 @dataclass
@@ -110,9 +110,9 @@ def per_seed(row: Row, runs: pd.DataFrame) -> pd.DataFrame | pd.Series:
 def _values(row: Row, runs: pd.DataFrame) -> pd.Series:
     if row.effect == "cost":  # read from the curves
         return pd.Series(np.nan, runs.index)
-    if row.metric.startswith(BOTH):
-        name = row.metric.removeprefix(BOTH)
-        return (runs[f"validation.{name}"] + runs[f"test.{name}"]) / 2
+    task, both, name = row.metric.rpartition(BOTH)
+    if both and (not task or task.endswith(":")):
+        return (runs[f"{task}validation.{name}"] + runs[f"{task}test.{name}"]) / 2
     return runs[row.metric]
 
 
@@ -123,8 +123,11 @@ def _pairs(row: Row, runs: pd.DataFrame, *more: str) -> pd.DataFrame:
 
 
 def _difference(row: Row, runs: pd.DataFrame) -> pd.Series:
-    pairs = _pairs(row, runs)
-    return pairs[row.arm] - pairs[row.baseline]
+    """arm − baseline; of several tasks the mean, for the seeds that have all of them."""
+    pairs = _pairs(row, runs, "task")
+    wide = (pairs[row.arm] - pairs[row.baseline]).unstack("task")
+    tasks = [row.task] if isinstance(row.task, str) else row.task
+    return wide.reindex(columns=tasks).dropna().mean(axis=1)
 
 
 def _log_ratio(row: Row, runs: pd.DataFrame) -> pd.Series:
@@ -173,7 +176,9 @@ def _cost(row: Row, runs: pd.DataFrame) -> pd.Series:
 EFFECTS = {"difference": _difference, "log_ratio": _log_ratio, "slope": _slope, "cost": _cost, "spread": _pairs}
 
 
-def seeds_wanted(grid: str, task: str, options: dict, looks: list[int], runs: pd.DataFrame) -> int:
+def seeds_wanted(
+    grid: str, task: str, options: dict, looks: list[int], runs: pd.DataFrame, arm: str | None = None
+) -> int:
     """How many seeds of a comparison are needed: those of the first look at which each of its rows is decided.
 
     Parameters
@@ -188,6 +193,8 @@ def seeds_wanted(grid: str, task: str, options: dict, looks: list[int], runs: pd
         Its looks.
     runs : DataFrame
         What is recorded of the grid so far.
+    arm : str, optional
+        Only for the rows that compare this arm. By default for all rows, and so for every arm.
 
     Returns
     -------
@@ -195,6 +202,7 @@ def seeds_wanted(grid: str, task: str, options: dict, looks: list[int], runs: pd
         One of `looks`.
     """
     open_rows = [row for row in _rows_of(grid) if _concerns(row, task, options)]
+    open_rows = [row for row in open_rows if arm is None or arm in (row.arm, row.baseline)]
     for look in looks:
         if not open_rows:
             return look

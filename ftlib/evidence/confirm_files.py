@@ -20,12 +20,12 @@ class Row:
 
     label: Text  # what a learner calls it: "reviews"
     grid: Text
-    task: Text | list[Text]  # several only for a slope over corruptions of one task
+    task: Text | list[Text]  # several: the mean of a difference, or a slope over corruptions
     options: dict[Text, Any] = Field(default_factory=dict)  # the runs' own, such as {"n": 100}
     effect: Effect
     arm: Text
     baseline: Text
-    metric: Text  # a column of load_runs; "validation+test.accuracy" is the mean of both splits
+    metric: Text  # a column of load_runs; "validation+test.accuracy" is the mean of both splits, of another task too
     margin: Positive  # the smallest effect that matters, in the unit of the effect
     expects: Literal["higher", "lower", "same"]  # what the sentence says of arm against baseline
     unit: Unit
@@ -41,6 +41,7 @@ class Confirmation:
     rule: Text
     rows: Annotated[list[Row], Field(min_length=1)]
     act: dict[Word, Text]  # what to do, by the answer
+    prior: Text | None = None  # what the literature led us to expect, for a claim without a pilot
 
     def __post_init__(self):
         labels = [row.label for row in self.rows]

@@ -63,6 +63,7 @@ class Comparison:
     every: Whole
     arms: Annotated[dict[Text, Arm], Field(min_length=1)]
     also_evaluate_on: list[Text] = Field(default_factory=list)
+    watch: list[Text] = Field(default_factory=list)  # splits of other tasks that each validation scores too
     precision: Format = "float32"
     jobs: Count | None = None  # at most so many processes, where seconds are measured
     looks: list[Count] = Field(default_factory=list)  # after so many seeds a confirmation may be decided: then it stops

@@ -6,8 +6,8 @@ is the rate under search, and "lr": "probe" the rate that was chosen for the arm
 another arm is a variant that takes its rate and searches none; a single rate is given, not searched. "metric" is what
 rates are chosen by: a metric on validation, "train.accuracy" where fitting is the question, what a strategy measures
 ("DomainGauge.im", without any label), or an oracle ("elpv/poly:validation.auroc"). "also_evaluate_on" names splits of
-other tasks ("sentiment/nyt:test") on which every measured run is scored too. Killed and started again, recording goes
-on where it was: what is recorded is skipped.
+other tasks ("sentiment/nyt:test") on which every measured run is scored too, and "watch" those that each validation
+scores. Killed and started again, recording goes on where it was: what is recorded is skipped.
 
 A comparison with "looks", such as [8, 16, 32], belongs to a confirmation (`confirm`): after so many seeds its rows are
 looked at, and where all of them are decided, recording stops.
@@ -28,7 +28,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from functools import cache
-from itertools import islice
+from itertools import islice, product
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def run_grid(name: str, most: int | None = None, jobs: int = 1) -> Path:
 
     def missing(comparison: Comparison) -> list[Spec]:
         records = results.read()
-        return [spec for spec in specs(name, comparison, records) if spec.id not in records]
+        return [spec for spec in specs(name, comparison, records, needed=True) if spec.id not in records]
 
     unfinished = [comparison for comparison in grid if missing(comparison)]
     left = -1 if most is None else most  # so many runs may still be made here; -1: any number
@@ -70,7 +70,7 @@ def run_grid(name: str, most: int | None = None, jobs: int = 1) -> Path:
         results.must_be_writable()
         for comparison in unfinished:
             refuse_unmeasured(name, comparison)
-    total = wanted(name, results.read())[1]  # with looks: so far
+    total = wanted(name, results.read())[2]  # with looks: so far
     with results, progress(desc=name, unit="run", total=total, initial=len(results.read())) as bar:
         while unfinished and left:
             comparison, made = unfinished[0], 0
@@ -202,33 +202,41 @@ def _refuse_no_number(comparison: Comparison, made: dict) -> None:
             )
 
 
-def count(comparison: Comparison, seeds: int | None = None) -> int:
-    """The number of runs of a comparison, with all of its seeds or the first ones."""
+def count(comparison: Comparison, seeds: dict[str, list[int]] | None = None) -> int:
+    """The number of runs of a comparison, with all of its seeds or those of each arm."""
     arms = comparison.arms.values()
     searched = sum(len(arm.rates) for arm in arms if arm.searches and len(arm.rates) > 1)
-    measured = len(comparison.seeds) if seeds is None else seeds
-    return searched * len(comparison.tuning_seeds) + len(arms) * measured
+    measured = len(arms) * len(comparison.seeds) if seeds is None else sum(map(len, seeds.values()))
+    return searched * len(comparison.tuning_seeds) + measured
 
 
-def seeds_of(name: str, comparison: Comparison, records: dict[str, dict]) -> list[int]:
-    """The seeds to measure: all, or with looks as many as are needed by what is recorded."""
+def seeds_of(name: str, comparison: Comparison, records: dict[str, dict]) -> dict[str, list[int]]:
+    """The seeds to measure of each arm: all, or with looks as many as the rows that compare it still need."""
     if not comparison.looks:
-        return comparison.seeds
+        return dict.fromkeys(comparison.arms, comparison.seeds)
     runs = confirm.with_curves([record for record in records.values() if record["spec"]["grid"] == name])
-    return comparison.seeds[: confirm.seeds_wanted(name, comparison.task, comparison.options, comparison.looks, runs)]
+    of = (name, comparison.task, comparison.options, comparison.looks, runs)
+    return {arm: comparison.seeds[: confirm.seeds_wanted(*of, arm)] for arm in comparison.arms}
 
 
-def wanted(name: str, records: dict[str, dict]) -> tuple[set[str], int]:
-    """(the ids of a grid's runs that can be said so far, how many runs it has in all)."""
+def wanted(name: str, records: dict[str, dict]) -> tuple[set[str], set[str], int]:
+    """(ids that a grid's runs may have, those of them that are needed, how many will be needed), as far as known.
+
+    With looks, fewer seeds may be needed than the grid has. And measurements have no id before their rate is chosen.
+    """
     grid = load_grid(name)
-    total = sum(count(c, len(seeds_of(name, c, records))) for c in grid)
-    return {s.id for c in grid for s in specs(name, c, records)}, total
+    allowed, needed = ({s.id for c in grid for s in specs(name, c, records, need)} for need in (False, True))
+    return allowed, needed, sum(count(c, seeds_of(name, c, records)) for c in grid)
 
 
-def specs(name: str, comparison: Comparison, records: dict[str, dict]) -> Iterator[Spec]:
-    """The specs that can be made so far: an arm's tuning runs, and once they are in `records`, its measurements."""
+def specs(name: str, comparison: Comparison, records: dict[str, dict], needed: bool = False) -> Iterator[Spec]:
+    """The specs that can be made so far: an arm's tuning runs, and once they are in `records`, its measurements.
+
+    The arms of one seed come one after the other, since a computer gets slower and faster with the hours, and their
+    seconds are compared. needed: with looks, only the runs that a row still needs.
+    """
     chosen: dict[str, float] = {}
-    seeds = seeds_of(name, comparison, records)
+    seeds = seeds_of(name, comparison, records) if needed else dict.fromkeys(comparison.arms, comparison.seeds)
     arms = sorted(comparison.arms, key=lambda arm: not comparison.arms[arm].searches)
     for arm in arms:  # variants last, in the order of the file otherwise
         rates = comparison.arms[arm].rates
@@ -248,7 +256,8 @@ def specs(name: str, comparison: Comparison, records: dict[str, dict]) -> Iterat
             chosen[arm] = best_rate(found, comparison.metric) if len(rates) > 1 else rates[0]
         else:
             chosen[arm] = chosen[rates]
-        for seed in seeds:
+    for seed, arm in product(comparison.seeds, chosen):
+        if seed in seeds[arm]:
             yield _spec(name, comparison, arm, chosen[arm], chosen, seed, "measure")
 
 
@@ -283,7 +292,7 @@ def _spec(name: str, comparison: Comparison, arm: str, rate: float, chosen: dict
     return Spec(
         arm=arm, task=comparison.task, model=comparison.model, seed=seed, phases=phases, splits=splits,
         options=comparison.options, every=comparison.every if watched else 0, grid=name,
-        precision=comparison.precision, purpose=purpose,
+        precision=comparison.precision, purpose=purpose, watch=comparison.watch if watched else [],
     )  # fmt: skip
 
 

@@ -96,6 +96,8 @@ def prepare(name: str, folder: Path, seeds: int) -> list[dict]:
         for comparison, typed in zip(plain("grids", grid), grids.load_grid(grid), strict=True):
             some = comparison["seeds"][:seeds]
             specs = [s for s in grids.specs(grid, typed, made) if s.id in wanted and s.seed in some]
+            order = sorted(typed.arms, key=lambda arm: not typed.arms[arm].searches)  # those with a search first
+            specs.sort(key=lambda spec: order.index(spec.arm))
             arms = {s.arm: with_rate(comparison["arms"][s.arm], made[s.id]["spec"]["phases"]) for s in specs}
             reduced += [{**comparison, "seeds": some, "arms": arms}] if arms else []
             repeated += [made[s.id] for s in specs]

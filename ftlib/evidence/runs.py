@@ -22,9 +22,10 @@ from typing import Any
 import pandas as pd
 import torch
 
-from ftlib import models, strategies, tasks
+from ftlib import models, strategies
 from ftlib.evidence.own_data import own_data, refuse_other_data
-from ftlib.evidence.spec import EARLY, Phase, Spec, WrittenSpec, parts_of_split, split_of
+from ftlib.evidence.sequences import Sources, matrix, sequence_scores
+from ftlib.evidence.spec import EARLY, Phase, Spec, WrittenSpec, split_of
 from ftlib.io import places, typed
 from ftlib.io.typed import Number, Text, Whole, entry
 from ftlib.io.writing import must_be_writable, write_text
@@ -36,7 +37,7 @@ from ftlib.training.stream import set_seed
 from ftlib.training.validation import Validation
 
 __all__ = ["Phase", "Record", "Spec", "curves", "first_losses", "frame", "load_records", "load_runs"]
-__all__ += ["provenance", "run", "split_of"]
+__all__ += ["matrix", "provenance", "run", "split_of"]
 # Raised when the same spec gives other losses, by more than rounding. 1, or none: dropout by PyTorch. 2: by
 # ftlib.models.dropout, and evaluation by ftlib.models.folding. Records of all engines are read alike.
 ENGINE = 2
@@ -117,37 +118,24 @@ def first_losses(
     disturb: number of a draw that changes each weight of the start by about `size` of it. What that does to the losses
     says how well conditioned the run is.
     """
-    task, model, losses = *_start(spec), []
+    data, model, losses = *_start(spec), []
     first = () if disturb is None else (Disturbed(disturb, size),)
-    for history in _phases(spec, task, model, most=most, first=first):
+    for history in _phases(spec, data, model, most=most, first=first):
         losses += [row["loss"] for row in history]
     return losses[:most]
 
 
-def _start(spec: Spec):
-    """(task, model) as they are before the first step."""
+def _start(spec: Spec) -> tuple[Sources, models.Model]:
+    """(data, model) as they are before the first step."""
     spec.check()  # again: it may have been changed since it was made
-    options = dict(spec.options)
-    data_seed = options.pop("data_seed", spec.seed)  # the same data for every seed, where only training shall vary
-    task = tasks.load(spec.task, seed=data_seed, **options)
+    data = Sources(spec)
     set_seed(spec.seed)
-    return task, models.load(spec.model, task)
-
-
-def _loader(spec: Spec, task, model, name: str, **more):
-    """A loader for "split" of the spec's own task, for "task:split" of another one, for "task:train:10", ten
-    training examples of it, or for "task:train:8+2", eight of its first class and two of its second."""
-    named, split, drawn = parts_of_split(name)
-    other, few = [named] if named else [], {"n": drawn if len(drawn) > 1 else drawn[0]} if drawn else {}
-    options = {**spec.options, **few}
-    data_seed = options.pop("data_seed", spec.seed)
-    source = tasks.load(*other, seed=data_seed, **options) if other else task
-    return source.loader(split, tokenizer=model.tokenizer, seed=spec.seed, **more)
+    return data, models.load(spec.model, data.task)
 
 
 def _phases(
     spec: Spec,
-    task,
+    sources: Sources,
     model,
     verbose: bool = False,
     most: int | None = None,
@@ -162,7 +150,11 @@ def _phases(
     memory, done = {} if memory is None else memory, 0
 
     def validate(model):
-        return evaluate(model, _loader(spec, task, model, "validation", batch_size=64))
+        scores = evaluate(model, sources.loader("validation", model, batch_size=64))
+        for name in spec.watch:
+            found = evaluate(model, sources.loader(name, model, batch_size=64))
+            scores[name] = found[sources.metric(name)]
+        return scores
 
     for i, phase in enumerate(spec.phases):
         if most is not None and done >= most:
@@ -171,9 +163,7 @@ def _phases(
         strategy = combine(strategy, *first) if first and not i else strategy
         for part in parts_of(strategy):  # the same class in a later phase goes on from what it has learned
             part.load_state_dict(memory.get(type(part).__name__, {}))
-        data = {
-            k: _loader(spec, task, model, v, batch_size=phase.batch_size, shuffle=True) for k, v in phase.data.items()
-        }
+        data = {k: sources.loader(v, model, batch_size=phase.batch_size, shuffle=True) for k, v in phase.data.items()}
         more, validation = _arguments(phase.fit, validate, spec.every)
         if most is not None:
             validation = Validation(lambda model: {}, every=1, stop=lambda rows, done=done: done + len(rows) >= most)
@@ -195,9 +185,9 @@ def _arguments(written: dict, score: Callable, every: int) -> tuple[dict, Valida
 
 def _execute(spec: Spec, verbose: bool) -> dict:
     _commit()  # asked before the run: the files may change during it
-    task, model = _start(spec)
+    data, model = _start(spec)
     seconds, curve, losses, peak, done, memory, trainable = Counter(), [], [], 0, 0, {}, 0
-    for history in _phases(spec, task, model, verbose, memory=memory):
+    for history in _phases(spec, data, model, verbose, memory=memory):
         for row in history:
             seconds.update(row["seconds"])
             peak = max(peak, row["memory"])
@@ -209,8 +199,9 @@ def _execute(spec: Spec, verbose: bool) -> dict:
                 curve.append({**at, "seconds": sum(seconds.values()), **row["validation"]})
         done += len(history)
     total = count_parameters(model)[1]
-    scores = {split: evaluate(model, _loader(spec, task, model, split, batch_size=64)) for split in spec.splits}
-    reads = task.reads["test"]
+    measured = {f"{k}.{name}": v for k, state in memory.items() for name, v in state.items() if _is_number(v)}
+    scores = {split: evaluate(model, data.loader(split, model, batch_size=64)) for split in spec.splits}
+    reads = data.reads_of_test
     if reads > 1:
         raise RuntimeError(f"the test split was read {reads} times in one run: it may be read once, at the end")
     return {
@@ -218,7 +209,7 @@ def _execute(spec: Spec, verbose: bool) -> dict:
         "spec": asdict(spec),
         "scores": scores,
         "curve": curve,
-        "measured": {f"{k}.{name}": v for k, state in memory.items() for name, v in state.items() if _is_number(v)},
+        "measured": measured | sequence_scores(asdict(spec), curve),
         "first_losses": losses[:KEEP_LOSSES],
         "steps": done,
         "parameters": {"trainable": trainable, "total": total, "bytes": 4 * trainable},

@@ -108,8 +108,8 @@ def compare_strategies(
                     results.add(records[spec.id])
                 bar.update()
         bar.update(total - bar.n)
-    wanted = [spec.id for spec in grids.specs("", comparison, records) if spec.purpose == "measure"]
-    return frame(records[one] for one in wanted)
+    measured = [spec for spec in grids.specs("", comparison, records) if spec.purpose == "measure"]
+    return frame(records[spec.id] for spec in sorted(measured, key=lambda spec: [*arms].index(spec.arm)))
 
 
 def _comparison(task, arms, model, seeds, steps, lr, batch_size, options, metric) -> Comparison:

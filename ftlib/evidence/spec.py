@@ -75,6 +75,7 @@ class WrittenSpec:
     precision: Format = "float32"  # "auto" is faster on some machines, and repeats only on the same kind
     grid: str = ""  # the recorded grid that it belongs to
     purpose: Literal["measure", "tune"] = "measure"  # "tune" while a rate is chosen: it must not read the test split
+    watch: list[Text] = field(default_factory=list)  # splits of other tasks that each validation scores too
 
     __pydantic_config__ = typed.KNOWN_KEYS_ONLY
 
@@ -107,6 +108,9 @@ class Spec(WrittenSpec):
         The recorded grid that it belongs to.
     purpose : {"measure", "tune"}, default "measure"
         "tune" while a learning rate is chosen. Such a run must not read the test split.
+    watch : list of str, optional
+        Splits of other tasks, such as "digits/mnist[0,1]:validation". Each validation during the run scores them too,
+        by their task's own metric. For a sequence of tasks they give the matrix R, see `ftlib.runs.matrix`.
 
     Attributes
     ----------
@@ -152,6 +156,13 @@ class Spec(WrittenSpec):
                 raise ValueError(f"a run that tunes must not read the test split, but its splits are {self.splits}")
             if read.count(at) > 1:
                 raise ValueError(f"the split {name!r} is listed twice: each is read once, but splits={self.splits}")
+        tested = [task for task, split in read if split == "test"]
+        for task in tested:  # another question may be asked of the same rows, but the same one only once
+            if (whole := tasks.cut_name(tasks.without_control(task))[0]) != task and whole in tested:
+                raise ValueError(
+                    f"splits has test of {whole} and of {task}, which has labels of the same rows: test is read once, "
+                    f"leave one"
+                )
         for i, phase in enumerate(self.phases):
             for loader, name in phase.data.items():
                 if split_of(name, self.task)[1] == "test":
@@ -166,6 +177,11 @@ class Spec(WrittenSpec):
                         f"phase {i + 1}: fit has no option {name!r} for a phase, the nearest known one is {near!r}"
                     )
                 typed.check(dict[str, typed.strictly(FIT[name])], {name: value}, f"Spec, phase {i + 1}, fit")
+        for name in self.watch:
+            if not parts_of_split(name)[0] or split_of(name, self.task)[1] == "test":
+                raise ValueError(f"watch names splits of other tasks, 'task:validation', and no test, but has {name!r}")
+        if self.watch and not self.every:
+            raise ValueError("watch needs validations to score in: set `every`, the steps between two")
         if not self.every and any(phase.fit.get("patience") for phase in self.phases):
             raise ValueError("a phase with patience needs validations to watch: set `every`, the steps between two")
         try:
@@ -176,7 +192,10 @@ class Spec(WrittenSpec):
     @property
     def id(self) -> str:
         """Twelve hex digits of the SHA-1 of the JSON: the same experiment has the same id on every machine."""
-        return hashlib.sha1(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+        says = asdict(self)
+        if not self.watch:  # the ids of runs that watch nothing are older than it
+            del says["watch"]
+        return hashlib.sha1(json.dumps(says, sort_keys=True).encode()).hexdigest()[:12]
 
 
 OTHER = rf"((?:{'|'.join(tasks.OWN)}):.+|[^:]+):"  # another task before its split; the path of own data may hold colons
@@ -208,9 +227,13 @@ def _refuse_unknown_task(name: str) -> None:
     if name.partition(":")[0] in tasks.OWN:
         tasks.parse(name)
         return
-    plain, plus, corruption = name.partition("+")
-    for word, known in ((plain, tasks.names()), (corruption, tasks.corruptions.NAMES if plus else [""])):
-        if word not in known:
+    base, asked = tasks.cut_question(name)
+    plain, plus, corruption = tasks.cut_name(base)[0].partition("+")
+    known = {plain: tasks.names(), corruption: tasks.corruptions.NAMES if plus else [""]}
+    if asked:
+        known |= {asked: tasks.questions_of(plain)}
+    for word, there in known.items():
+        if word not in there:
             raise ValueError(
-                f"there is no task {name!r}: the nearest known one to {word!r} is {typed.nearest(word, known)!r}"
+                f"there is no task {name!r}: the nearest known one to {word!r} is {typed.nearest(word, there)!r}"
             )

@@ -1,6 +1,6 @@
 """Where the kit keeps its lessons and its recorded runs: the only file that knows.
 
-lessons/<lesson>/           lesson.py, depth.py, questions.<language>.json, claims/, confirm/, grids/, its own code
+lessons/<lesson>/           lesson.py, depth.py, questions.<language>.json, claims/, confirm/, counts/, grids/, its code
 data/results/<grid>.jsonl   the recorded runs of a grid
 notebooks/<lesson>.ipynb    the executed notebooks; a learner's copies of them are in work/
 """
@@ -106,6 +106,22 @@ def confirmations() -> dict[str, Path]:
     True
     """
     return _files("confirm")
+
+
+def counted() -> dict[str, Path]:
+    """Find the file of each claim that is counted and not measured.
+
+    Returns
+    -------
+    dict of str to Path
+        Files by the id of the claim.
+
+    Examples
+    --------
+    >>> all(file.parent.name == "counts" for file in counted().values())
+    True
+    """
+    return _files("counts")
 
 
 def lessons() -> list[str]:

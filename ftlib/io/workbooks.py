@@ -128,8 +128,9 @@ def copy_of(name: str) -> Path:
 
 
 def _clean(name: str, file: Path) -> dict:
-    """The notebook without outputs, with links that work where the copy is."""
+    """The notebook without outputs and without the cells that only guard the text, with links that work there."""
     notebook = json.loads((places.notebooks() / f"{name}.ipynb").read_bytes())
+    notebook["cells"] = [cell for cell in notebook["cells"] if "guard" not in cell["metadata"].get("tags", [])]
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             cell["outputs"], cell["execution_count"] = [], None

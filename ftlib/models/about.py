@@ -104,6 +104,8 @@ class About:
         Number of examples in each split.
     trained : list of Training, optional
         The runs of `fit`, in order.
+    questions : dict of str to list of str, optional
+        Class names of the task's questions, for a model with a head for each. A number has none.
 
     Examples
     --------
@@ -119,6 +121,7 @@ class About:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     data: dict[str, Whole] = field(default_factory=dict)
     trained: list[Training] = field(default_factory=list)
+    questions: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def regression(self) -> bool:
@@ -159,7 +162,7 @@ def about_of(base: str, kind: str, task=None) -> About:
     return About(
         base=base or "model", kind=kind, task=getattr(task, "name", None), metric=getattr(task, "metric", None),
         labels=[str(label) for label in getattr(task, "labels", ())], preprocessing=way,
-        data={name: len(split) for name, split in splits.items()},
+        data={name: len(split) for name, split in splits.items()}, questions=dict(getattr(task, "questions", {})),
     )  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ftlib.io.writing import in_one_piece, write_text
+from ftlib.networks import Heads
 from ftlib.strategies.peft import active_adapter, adapter_layers, linear_layers
 
 PREFIX = "base_model.model."  # before every name in a file of peft
@@ -65,7 +66,7 @@ def save_adapter(model: nn.Module, folder: str | Path) -> Path:
     Raises
     ------
     ValueError
-        If the model holds no adapter. `ftlib.models.save` writes any model.
+        If the model holds no adapter, or several heads. `ftlib.models.save` writes any model.
 
     Examples
     --------
@@ -76,6 +77,8 @@ def save_adapter(model: nn.Module, folder: str | Path) -> Path:
     ['adapter_config.json', 'adapter_model.safetensors']
     """
     name, folder = active_adapter(model), Path(folder)
+    if isinstance(model.head, Heads):
+        raise ValueError(f"{model.name} has several heads, and an adapter's folder holds one: write it with ftlib.save")
     folder.mkdir(parents=True, exist_ok=True)
     learned = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
     layers = [layer for layer in adapter_layers(model) if any(key.startswith(f"{layer}.") for key in learned)]
@@ -274,7 +277,7 @@ def _read(folder: Path) -> tuple[PeftConfig, dict[str, Tensor], dict | None]:
     try:
         config = PeftConfig.from_pretrained(str(folder))
         with safe_open(folder / WEIGHTS, "pt") as file:
-            tensors = {key.removeprefix(PREFIX): file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            written = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             numbers = json.loads((file.metadata() or {}).get(BASE, "null"))
     except (KeyError, OSError, SafetensorError, TypeError, ValueError) as error:
         raise ValueError(f"{folder} is damaged, or no adapter of peft ({error!s:.200}): save it anew") from error
@@ -291,7 +294,12 @@ def _read(folder: Path) -> tuple[PeftConfig, dict[str, Tensor], dict | None]:
             f"{folder} holds an adapter with {', '.join(f'{k}={v!r:.60}' for k, v in used.items())}, which changes "
             f"what is computed and is not known here: {ELSE}"
         )
-    return config, tensors, numbers
+    if written and not any(key.startswith(PREFIX) for key in written):
+        raise ValueError(
+            f"{folder} holds names such as {next(iter(written))!r}, without {PREFIX!r} in front: transformers and peft "
+            "would load it and change nothing; `python -m ftlib import` repairs such a folder; nothing was loaded"
+        )
+    return config, {key.removeprefix(PREFIX): tensor for key, tensor in written.items()}, numbers
 
 
 def switch(model: nn.Module, name: str) -> nn.Module:

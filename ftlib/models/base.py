@@ -17,8 +17,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ftlib.models.about import about_of
-from ftlib.networks import set_mode
+from ftlib.networks import Heads, set_mode
 
+RULED_OUT = -1e4  # a logit whose probability is 0; an infinite one would make differences of two of them undefined
 # In a tensor's name: what a strategy has put into the stages (peft's layers, bottlenecks).
 ADDED = (".lora_", ".ia3_", ".base_layer.", ".base.")
 
@@ -188,15 +189,20 @@ class Model(nn.Module):
         features : Tensor of float, shape (B, D), or (B, T, D) for a language model
             What `features` gives.
         batch : dict
-            The same batch. Where a strategy put several heads (nn.ModuleDict), batch["task"] names one.
+            The same batch. Where a strategy put several heads, batch["task"] names one, and without it the main head
+            answers. Where batch["answers"] (B, K) says which answers are allowed, the others get no probability.
 
         Returns
         -------
         Tensor of float, shape (B, K)
             The logits.
         """
-        head = self.head[batch["task"]] if isinstance(self.head, nn.ModuleDict) else self.head
-        return head(features)
+        if isinstance(self.head, Heads):
+            logits = self.head(features, batch.get("task"))
+        else:
+            head = self.head[batch["task"]] if isinstance(self.head, nn.ModuleDict) else self.head
+            logits = head(features)
+        return logits.masked_fill(~batch["answers"], RULED_OUT) if "answers" in batch else logits
 
     def train(self, mode: bool = True) -> "Model":
         """Training mode, or evaluation mode. ValueError where merged weights would be trained.
@@ -213,9 +219,10 @@ class Model(nn.Module):
             )
         return self
 
-    def check(self, labels: Tensor) -> None:
-        """ValueError for labels that this model's head cannot give."""
-        k, what = getattr(self.head, "out_features", None), ""
+    def check(self, labels: Tensor, task: str | None = None) -> None:
+        """ValueError for labels that this model's head, or its head for the task, cannot give."""
+        head = self.head.of(task) if isinstance(self.head, Heads) else self.head
+        k, what = getattr(head, "out_features", None), ""
         if k is None or self.kind == "lm":
             return
         if labels.ndim == 2:
@@ -250,7 +257,7 @@ class Model(nn.Module):
             If the labels are not ones that the head can give.
         """
         if isinstance(batch.get("labels"), Tensor):
-            self.check(batch["labels"])  # before the work
+            self.check(batch["labels"], batch.get("task"))  # before the work
         return self.logits_from(self.features(batch), batch)
 
     def stage(self, which: str | int) -> nn.Module:
@@ -315,6 +322,9 @@ def _why(own: dict[str, Tensor], tensors: dict[str, Tensor]) -> str:
         return f": they were saved with what a strategy had put in, so call prepare(model) of {made} first"
     if here - there:
         return ": a strategy has put something into the model, but the file was saved without: load the model anew"
+    several = ["head.weight" not in names and any(n.startswith("head.") for n in names) for names in (own, tensors)]
+    if several == [False, True]:
+        return ": they were saved with several heads, so call prepare(model) of the MultiTask that was trained first"
     heads = [names.get("head.weight") for names in (own, tensors)]
     if all(head is not None for head in heads) and len(heads[0]) != len(heads[1]):
         return f": their head has {len(heads[1])} outputs and the model's {len(heads[0])}, so load it with their task"

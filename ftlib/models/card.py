@@ -1,5 +1,7 @@
 """The model card: what a folder holds, in Markdown for people."""
 
+from pathlib import PureWindowsPath
+
 from ftlib import assets
 from ftlib.models.about import About
 
@@ -31,7 +33,13 @@ def card(sheet, name: str) -> str:
 
 
 def _task(about: About) -> str:
-    return f" and was fine-tuned for the task {about.task}" if about.task else ""
+    return f" and was fine-tuned for the task {shared_name(about.task)}" if about.task else ""
+
+
+def shared_name(task: str) -> str:
+    """The task's name; of own data without the path, since a card is shared."""
+    kind, colon, path = task.partition(":")
+    return f"{kind}{colon}{PureWindowsPath(path).name}"  # knows both kinds of slashes
 
 
 def _trained_by(about: About) -> str:
@@ -42,7 +50,12 @@ def _trained_by(about: About) -> str:
 
 def _table(about: About) -> str:
     way = about.preprocessing
-    rows = {"base": about.base, "task": about.task, "labels": ", ".join(about.labels), "metric": about.metric}
+    rows = {
+        "base": about.base,
+        "task": shared_name(about.task or ""),
+        "labels": ", ".join(about.labels),
+        "metric": about.metric,
+    }
     rows |= {"data": ", ".join(f"{count:,} examples for {split}" for split, count in about.data.items())}
     if about.kind == "image":
         size = f"{way.size} x {way.size} pixels" if way.size else "any size"

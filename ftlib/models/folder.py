@@ -121,10 +121,15 @@ def _endings(name: str) -> set[str]:
 
 def _refused(folder: Path, error: Exception) -> ValueError:
     """transformers' own words, of which the first sentence says it."""
+    damaged = isinstance(error, SafetensorError)
+    advice = (
+        "model.safetensors is damaged, copy the folder again"
+        if damaged
+        else "save config.json, or save the model anew with save_pretrained"
+    )
     text = " ".join(re.split(r"(?<=\w)\.\s", str(error).strip() or type(error).__name__)[0].split())
     return ValueError(
-        f"{folder}: transformers {transformers.__version__} cannot load it: {text.rstrip('.: '):.200}: save "
-        f"config.json, or save the model anew with save_pretrained"
+        f"{folder}: transformers {transformers.__version__} cannot load it: {text.rstrip('.: '):.200}: {advice}"
     )
 
 

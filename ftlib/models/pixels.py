@@ -11,6 +11,7 @@ from ftlib.models.about import Preprocessing
 
 BILINEAR = Image.Resampling.BILINEAR  # antialiased, as the tasks resize
 MODES = {1: "L", 3: "RGB"}
+DEEP = 257  # 65535 / 255: from 16 bits to 8
 
 
 def as_pixels(given, way: Preprocessing, at: str = "the image") -> Tensor:
@@ -70,11 +71,23 @@ def _array(given, at: str) -> Tensor:
     return array.float()
 
 
+def eight_bits(image: Image.Image) -> Image.Image:
+    """16-bit and float images in 0..255; Pillow alone would cut off what is above 255."""
+    if image.mode == "1":
+        return image.convert("L")
+    if image.mode[0] not in "IF":
+        return image
+    values = np.asarray(image, np.float64)
+    values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
+    top = 65535 if image.mode.startswith("I;16") else values.max()
+    scale = 255.0 if top <= 1 and image.mode == "F" else 1.0 if top <= 255 else 1 / DEEP if top <= 65535 else 255 / top
+    return Image.fromarray((values * scale).round().clip(0, 255).astype(np.uint8))
+
+
 def _channels(image: Image.Image, channels: int | None) -> Image.Image:
     """Grey or colour, as the model was trained; without a rule as the image is."""
-    if image.mode.startswith("I;16"):  # 16 bits per pixel: `convert` would cut them off
-        image = Image.fromarray((np.array(image) / 257).round().astype(np.uint8))
-    grey = image.mode in ("1", "L", "LA")
+    image = eight_bits(image)
+    grey = image.mode in ("L", "LA")
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:  # on white, as own images are read
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -9,7 +9,7 @@ together), README.md (a model card), and head.safetensors where the uncut networ
 """
 
 import json
-from dataclasses import asdict, field
+from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -26,12 +26,14 @@ from ftlib.models import save as save_weights
 from ftlib.models.about import About
 from ftlib.models.adapters import CHANGE_THE_BASE, CONFIG, load_adapter, save_adapter
 from ftlib.models.base import Model, fill, read_tensors
-from ftlib.models.card import card
+from ftlib.models.card import card, shared_name
 from ftlib.models.original import network_of
+from ftlib.strategies.multitask import MultiTask
 from ftlib.strategies.peft import active_adapter, adapter_layers
 
 __all__ = ["load", "save"]
 SHEET, CARD, HEAD, PARTS, BASE = "ftlib.json", "README.md", "head.safetensors", "weights.safetensors", "base"
+LEFT_BEHIND = {".DS_Store", ".ipynb_checkpoints"}  # of systems and of Jupyter; all other hidden files are somebody's
 FORMAT = 1  # of ftlib.json: raised where an older kit would read it wrongly
 
 
@@ -43,7 +45,7 @@ class Sheet:
     layout: Literal["network", "adapter", "parts"]
     name: Text
     about: About
-    outputs: Count | None = None  # numbers that the head gives, where it is one layer
+    outputs: Count | None = None  # numbers that the head gives, where it is one layer; of several, the main one
     base: Text | None = None  # of an adapter: a model that comes with the kit, or "base", the folder inside
     channels_last: Flag = False  # the order of weights in memory, which decides the last bit of a convolution
     scores: dict[str, Number] = field(default_factory=dict)
@@ -96,7 +98,8 @@ def save(model: Model, folder: str | Path, *, scores: dict[str, float] | None = 
     folder, scores = Path(folder), {str(k): number(f"the score {k!r}", v) for k, v in (scores or {}).items()}
     _must_be_ours(folder)
     with folder_in_one_piece(folder) as part:
-        sheet = Sheet(format=FORMAT, layout="network", name=model.name or "model", about=model.about, scores=scores)
+        about = replace(model.about, task=shared_name(model.about.task)) if model.about.task else model.about
+        sheet = Sheet(format=FORMAT, layout="network", name=model.name or "model", about=about, scores=scores)
         sheet.channels_last = any(_channels_last(p) for p in model.parameters())
         sheet.outputs = getattr(model.head, "out_features", None) if model.kind != "lm" else None
         _write(model, part, sheet)
@@ -242,12 +245,17 @@ def _with_parts(model: Model, about: About) -> Model:
     """The model with what the strategies of its runs put in, such as a prompt; their weights are drawn anew."""
     for run in about.trained:
         known = [part for part in run.parts if set(part) <= set(strategies.CATALOG)]
-        putting = [part for part in known if strategies.get(next(iter(part))).role == "injection"]
+        putting = [part for part in known if _puts_in(strategies.get(next(iter(part))))]
         if putting:
             model = strategies.build(putting).prepare(model)
     for parameter in model.parameters():
         parameter.requires_grad_(True)
     return model
+
+
+def _puts_in(kind: type) -> bool:
+    """Whether strategies of a class leave parts of their own in the model."""
+    return kind.role == "injection" or issubclass(kind, MultiTask)
 
 
 def _must_come_back(model: Model) -> None:
@@ -267,7 +275,7 @@ def _must_be_ours(folder: Path) -> None:
     """ValueError for a folder that holds something that `save` did not write."""
     if not folder.name or (folder.exists() and not folder.is_dir()):
         raise ValueError(f"{folder} is no name for a folder: name one that is not there yet")
-    there = {file.name for file in folder.iterdir() if not file.name.startswith(".")} if folder.is_dir() else set()
+    there = {file.name for file in folder.iterdir()} - LEFT_BEHIND if folder.is_dir() else set()
     ours = set(read_sheet(folder).files) if SHEET in there else set()
     if others := sorted(there - ours):
         raise ValueError(

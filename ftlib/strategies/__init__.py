@@ -24,6 +24,9 @@ CATALOG = {
     "DomainGauge": "domain_gauge",
     **dict.fromkeys(["Replay", "AGEM", "DERpp"], "rehearsal"),
     **dict.fromkeys(["EWC", "SI", "LwF"], "incremental"),
+    "NearestClassMean": "baselines",
+    **dict.fromkeys(["MultiTask", "UncertaintyWeighting"], "multitask"),
+    **dict.fromkeys(["TaskGradients", "PCGrad", "CAGrad", "UPGrad", "GradNorm", "DWA"], "task_gradients"),
 }
 
 

@@ -25,7 +25,7 @@ from accelerate.utils import send_to_device
 from torch import Tensor, nn
 
 from ftlib.networks import batchnorms, collect, repeated, require_linear_head, statistics_follow
-from ftlib.strategy import COMPARES, CORRECTS, STATISTICS, Strategy, UnlabelledBatch, count_targets
+from ftlib.strategy import COMPARES, CORRECTS, ONE_HEAD, STATISTICS, Strategy, UnlabelledBatch, count_targets
 
 
 def power(matrix: Tensor, exponent: float) -> Tensor:
@@ -180,7 +180,7 @@ class CORAL(Strategy):
     ridge: float = 1.0
     finishes = "head"
     needs = ("train", "target")
-    exclusive = (CORRECTS, COMPARES)
+    exclusive = (CORRECTS, COMPARES, ONE_HEAD)
 
     def __post_init__(self):
         self.applied = False
@@ -238,7 +238,7 @@ class LabelShift(Strategy):
     finishes = "head"
     needs = ("target",)
     may_use = ("held_out", "train")
-    exclusive = (CORRECTS, COMPARES)
+    exclusive = (CORRECTS, COMPARES, ONE_HEAD)
 
     def __post_init__(self):
         self.applied = False

@@ -173,6 +173,7 @@ class EWC(Strategy):
     labels: str = "sample"
     examples: int = 200
     decay: float | None = None
+    needs = ("train",)  # of which `finish` takes the Fisher information
 
     def __post_init__(self):
         check_strength(self)

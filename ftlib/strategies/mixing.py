@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ftlib.networks import heads
+from ftlib.networks import Heads, heads
 from ftlib.strategy import TARGETS, Strategy, require_column, target_loss
 
 
@@ -36,15 +36,17 @@ class OnLabels(Strategy):
     """Base class of strategies with soft labels: takes the number of classes K from the model's head."""
 
     def __post_init__(self):
-        self.classes: dict[str, int] = {}  # per head; the key of a single head is ""
+        self.classes: dict[str, int] = {}  # per head; the key of a single head, and of the main one, is ""
 
     def prepare(self, model: nn.Module) -> nn.Module:
         self.classes = {name: [*head.parameters()][-1].shape[0] for name, head in heads(model).items()}
+        if isinstance(model.head, Heads):
+            self.classes[""] = model.head.out_features
         return model
 
     def labels(self, batch: dict) -> Tensor:
         """The batch's labels as floats: probabilities (B, K), or the unchanged targets (B,) of a regression."""
-        y, K = batch["labels"], self.classes.get(batch.get("task", ""))
+        y, K = batch["labels"], self.classes.get(Heads.key(batch.get("task", "")), self.classes.get(""))
         if y.is_floating_point():
             return y
         if y.ndim != 1 or K is None or not 0 <= y.min() <= y.max() < K:

@@ -36,7 +36,7 @@ from torch.nn.utils.rnn import pad_sequence
 from ftlib.strategy import IGNORED, INPUTS, TARGETS, Strategy, count_targets, target_loss
 
 KEEP = ("reservoir", "balanced")
-STORED = (*INPUTS, "labels", "index", "logits")  # the columns of a batch that a buffer keeps
+STORED = (*INPUTS, "labels", "index", "answers", "logits")  # the columns of a batch that a buffer keeps
 TOKENS = {"input_ids": 0, "attention_mask": 0, "labels": IGNORED}  # columns that grow with a text, and their padding
 
 

@@ -14,6 +14,8 @@ from ftlib.tasks import chats, digits, elpv, fashion, folder, instructions, sent
 from ftlib.tasks.checks import SEEDS, flag
 from ftlib.tasks.corruptions import NAMES, corrupt, known
 from ftlib.tasks.own import example, own_path
+from ftlib.tasks.portions import cut_name, portion
+from ftlib.tasks.questions import AGAIN, PERMUTED, add_controls, cut_question, is_control, question, without_control
 from ftlib.tasks.report import Report
 from ftlib.tasks.splits import subsample, subset_by_class_counts
 from ftlib.tasks.task import IGNORED, SPLITS, Split, Task
@@ -26,8 +28,9 @@ CATALOG = {  # family -> its module, which has DOMAINS and load(domain, seed, n,
     "fashion": fashion,
 }
 OWN = {"folder": folder, "table": table, "chats": chats}  # the user's own data, "folder:PATH"
-OPTIONS = ("seed", "n", "held_out", "shuffled", "max_length")  # of every family
-__all__ = ["CATALOG", "IGNORED", "OWN", "SPLITS", "Report", "Split", "Task", "example", "load", "names", "parse"]
+OPTIONS = ("seed", "n", "held_out", "shuffled", "max_length", "controls")  # of every family
+__all__ = ["CATALOG", "IGNORED", "OWN", "SPLITS", "Report", "Split", "Task", "cut_name", "example", "load", "names"]
+__all__ += ["cut_question", "parse", "portion", "question", "questions_of", "without_control"]
 
 
 def names() -> list[str]:
@@ -44,6 +47,28 @@ def names() -> list[str]:
     ['elpv', 'elpv/mono', 'elpv/poly', 'sentiment']
     """
     return [name for f, module in CATALOG.items() for name in (f, *(f"{f}/{d}" for d in module.DOMAINS))]
+
+
+def questions_of(name: str) -> list[str]:
+    """List what the examples of a task of the kit can be asked, as "type" in "elpv@type".
+
+    Parameters
+    ----------
+    name : str
+        As `names` gives it.
+
+    Returns
+    -------
+    list of str
+        With the questions of control experiments. A domain may have fewer of them.
+
+    Examples
+    --------
+    >>> questions_of("elpv")
+    ['type', 'probability', 'type~permuted', 'probability~permuted', 'again']
+    """
+    own = list(getattr(CATALOG.get(name.partition("/")[0]), "QUESTIONS", {}))
+    return [*own, *(which + PERMUTED for which in own), AGAIN]
 
 
 def parse(name: str) -> tuple[str, str, str]:
@@ -98,6 +123,7 @@ def load(
     held_out: int | None = None,
     shuffled: bool = False,
     max_length: int | None = None,
+    controls: bool = False,
     **options,
 ) -> Task:
     """Load a task by name: its examples in three splits, its classes and its metric.
@@ -106,7 +132,9 @@ def load(
     ----------
     name : str
         A family with all its domains ("elpv") or one domain of it ("elpv/mono"). A suffix corrupts the images of all
-        splits: "elpv+noise3" has noise of strength 3, see `ftlib.tasks.corruptions`. "folder", "table" and "chats" are
+        splits: "elpv+noise3" has noise of strength 3, see `ftlib.tasks.corruptions`. Brackets keep a portion, such as
+        the classes in "digits/mnist[0,1]" or the second of five random portions in "elpv[2/5]", see `portion`. An @ at
+        the end asks the same examples another question, "elpv@type", see `question`. "folder", "table" and "chats" are
         the user's own data, and "folder:photos" is short for `path="photos"`.
     path : str or Path, optional
         Of own data. "folder": a folder with one folder of images per class. "table": a CSV, TSV, JSONL or Parquet file
@@ -124,6 +152,8 @@ def load(
         memorise [1]_.
     max_length : int, optional
         Tokens per text. What is longer loses its end. By default 96.
+    controls : bool, default False
+        Add two questions for control experiments, such as "type~permuted" and "again", see `ftlib.tasks.questions`.
     **options
         Options of the family, see `load` in its file. Images have `size`. Own data have `group`, which names what
         belongs together.
@@ -154,13 +184,16 @@ def load(
     >>> task.metric, task.outputs
     ('accuracy', 10)
     """
+    which, (name, asked) = "", cut_question(name, options.get("label"))
     if path is None:
+        if isinstance(name, str) and name.partition(":")[0] not in OWN:  # the path of own data may hold brackets
+            name, which = cut_name(name)
         family, domain, corruption = parse(name)
     elif name in OWN:
         family, domain, corruption = name, own_path(path), ""
     else:
         raise ValueError(f"path belongs to own data, {', '.join(OWN)}, but the task is {name!r}: leave path out")
-    module = (CATALOG | OWN)[family]
+    module, controls = (CATALOG | OWN)[family], flag("controls", controls) or is_control(asked)
     own = list(inspect.signature(module.load).parameters)[3:]  # after domain or path, seed, n
     for unknown in sorted(set(options) - set(own)):
         like = nearest(unknown, [*own, *OPTIONS])
@@ -194,10 +227,17 @@ def load(
             raise ValueError(f"{family} has pictures, which have no tokens to count: leave max_length out")
         task.max_length = task.options["max_length"] = max_length
     if shuffled:
+        if asked:
+            raise ValueError(
+                f"shuffled=True permutes the labels of {task.name} itself: ask it for {asked + PERMUTED!r}"
+            )
         if task.kind == "lm":
             raise ValueError(f"{family} has answers instead of labels: shuffled=True needs a task with labels")
         train = task.splits["train"]
         order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
         task.splits["train"] = replace(train, labels=train.labels[order])
         task.options["shuffled"] = True
-    return task
+    task = portion(task, which, seed) if which else task
+    if controls:
+        add_controls(task, seed)
+    return question(task, asked) if asked else task

@@ -5,6 +5,9 @@ from it. "defect": p > 0.5. "soft": trained on (1 - p, p), judged on "defect". "
 polycrystalline. Only 31 % are defective, and always saying "intact" is right in 69 % of the cases: balanced
 accuracy is the metric.
 
+The same cells can be asked two more questions, whose labels travel in each batch: "elpv@type", mono- or
+polycrystalline, and "elpv@probability", the number p itself.
+
 The cells were cut out of photographed modules and lie in their order, but no column names the module. Cells
 of one module share camera, age and damage: a random split puts them on both sides, and its score says how
 well the model knows *these* modules. protocol "block" keeps modules together. "random" is for standing
@@ -33,6 +36,7 @@ from ftlib.tasks.task import Split, Task
 CARDS = ["elpv"]  # in data/cards/
 DOMAINS = ("mono", "poly")
 CLASSES = {"defect": ["intact", "defective"], "soft": ["intact", "defective"], "type": ["mono", "poly"]}
+QUESTIONS = {"type": CLASSES["type"], "probability": []}  # column -> its classes; a number has none
 # Cells of each module, in file order. Inferred, not stated by the authors: most modules have 60 cells, and
 # brightness and contrast jump after each (3.5 times as much as in the middle of a module); where they jump
 # earlier, the module has lost cells.
@@ -60,6 +64,7 @@ def load(
     else:
         rows = group_stratified_split(module, defective, kind, seed=seed, draws=DRAWS, validation=VALIDATION)
     columns = {"domain": torch.tensor(kind), "probability": torch.tensor(p, dtype=torch.float32)}
+    columns["type"] = columns["domain"]
     whole = Split(images(size), kind if target == "type" else defective, 2, columns, groups=module)
     keep = kind == DOMAINS.index(domain) if domain else None
     splits = make_splits(whole, rows, 2 * kind + defective, seed=seed, n=n, keep=keep)
@@ -69,7 +74,9 @@ def load(
     name = f"elpv/{domain}" if domain else "elpv"
     metric = "accuracy" if target == "type" else "balanced_accuracy"
     options = {"target": target, "protocol": protocol, "size": size}
-    return Task(name, "image", CLASSES[target], metric, splits, options)
+    one_type = bool(domain) or target == "type"  # cells of one type only, or asked for their type already
+    questions = {which: classes for which, classes in QUESTIONS.items() if which != "type" or not one_type}
+    return Task(name, "image", CLASSES[target], metric, splits, options, questions=questions)
 
 
 def table() -> tuple[np.ndarray, np.ndarray]:

@@ -105,6 +105,8 @@ def find(place: Path, report: Report) -> list[Row]:
     endings, rows = images.suffixes(), []
     tops = sorted({file.partition("/")[0] for file in files if "/" in file and _ending(file) in endings})
     split = {top: SPLIT_NAMES[top.casefold()] for top in tops if top.casefold() in SPLIT_NAMES}
+    if len(split) > 1 and len(split) == len(tops) and "train" not in split.values():
+        raise ValueError(f"{place} holds {', '.join(split)} and no train: add a folder called train, or rename classes")
     if "train" not in split.values() or (len(split) == 1 and len(tops) > 1):
         split = {}  # a class may be called train, among others
     elif other := [top for top in tops if top not in split]:

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from ftlib.models.pixels import eight_bits
 from ftlib.tasks.own import sha256
 
 SHAPES = ("crop", "pad", "stretch")
 WHITE = (255, 255, 255, 255)
 UNREADABLE = {".heic", ".heif", ".svg", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".pdf"}  # images, but not here
-DEEP = 257  # 65535 / 255: from 16 bits to 8
 
 
 @dataclass(frozen=True)
@@ -91,19 +91,6 @@ def upright(image: Image.Image) -> Image.Image:
         return ImageOps.exif_transpose(image)
     except Exception:  # EXIF data that no reader understands are left aside, the pixels are good
         return image
-
-
-def eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit and float images in 0..255; Pillow alone would cut off what is above 255."""
-    if image.mode == "1":
-        return image.convert("L")
-    if image.mode[0] not in "IF":
-        return image
-    values = np.asarray(image, np.float64)
-    values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
-    top = 65535 if image.mode.startswith("I;16") else values.max()
-    scale = 255.0 if top <= 1 and image.mode == "F" else 1.0 if top <= 255 else 1 / DEEP if top <= 65535 else 255 / top
-    return Image.fromarray((values * scale).round().clip(0, 255).astype(np.uint8))
 
 
 def fit(image: Image.Image, size: int, shape: str) -> Image.Image:

@@ -22,7 +22,7 @@ from scipy.sparse.csgraph import connected_components
 from ftlib import assets
 from ftlib.io.refusals import nearest
 from ftlib.tasks.checks import choose
-from ftlib.tasks.report import Report, Row
+from ftlib.tasks.report import OUT, Report, Row
 from ftlib.tasks.splits import TEST, VALIDATION, group_stratified_split, make_splits
 from ftlib.tasks.task import SPLITS, Split, Task
 
@@ -37,8 +37,8 @@ def example(kind: str) -> Path:
 
     Parameters
     ----------
-    kind : {"folder", "table", "chats"}
-        Drawn leaves, support messages, or short chats.
+    kind : {"folder", "table", "chats", "sentences"}
+        Drawn leaves, support messages, short chats, or a table of sentences with two columns of labels.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def example(kind: str) -> Path:
     >>> example("table").name
     'messages.csv'
     """
-    names = {"folder": "leaves", "table": "messages.csv", "chats": "chats.jsonl"}
+    names = {"folder": "leaves", "table": "messages.csv", "chats": "chats.jsonl", "sentences": "sentences.csv"}
     if kind not in names:
         raise ValueError(f"there is no example {kind!r}: choose one of {', '.join(names)}{nearest(kind, names)}")
     return assets.DATA / "own" / names[kind]
@@ -72,6 +72,12 @@ def existing(path: str) -> Path:
     """The place that a user named, if something is there."""
     place = assets.user_path(path)
     if not place.exists():
+        base, _, which = path.rpartition("@")
+        if base and assets.user_path(base).exists():
+            raise ValueError(
+                f"{base} has no question {which!r}: of a table, list its column behind the first label, label=[…, "
+                f"{which!r}]"
+            )
         beside = sorted(other.name for other in place.parent.iterdir()) if place.parent.is_dir() else []
         where = f" (from {Path.cwd()})" if not place.is_absolute() else ""
         raise FileNotFoundError(f"{path} does not exist{where}: correct the path{nearest(place.name, beside)}")
@@ -131,8 +137,10 @@ def found_group(pattern: re.Pattern, file: str) -> str:
 
 def keep_known(rows: list[Row], known: Sequence[str] | None, report: Report) -> list[Row]:
     """The rows that have a label, one of the known ones if these are given."""
-    if isinstance(known, str) or (known is not None and len(set(known)) < max(SEVERAL, len(known))):
-        raise ValueError(f"labels must list at least two different classes, but it is {known!r}")
+    if known is not None:
+        listed = not isinstance(known, str) and isinstance(known, Sequence)
+        if not listed or not all(isinstance(one, str) for one in known) or len(set(known)) < max(SEVERAL, len(known)):
+            raise ValueError(f"labels must list at least two different classes as texts, but it is {known!r}")
     kept, stripped = [], 0
     for row in rows:
         label = plain(row.label)
@@ -146,15 +154,18 @@ def keep_known(rows: list[Row], known: Sequence[str] | None, report: Report) -> 
             kept.append(row)
     if stripped:
         report.notes.append(f"{stripped} labels had whitespace around them, which was removed")
+    if report.left_out and not kept:
+        problem = next(problem for *_, problem in report.rows if problem.startswith(OUT)).removeprefix(OUT)
+        raise ValueError(f"none of the {report.found:,} {report.what} can be used, the first: {problem}; correct them")
     return kept
 
 
-def classes_of(rows: list[Row], known: Sequence[str] | None, column: str) -> list[str]:
-    """The classes in their order. ValueError unless they can be learned."""
-    counts = Counter(row.label for row in rows)
+def classes_of(rows: list[Row], known: Sequence[str] | None, column: str, question: str = "") -> list[str]:
+    """The classes in their order, or those of another question. ValueError unless they can be learned."""
+    counts = Counter(row.answers[question] if question else row.label for row in rows)
     spelt = defaultdict(list)
     for label in sorted(counts):
-        spelt[" ".join(label.casefold().split())].append(label)
+        spelt[re.sub(r"^(-?\d+)\.0+$", r"\1", " ".join(label.casefold().split()))].append(label)  # 1 and 1.0
     for forms in spelt.values():
         if len(forms) > 1:
             both = " and ".join(f"{form!r} ({counts[form]})" for form in forms)
@@ -165,7 +176,7 @@ def classes_of(rows: list[Row], known: Sequence[str] | None, column: str) -> lis
     if len(rows) >= FEWEST and len(counts) > len(rows) / 2:
         raise ValueError(
             f"{column} holds {len(counts):,} different labels in {len(rows):,} examples, as an id or a number does: "
-            f"name the column that holds the classes"
+            f"give labels that several examples share"
         )
     return list(known) if known else sorted(counts)
 
@@ -194,12 +205,13 @@ def say_duplicates(rows: list[Row], report: Report, labelled: bool) -> None:
     for row in rows:
         if (other := next((first[key] for key in row.content if key in first), None)) is not None:
             at = f"{other.file}, line {other.line}" if other.line else other.file
-            if other.label == row.label:
+            here, there = (", ".join([one.label, *map(str, one.answers.values())]) for one in (row, other))
+            if here == there:
                 report.notice(row, "duplicate", f"the same as {at}: both are on one side of the split")
             elif not labelled:
                 report.notice(row, "same question, another answer", f"asks the same as {at}: both are on one side")
             else:
-                said = f"the same as {at}, but labelled {row.label!r} and there {other.label!r}: both are used"
+                said = f"the same as {at}, but labelled {here!r} and there {there!r}: both are used"
                 report.notice(row, "same content, two labels", said)
         for key in row.content:
             first.setdefault(key, row)
@@ -303,10 +315,10 @@ def drop_leaks(rows: list[Row], report: Report) -> list[Row]:
 
 
 def digest(rows: Iterable[Row]) -> str:
-    """The hash of all rows in their order: content, label, split and group."""
+    """The hash of all rows in their order: content, labels, split and group."""
     whole = hashlib.sha256()
     for row in rows:
-        for word in (row.content[0], row.label, row.split, row.group):
+        for word in (row.content[0], row.label, row.split, row.group, *map(str, row.answers.values())):
             whole.update(word.encode("utf-8", "surrogateescape") + b"\0")
     return whole.hexdigest()
 
@@ -329,8 +341,13 @@ def build(
         raise ValueError(f"{name} has {len(rows)} usable {report.what}, but at least {FEWEST} are needed: add some")
     rows = drop_leaks(rows, report)
     say_duplicates(rows, report, bool(classes))
+    if 0 < (alone := sum(not row.group for row in rows)) < len(rows):
+        report.notes.append(f"{alone:,} of the {report.what} have no group, so each of them is one of its own")
     labels = np.array([classes.index(row.label) for row in rows]) if classes else np.zeros(len(rows), int)
     parts = cut(rows, labels, classes, seed, report)
+    if classes and len(set(labels[parts["train"]].tolist())) < SEVERAL:
+        only = classes[labels[parts["train"]][0]]
+        raise ValueError(f"{name} has only {only!r} in train, so nothing can be learned: put other classes there too")
     inputs, columns = stack(rows)
     groups = torch.from_numpy(components(rows))
     whole = Split(inputs, torch.from_numpy(labels), len(classes) or 1, columns, groups=groups)

@@ -23,6 +23,7 @@ class Row:
     content: tuple[str, ...] = ()  # keys: rows that share one are duplicates
     split: str = ""  # as the user cut it
     group: str = ""
+    answers: dict[str, str | float] = field(default_factory=dict)  # question -> its label, or a number
 
 
 @dataclass

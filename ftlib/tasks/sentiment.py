@@ -4,7 +4,8 @@ Tweets, Amazon reviews, film reviews, newspaper opinion: one question, other wor
 of the film sentences are neutral, 20 % of the newspaper's), which is the trap of domain adaptation.
 `target` says what is learnt. "polarity": negative or positive, where the mean is clear (|rating| >= 0.5).
 "three": with neutral between, by the paper's rule. "rating": the mean itself. Every target cuts the
-sentences into the same splits.
+sentences into the same splits. "sentiment@rating" and "sentiment@rater_sd" ask any of them for one more number, the
+mean and the standard deviation of the raters.
 
 Amazon and newspaper sentences come several a review or article, and these stay together. 60 tweets and 2
 film sentences are in the file twice, and equal texts stay together too. Film sentences do not name their
@@ -29,6 +30,7 @@ from ftlib.tasks.task import Split, Task
 CARDS = ["sentiment"]  # in data/cards/
 DOMAINS = ("tweets", "amazon", "movies", "nyt")
 CLASSES = {"polarity": ["negative", "positive"], "three": ["negative", "neutral", "positive"], "rating": []}
+QUESTIONS = {"rating": [], "rater_sd": []}  # columns that are numbers
 CLEAR = 0.5  # |rating| from which a sentence counts as negative or positive
 DRAWS = 20  # reviews differ in tone, so the evenest of 20 drawn splits is used
 NEUTRAL = 0.2  # 0.05 on the scale of -1 to 1 in the paper (page 9) is 0.2 on the raters' -4 to 4
@@ -52,7 +54,8 @@ def load(domain: str | None, *, seed: int, n: int | None, target: str = "polarit
     parts = group_stratified_split(groups, three, domains, seed=seed, draws=DRAWS)
     splits = make_splits(whole, parts, 3 * domains + three, seed=seed, n=n, keep=keep)
     name, metric = f"sentiment/{domain}" if domain else "sentiment", "macro_f1" if classes else "pearson"
-    return Task(name, "text", classes, metric, splits, {"target": target})
+    questions = {which: names for which, names in QUESTIONS.items() if which != target}
+    return Task(name, "text", classes, metric, splits, {"target": target}, questions=questions)
 
 
 def group_of(row: dict[str, str]) -> str:

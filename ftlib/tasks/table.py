@@ -2,12 +2,17 @@
 
 A table is read as what it says, and nothing is guessed in silence: the delimiter is the one that splits the header,
 texts are UTF-8 unless `encoding` says otherwise, and a row that does not fit is left out and reported with its line.
+
+Several columns of labels make several tasks of the same texts, label=["stars", "topic"]. The first column is the main
+task. Each other one is a question, such as "table:reviews.csv@topic" (see `ftlib.tasks.questions`). All tasks have the
+same rows, so a row that lacks one of the labels is left out of all and reported.
 """
 
 import csv
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +20,7 @@ from pathlib import Path
 from ftlib.io.refusals import nearest
 from ftlib.tasks import own
 from ftlib.tasks.checks import choose
+from ftlib.tasks.labels import answer_columns, fill_answers, label_columns, questions_of_rows
 from ftlib.tasks.own import SPLIT_NAMES
 from ftlib.tasks.report import Report, Row
 from ftlib.tasks.task import Task
@@ -36,7 +42,8 @@ def load(
     seed: int,
     n: int | None,
     text: str | int = "text",
-    label: str | int = "label",
+    label: str | int | list = "label",
+    numbers: list | None = None,
     group: str | int | None = None,
     split: str | int | None = None,
     labels: list | None = None,
@@ -46,41 +53,51 @@ def load(
 ) -> Task:
     """The texts of a table.
 
-    text, label: the columns, or in a CSV or TSV without a header their numbers, from 0. group: a column that names what
-    belongs together. split: a column that holds train, validation and test. labels: the known classes. encoding: of a
-    text file, by default UTF-8. metric: a score of
-    `metrics.classification`. safe: ["words"] if hiding some words keeps labels true.
+    text, label: the columns, or in a CSV or TSV without a header their numbers, from 0. A list of labels names the main
+    task and its questions. numbers: those of the questions that are numbers and no classes. group: a column that names
+    what belongs together. split: a column that holds train, validation and test. labels: the known classes of the main
+    task. encoding: of a text file, by default UTF-8. metric: a score of `metrics.classification`, of all tasks with
+    classes. safe: ["words"] if hiding some words keeps labels true.
     """
     metric, safe = choose("metric", metric, own.CLASS_METRICS), own.check_safe(safe, SAFE)
     place, name, report = own.existing(path), f"table:{path}", Report("rows")
-    rows, named = [], {"text": text, "label": label, "group": group, "split": split}
-    check_names(named)
-    found = list(records(place, encoding, [text, label], report))
+    main, others = label_columns(label, numbers)
+    rows, named = [], {"text": text, "label": main, "group": group, "split": split}
+    every = named | {f"label {k}": column for k, column in enumerate(others, 2)}
+    check_names(every)
+    found = list(records(place, encoding, [text, main, *others], report))
     if found and not any(isinstance(one, dict) for _, one in found):
-        raise ValueError(f"{path} has no row that fits, the first one is line {found[0][0]}: {found[0][1]}; correct it")
-    check_columns(path, dict.fromkeys(key for _, one in found if isinstance(one, dict) for key in one), named)
+        first = f"is line {found[0][0]}" if found[0][0] else "says"
+        raise ValueError(f"{path} has no row that fits, the first one {first}: {found[0][1]}; correct it")
+    check_columns(path, dict.fromkeys(key for _, one in found if isinstance(one, dict) for key in one), every)
     for line, record in found:
         report.found += 1
         row = Row(place.name, line)
         if isinstance(record, str):
             report.leave_out(row, *_kind(record))
             continue
-        if problem := fill(row, record, named):
+        answers = {column: as_text(record.get(column)) for column in others}
+        if problem := fill(row, record, named) or fill_answers(row, answers, numbers):
             report.leave_out(row, *problem)
         else:
             rows.append(row)
+    if isinstance(text, int) and not labels:
+        check_first_row(path, rows)
     rows = own.keep_known(rows, labels, report)
-    classes = own.classes_of(rows, labels, f"column {label!r}")
+    classes = own.classes_of(rows, labels, f"column {main!r}")
+    questions = questions_of_rows(rows, others, numbers)
     options = {"text": text, "label": label, "group": group, "split": split, "labels": labels, "encoding": encoding}
-    options = {key: value for key, value in {**options, "metric": metric, "safe": safe}.items() if value is not None}
+    options |= {"numbers": numbers, "metric": metric, "safe": safe}
+    options = {key: value for key, value in options.items() if value is not None}
     return own.build(
-        name, "text", rows, classes, report, seed=seed, n=n, stack=stack, metric=metric, options=options, safe=safe
-    )
+        name, "text", rows, classes, report, seed=seed, n=n, stack=lambda used: stack(used, questions), metric=metric,
+        options=options, safe=safe, questions=questions,
+    )  # fmt: skip
 
 
-def stack(rows: list[Row]) -> tuple[list[str], dict]:
-    """The texts, and the column `line`."""
-    return [row.inputs for row in rows], {"line": [row.line for row in rows]}
+def stack(rows: list[Row], questions: dict[str, list[str]]) -> tuple[list[str], dict]:
+    """The texts, the column `line`, and the labels of each question."""
+    return [row.inputs for row in rows], {"line": [row.line for row in rows], **answer_columns(rows, questions)}
 
 
 def _kind(problem: str) -> tuple[str, str]:
@@ -111,6 +128,17 @@ def check_columns(path, record: dict, named: dict[str, str | None]) -> None:
             if not near and isinstance(column, str) and str(path).lower().endswith(FIELDS):
                 near = "; if the file has no header, give the columns by their numbers, such as text=1, label=0"
             raise ValueError(f"{path} has no column {column!r} for {option}: it has {there}{near}")
+
+
+def check_first_row(path, rows: list[Row]) -> None:
+    """ValueError if the first row of a file without a header looks like a header: a label that no other row has."""
+    first, *others = rows or [None]
+    if others and first.label not in {row.label for row in others}:
+        raise ValueError(
+            f"{path}, line {first.line}, has the label {first.label!r}, which no other row has: if it is a header, "
+            f"give the columns by their names, such as label={first.label!r}; else list all classes, as in "
+            f"labels=[{first.label!r}, ...]"
+        )
 
 
 def fill(row: Row, record: dict, named: dict[str, str | None]) -> tuple[str, str] | None:
@@ -233,7 +261,8 @@ def _fields(place: Path, text: str, columns: list[str], report: Report) -> Itera
     if not lines:
         return
     if isinstance(columns[0], int):
-        header = list(range(max(len(fields) for _, fields in lines if isinstance(fields, list))))
+        counts = Counter(len(fields) for _, fields in lines if isinstance(fields, list))
+        header = list(range(max(counts, key=counts.get)))  # a comma too many is in few rows
         report.notes.append("the file has no header")
     else:
         header = [name.strip() for name in lines[0][1]] if isinstance(lines[0][1], list) else []
@@ -250,7 +279,7 @@ def _fields(place: Path, text: str, columns: list[str], report: Report) -> Itera
 
 
 UNCLOSED = "unexpected end of data"
-NEEDED = ("the header has", "the longest row has")
+NEEDED = ("the header has", "most rows have")
 
 
 def split_fields(text: str, delimiter: str, quoting: int = csv.QUOTE_MINIMAL) -> Iterator[tuple[int, list[str] | str]]:

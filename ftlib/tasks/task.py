@@ -1,9 +1,9 @@
 """A task: what goes in, what should come out, which examples are kept apart, and how success is counted.
 
 Learn on `train`, choose on `validation`, read `test` once: `Task.reads` counts the passes over each. A
-loader gives whole batches, {"pixels"} or {"input_ids", "attention_mask"} with "labels" and "index". Texts
-of similar length share a batch, because a batch is padded to its longest row, and padding costs as much as
-words do.
+loader gives whole batches, {"pixels"} or {"input_ids", "attention_mask"} with "labels", "index" and the
+name of the "task". Texts of similar length share a batch, because a batch is padded to its longest row, and
+padding costs as much as words do.
 
 Letters: N examples of a split, B of a batch, T tokens, K classes, C channels, S pixels a side.
 """
@@ -27,6 +27,7 @@ SPLITS = ("train", "validation", "test")
 IGNORED = -100  # a position of a language model's labels that is not counted
 CUT = 0.01  # of a split: where more texts lose their end, it is said
 CHUNK = 50  # batches whose texts are sorted by length together: more save padding, fewer mix better
+SHOWN = 10  # missing classes named in a warning
 
 
 @dataclass
@@ -133,6 +134,15 @@ class Task:
         Of own data, what was left out and noticed, see `ftlib.tasks.report`.
     safe : list of str, optional
         Of own data, the user's answer which changes keep the labels true. See `strategies.augmentation.policy`.
+    portion : str, default ""
+        Which portion of a larger task this is, see `ftlib.tasks.portion`.
+    questions : dict of str to list of str, optional
+        What else its examples can be asked, see `ftlib.tasks.question`: {column: class names}. A number has none.
+    question : str, default ""
+        Which question of another task this is.
+    head : str, default ""
+        Which head of a model with several answers it. By default the one that is called as the task. Portions and
+        corrupted images have the head of the task that they come from.
 
     Raises
     ------
@@ -167,9 +177,14 @@ class Task:
     digest: str = ""  # of own data: a record says on which data it was made
     report: Report | None = field(default=None, repr=False)
     safe: list[str] | None = None  # changes that keep the labels of own data true; None: nobody was asked
+    portion: str = ""  # of a larger task, see tasks.portions: then classes may lack
+    questions: dict[str, list[str]] = field(default_factory=dict)  # column -> class names; none for a number
+    question: str = ""  # of another task, see tasks.questions
+    head: str = ""  # batch["task"]: the name without portion and corruption, since no batch may tell these
 
     def __post_init__(self):
         choose("kind", self.kind, ("image", "text", "lm"))
+        self.head = self.head or self.name
         self.max_length = whole_number("max_length", self.max_length, 1, unit="tokens")
         self.say_lacking()
 
@@ -186,11 +201,12 @@ class Task:
 
     def say_lacking(self) -> None:
         """Warn where a split that measures has no example of a class: its score says nothing of that class."""
-        for name, classes in self.lacking.items():
+        for name, classes in ({} if self.portion else self.lacking).items():
             if name != "train":  # a small n may leave a class out; `lacking` tells
+                more = f" and {len(classes) - SHOWN} more" if len(classes) > SHOWN else ""
                 warn(
-                    f"{name} of {self.name} has no example of {', '.join(map(str, classes))}, so its scores say "
-                    f"nothing of that: take another seed or more examples, or split by class",
+                    f"{name} of {self.name} has no example of {', '.join(map(str, classes[:SHOWN]))}{more}, so its "
+                    f"scores say nothing of that: take another seed or more examples, or split by class",
                     stacklevel=4,
                 )
 
@@ -229,9 +245,9 @@ class Task:
         Returns
         -------
         DataLoader
-            Batches with "labels" (B,), "index" (B,) and "pixels" (B, C, S, S) in 0..1, or "input_ids" and
-            "attention_mask" (B, T). Texts are sorted by length, and "index" says which row is where. len(loader)
-            counts batches.
+            Batches with "labels" (B,), "index" (B,), "pixels" (B, C, S, S) in 0..1 or "input_ids" and "attention_mask"
+            (B, T), and "task", the name of the head that answers. Texts are sorted by length, and "index" says which
+            row is where. len(loader) counts batches.
 
         Raises
         ------
@@ -254,7 +270,7 @@ class Task:
         generator = torch.Generator().manual_seed(seed)
         drawn = generator if shuffle else None
         order = Order(len(part), batch_size, drawn, lengths, started=lambda: self.reads.update([split]))
-        data = Batches(columns, tokens, lengths)
+        data = Batches(columns, tokens, lengths, self.head)
         return DataLoader(data, batch_size=None, sampler=order, generator=generator)
 
     def _tokens(self, split: str, tokenizer, max_length: int) -> tuple[dict[str, Tensor], Tensor]:
@@ -306,20 +322,20 @@ class Batches(Dataset):
 
     fixed = True  # the same number is the same example in each pass: a subclass that changes them says so no more
 
-    def __init__(self, columns: dict[str, Tensor], tokens: dict[str, Tensor], lengths: Tensor | None):
-        self.columns, self.tokens, self.lengths = columns, tokens, lengths
+    def __init__(self, columns: dict[str, Tensor], tokens: dict[str, Tensor], lengths: Tensor | None, task: str):
+        self.columns, self.tokens, self.lengths, self.task = columns, tokens, lengths, task
 
     def __len__(self) -> int:
         return len(self.columns["index"])
 
-    def __getitem__(self, rows: Tensor) -> dict[str, Tensor]:
+    def __getitem__(self, rows: Tensor) -> dict[str, Tensor | str]:
         batch = {name: column[rows] for name, column in self.columns.items()}
         if "pixels" in batch and not batch["pixels"].is_floating_point():
             batch["pixels"] = batch["pixels"].float().div_(255)  # (B, C, S, S) in 0..1
         if self.tokens:
             longest = int(self.lengths[rows].max())
             batch |= {name: column[rows, :longest] for name, column in self.tokens.items()}  # (B, T)
-        return batch
+        return {**batch, "task": self.task}
 
 
 class Order(Sampler):

@@ -41,9 +41,14 @@ def standing_still(model: nn.Module) -> tuple[int, list[Tensor]]:
     for k, stage in enumerate(model.stages):
         mine = []
         for module in walk(stage):
-            if module.training or _learns(module):
+            if module.training:
                 return k, tensors
-            mine += [t for t in (*module._parameters.values(), *module._buffers.values()) if t is not None]
+            for weight in module._parameters.values():
+                if weight is not None:
+                    if weight.requires_grad:
+                        return k, tensors
+                    mine.append(weight)
+            mine += [t for t in module._buffers.values() if t is not None]
         tensors += mine
     return len(model.stages), tensors
 

@@ -242,7 +242,8 @@ def _backward(run: Run, window: list[dict], step: int, clock: Clock, weights: di
         update = strategy.gradient(full, terms)
         total = {k: update.get(k, 0) + total.get(k, 0) for k in weights if k in update or k in total}
     for name, p in weights.items():
-        p.grad = total.get(name)
+        g = total.get(name)  # autograd.grad may lay it out otherwise, but fused AdamW reads both as they lie in memory
+        p.grad = g if g is None or g.stride() == p.stride() else torch.empty_like(p).copy_(g)
     trained = sum(p.numel() for p in weights.values())
     return {"loss": sum(terms.values()), "terms": terms, "penalty": penalty, "trainable": trained}
 

@@ -2,7 +2,7 @@
 
 import reprlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ftlib.models.about import About
 from ftlib.models.pixels import as_pixels
+from ftlib.networks import Heads
 from ftlib.training.machine import model_device, to_device
 
 __all__ = ["Prediction", "predict"]
@@ -59,7 +60,7 @@ class Prediction:
         return ", ".join(f"{label} ({p:.1%})".replace("%", " %") for label, p in ranked[:SHOWN]) + rest
 
 
-def predict(model: nn.Module, inputs, *, head: str | None = None) -> Prediction | pd.DataFrame:
+def predict(model: nn.Module, inputs, *, task=None, head: str | None = None) -> Prediction | pd.DataFrame:
     """Ask a model about images or texts of your own.
 
     Parameters
@@ -70,8 +71,11 @@ def predict(model: nn.Module, inputs, *, head: str | None = None) -> Prediction 
         For an image model the path of an image, an image of PIL, or its pixels: (H, W), (C, H, W) or (H, W, C), as
         uint8 or as floats in 0..1. Four dimensions are a batch of images. For a text model or a language model a text.
         An image of another size is resized as the task's images were.
+    task : str or Task, optional
+        Which task is asked, for a model with a head per task: "elpv@type". By default the main one. A task brings its
+        class names along. By its name alone, the classes of another data set are only numbered.
     head : str, optional
-        Name of the head, for a model with several.
+        Name of the head, for a model with several that no tasks are named by.
 
     Returns
     -------
@@ -93,7 +97,10 @@ def predict(model: nn.Module, inputs, *, head: str | None = None) -> Prediction 
     >>> list(ftlib.predict(picture_model, torch.rand(2, 1, 8, 8)).columns)
     ['input', 'label', 'probability', 'class 0', 'class 1', 'class 2']
     """
-    about = _about(model, head)
+    if task is not None and head is not None:
+        raise ValueError(f"task and head both name a head, {task!r:.50} and {head!r}: give one of them")
+    head = head if task is None else getattr(task, "head", task)
+    about = _of_head(model, _about(model, head), head, task)
     items, one = as_items(inputs, about.kind)
     if about.kind == "lm":
         found = [Prediction(text, answer) for text, answer in zip(items, model.generate(items), strict=True)]
@@ -104,6 +111,9 @@ def predict(model: nn.Module, inputs, *, head: str | None = None) -> Prediction 
 
 def as_items(inputs, kind: str) -> tuple[list, bool]:
     """(the single inputs, whether only one was given). ValueError for what this kind of model does not read."""
+    if isinstance(inputs, pd.DataFrame):  # its items would be the names of its columns
+        there = ", ".join(map(str, inputs.columns))
+        raise ValueError(f"predict takes inputs, but it got a table with the columns {there}: give one, table[column]")
     one = isinstance(inputs, str | Path | Image.Image)
     if isinstance(inputs, Tensor) or (isinstance(inputs, np.ndarray) and inputs.dtype.kind in "biufc"):
         if kind != "image":
@@ -125,6 +135,8 @@ def as_items(inputs, kind: str) -> tuple[list, bool]:
             raise ValueError(f"this model reads {wants}, but input {number} is {what}: give another input")
         if kind != "image" and not item.strip():
             raise ValueError(f"input {number} is an empty text: give at least one word")
+        if kind != "image" and any("\ud800" <= letter <= "\udfff" for letter in item):
+            raise ValueError(f"input {number} is no valid Unicode: read its file with the encoding that it has")
     return items, one
 
 
@@ -188,11 +200,26 @@ def _about(model: nn.Module, head: str | None) -> About:
             f"{model.name} has no head, so it answers nothing: load it with a task, load_model(name, task)"
         )
     heads = list(model.head) if isinstance(model.head, nn.ModuleDict) else []
-    if head not in (heads or [None]):
+    about = getattr(model, "about", None) or About(base=getattr(model, "name", None) or "model", kind=kind)
+    if isinstance(model.head, Heads):  # the main one answers where none is named
+        model.head.of(head)
+    elif head not in (heads or [None]) and (heads or head != about.task):
         there = f"has the heads {', '.join(heads)}" if heads else "has one head without a name"
         do = f"head={heads[0]!r}, for example" if heads else "leave head out"
         raise ValueError(f"the model {there}, and head is {head!r}: {do}")
-    return getattr(model, "about", None) or About(base=getattr(model, "name", None) or "model", kind=kind)
+    return about
+
+
+def _of_head(model: nn.Module, about: About, head: str | None, task=None) -> About:
+    """What the model knows of the task that a head answers. Classes whose names nobody knows are numbered."""
+    if head is None or not isinstance(model.head, Heads) or head == model.head.main:
+        return about
+    base, _, which = head.rpartition("@")
+    labels = getattr(task, "labels", None if base != about.task else about.questions.get(which))
+    if labels is None:
+        outputs = [*model.head.of(head).parameters()][-1].shape[0]
+        labels = [f"class {k}" for k in range(outputs)] if outputs > 1 else []
+    return replace(about, task=head, labels=list(labels))
 
 
 def _batches(model: nn.Module, about: About, items: list) -> Iterable[dict[str, Tensor]]:

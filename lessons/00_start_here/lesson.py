@@ -113,9 +113,9 @@ teach.diagram("00_start_here", "fine_tuning")
 # The **stages** turn an input into features, step by step: edges, textures, parts of objects; or letters, words, meaning.
 # The **head** turns features into answers. A new task gets a fresh head. Then some or all weights keep learning.
 #
-# **What does it cost?** The kit tests what people say about fine-tuning. Each box like this one says what we found in one
-# line per task, and what to do. A *linear probe* trains the head alone. The numbers say
-# how many times as long full fine-tuning takes to the same score.
+# **What does it cost?** The kit tests what people say about fine-tuning. A box like the one below says in one line per task
+# what we found, and then what to do. A *linear probe* trains the head alone. *8 times as much* means that full fine-tuning
+# took 8 times as long to reach the same score.
 
 # %% tags=["nbval-check-output"]
 teach.claim("F4", verdict="supported")
@@ -128,18 +128,25 @@ teach.claim("F4", verdict="supported")
 #     start([I have a pretrained model]) --> labels{Do I have labels<br>for my own data?}
 #     labels -- yes --> L01[01 Full fine-tuning]
 #     labels -- "only for similar data" --> L07[07 Domain adaptation]
+#     labels -- "for several questions" --> L05[05 Multi-task]
 #     L01 --> slow{Too slow, or<br>too little memory?}
 #     slow -- "too slow" --> L02[02 Freezing layers]
 #     slow -- "too little memory" --> L04[04 LoRA and adapters]
 #     slow -- no --> good{Good enough?}
-#     good -- yes --> done([Done])
+#     good -- yes --> later{Will new data come later?}
+#     later -- no --> large{A larger model,<br>or much more data?}
+#     large -- no --> done([Done])
+#     large -- yes --> L10[10 The tools]
+#     later -- yes --> L03[03 Incremental learning]
 #     good -- "it learns badly" --> L06[06 Learning-rate schedules]
 #     good -- "it learns the data by heart" --> L08[08 Augmentation]
 # ```
-#
-# [01 Full fine-tuning](01_full.ipynb) · [02 Freezing layers](02_freezing.ipynb) · [04 LoRA and
-# adapters](04_peft.ipynb) · [06 Schedules](06_schedules.ipynb) · [07 Domain adaptation](07_domain.ipynb) ·
-# [08 Augmentation](08_augmentation.ipynb). Begin with 01. The lessons 03, 05, 09 and 10 are being written.
+
+# %% [markdown]
+# [01 Full fine-tuning](01_full.ipynb) · [02 Freezing layers](02_freezing.ipynb) · [03 Incremental
+# learning](03_incremental.ipynb) · [04 LoRA and adapters](04_peft.ipynb) · [05 Multi-task](05_multitask.ipynb) · [06
+# Schedules](06_schedules.ipynb) · [07 Domain adaptation](07_domain.ipynb) · [08 Augmentation](08_augmentation.ipynb) ·
+# [09 Which strategy?](09_compare.ipynb) · [10 The tools](10_tools.ipynb). Begin with 01.
 
 # %% [markdown]
 # ## 5. Is everything there?

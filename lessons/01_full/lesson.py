@@ -52,8 +52,8 @@ assert after > before + 0.3
 plots.before_after(before, after, "New digits, before and after 40 steps", "right answers")
 
 # %% [markdown]
-# Ten of a hundred right is guessing. Now most are right. Which ones are still wrong? Each tile shows the true digit,
-# the answer, and how sure the model was. The scans have only 8 × 8 pixels, enlarged here. Which ones would you have
+# Ten of a hundred right is guessing. Now most are right. Here are the eight mistakes of which the model was *surest*: the
+# true digit, the answer, and how sure it was. The scans have only 8 × 8 pixels, enlarged here. Which ones would you have
 # read right?
 
 # %%
@@ -111,7 +111,7 @@ print([round(x, 3) for x in losses])
 # %% [markdown]
 # The library's `fit` is this loop with some extras. It limits the length of the gradient (*clipping*), saves
 # checkpoints, and stops with a clear error when the loss explodes. From the same weights and batches it gives the
-# same losses. (`max_norm=1e9` switches clipping off, and `precision="float32"` fixes the number format.)
+# same losses. (Guessing among ten digits costs 2.303. Six steps at a small rate change little. `max_norm=1e9` switches clipping off, and `precision="float32"` fixes the number format.)
 
 # %%
 torch.manual_seed(0)
@@ -167,8 +167,8 @@ assert abs(sound[0] - bug[0]) < 1e-6 and swings
 teach.predict("01_full", "no-zero-grad").compare("overshoots" if swings else "nothing")
 
 # %% [markdown]
-# **The symptom to remember:** no error, the same first loss, and then a loss that swings where it should settle.
-# `backward` *adds* to the gradients that are there. If your loss behaves like this, first check that `zero_grad()` is
+# **The symptom to remember:** no error, the same first loss, at first even a *faster* fall, and then a loss that swings where
+# it should settle. `backward` *adds* to the gradients that are there, so each step repeats all earlier ones. If your loss behaves like this, first check that `zero_grad()` is
 # there. Only then lower the learning rate.
 
 # %% [markdown]
@@ -181,8 +181,8 @@ teach.diagram("01_full", "four_ways")
 # Why two steps in the last one? A fresh head is random. Its first gradients push the pretrained features around before it
 # knows anything. So LP-FT lets the head settle first (Kumar et al., 2022).
 #
-# Each method gets a [learning rate](../docs/glossary.md#learning-rate) that did well in earlier trials. LP-FT takes those
-# of the probe and of full fine-tuning. **Predict before you run:** which method is best after 40 steps on 200 digits, and
+# Each method gets a [learning rate](../docs/glossary.md#learning-rate) of its own, the best of earlier trials on validation.
+# LP-FT takes those of the probe and of full fine-tuning. **Predict before you run:** which method is best after 40 steps on 200 digits, and
 # which is worst?
 
 # %%
@@ -217,12 +217,12 @@ teach.predict("01_full", "best-arm").compare(final.idxmax())
 teach.predict("01_full", "worst-arm").compare(final.idxmin())
 
 # %% [markdown]
-# LP-FT falls when its stages begin to learn, after step 10. [In depth](01_full_depth.ipynb) you find out why a
-# network can fall apart at that moment.
+# A surprise: LP-FT falls when its stages begin to learn, although its head had settled. It recovers later. [In
+# depth](01_full_depth.ipynb) you see one cause of such falls.
 #
-# What does each method cost? The probe trains 1,280 features times ten classes, and ten biases. Its stages never
-# change, so `fit` computes their features once and keeps them. All other methods compute everything forward and
-# backward in each step.
+# What does each method cost? (Tables call a method an `arm`.) The probe trains 1,280 features times ten classes, and ten biases. Its stages never
+# change, so `fit` computes their features once and keeps them. Full fine-tuning and training from scratch compute
+# everything forward and backward in each step.
 
 # %%
 cost = ftlib.runs.frame(live).set_index("arm")
@@ -235,7 +235,7 @@ cost
 # ## 5. What many seeds say (3 minutes)
 #
 # This was **one** run of each. Another [seed](../docs/glossary.md#seed) has another split, other examples and another
-# head. So we recorded six runs of each method with 60 steps, and each seed was the same for all methods. A light
+# head. So we recorded three of the methods with six seeds each, the same six for all, and 60 steps. A light
 # point is one seed, and a large point is the mean. If we repeated all this 100 times, about 95 of the bars would hold
 # the true mean.
 
@@ -254,8 +254,8 @@ print(f"by {100 * ahead.mean():.1f} points in the mean")
 assert (ahead > 0).all()
 
 # %% [markdown]
-# Full fine-tuning is ahead of the probe on every seed. If your single run said something else, it misled you. Compare
-# **pairs** of runs with the same seed, as this cell does: luck that hits both sides cancels out. A *point* is 0.01 of
+# Full fine-tuning is ahead of the probe on every seed. Our single run above put the probe ahead. It had fewer steps and was one
+# throw of the dice, so it could not settle this. Compare **pairs** of runs with the same seed, as this cell does: luck that hits both sides cancels out. A *point* is 0.01 of
 # a score.
 #
 # Now the first big question. Does pretraining help at all? The box has a line per task, and then the advice. On the
@@ -295,15 +295,16 @@ plots.scores(
 )
 
 # %% [markdown]
-# The bars overlap. Six seeds can't tell these methods apart. It took 32 seeds to show that pretraining helps here too, by
-# five points, as the box in section 5 says. On data like these, run the probe first. It costs the least.
+# Bars that overlap settle nothing: compare pairs, as in section 5. Full fine-tuning is ahead of scratch by six points here,
+# but six pairs can't tell that from luck. It took 32 to show that pretraining helps here too, by five points, as the box in
+# section 5 says. On data like these, run the probe first. It costs the least.
 
 # %% [markdown]
 # ## 7. What overfitting does (8 minutes)
 #
 # [NLL](../docs/glossary.md#negative-log-likelihood), the negative log-likelihood, is the loss that we train with. It
-# asks how sure the model is of the right class. We trained on 100 reviews for 100 steps, until the training loss was
-# near 0. **Predict first:**
+# asks how sure the model is of the right class. Its unit is the *nat*. We trained on 100 reviews for 100 steps, until the
+# training loss was near 0. (In the figure the probe is blue.) **Predict first:**
 
 # %%
 widgets.predict("01_full", "long-training")
@@ -334,7 +335,8 @@ teach.predict("01_full", "long-training").compare("rises" if rise > 0.03 > fall 
 teach.claim("F5", verdict="supported")
 
 # %% [markdown]
-# On the reviews the difference is real, but small. And the score? `full-es` stopped early.
+# On the reviews the difference is real, but small. And the score? `full-es` stopped early. `ece`, the *expected calibration
+# error*, says how far the model's confidence is from the truth.
 
 # %%
 fresh = ftlib.load_runs("01_full_confirm_long").query("purpose == 'measure'")
@@ -346,12 +348,11 @@ assert (means["test.macro_f1"][:, "full-es"] < means["test.macro_f1"][:, "full"]
 means.round(3)
 
 # %% [markdown]
-# The *expected calibration error* (`ece`) says how far the model's confidence is from the truth. Early stopping
-# lowers it, and costs one or two points of score. Stop early if somebody acts on how sure the model is.
+# Early stopping lowers `ece`, and costs one or two points of score. Stop early if somebody acts on how sure the model is.
 #
 # **The board** shows the first recorded runs by task, size of the training set and measure. **Your task:** on the Amazon
 # reviews (`sentiment/amazon`), with 800 examples, by how many points of macro-F1 is full fine-tuning ahead of the probe?
-# The differences below the figure are *against full*, so change the sign and multiply by 100.
+# Below the figure stands *probe − full*, for example −0.012. Full is then ahead by 1.2 points.
 
 # %%
 names = ("01_full", "01_full_sizes")
@@ -389,11 +390,13 @@ for strategy, lr in ((strategies.LinearProbe(), 3e-3), (strategies.Full(), 1e-3)
     model, history = ftlib.fit(
         model, loader, strategy, steps=16, lr=lr, validation=early_stopping
     )
-    print({name: round(value, 3) for name, value in history[-1]["validation"].items()})
+    found = history[-1]["validation"]
+    print({name: round(found[name], 3) for name in ("accuracy", "nll")})
 
 # %% [markdown]
-# Probe first, then everything, and early stopping for both. Keep the one with the better validation. With so few leaves
-# both may get everything right. Here the last one is kept. Now look at the **test** split, once.
+# Probe first, then everything, and early stopping for both. Keep the one with the better validation. Our eight validation
+# leaves can't choose, if both get all of them right. Then you would keep the probe, which is cheaper. Here the last one is
+# kept, so that there is something to see. Now look at the **test** split, once.
 
 # %%
 plots.confusion(model, mine, split="test")
@@ -561,7 +564,7 @@ widgets.quiz("01_full", "interval-zero", "lp-ft", "adamw-memory")
 # %% [markdown]
 # **Limits.** Small tasks, two networks, short training. The verdicts hold for these. Use the same method on your own
 # task. [01 in depth](01_full_depth.ipynb) has all claims with their evidence, more tasks, costs and published
-# numbers. Use the board of section 7 to compare with other strategies.
+# numbers. The board of [09](09_compare.ipynb) compares other strategies.
 #
 # **Sources.** Kumar et al., *Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution*, ICLR 2022
 # (2202.10054). Li et al., *Explicit Inductive Bias for Transfer Learning*, ICML 2018 (1802.01483). Deitsch et al.,

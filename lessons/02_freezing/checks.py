@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ftlib.classroom.reading import points_read
+from ftlib.classroom.reading import NEAR, points_read
 from ftlib.evidence.compare import paired
 from ftlib.evidence.runs import load_runs
 
@@ -147,33 +147,38 @@ def awake(function) -> str:
     return ""
 
 
-# Investigate: the cheapest arm that is good enough.
+# Investigate: the cheapest method that is good enough.
 
 
 def cheapest(function) -> str:
-    """`function(runs, metric, margin)` gives the arm with the fewest trained parameters that is not worse than full by
-    more than the margin: the whole interval of arm − full lies above −margin."""
+    """`function(runs, metric, margin)` gives the method with the fewest trained parameters that is not worse than full
+    by more than the margin: the whole interval of method − full is above −margin."""
     small, wide = ([-0.004, 0.002, -0.001, 0.003, -0.002, 0.001], [0.09, -0.08, 0.07, -0.09, 0.08, -0.06])
     poor, rich = [-0.1, -0.11, -0.09, -0.1, -0.12, -0.1], [0.05, 0.06, 0.05, 0.04, 0.05, 0.05]
     ask = partial(_ask, function)
     runs = _runs({"full": (9000, [0.0] * 6), "few": (10, wide), "some": (300, small), "many": (5000, rich)})
     got = ask(runs)
     if got == "few":
-        return ("The arm with the fewest parameters has a mean near full's, but its interval reaches far below the "
+        return ("The method with the fewest parameters has a mean near full's, but its interval reaches far below the "
                 "margin: we cannot say that it is good enough. Look at the lower end of the interval.")  # fmt: skip
     if got == "many":
-        return ("That arm scores best, but it is not the cheapest that will do. Do you go by trained parameters, "
+        return ("That method scores best, but it is not the cheapest that will do. Do you go by trained parameters, "
                 "and do you compare the lower end with −margin?")  # fmt: skip
     if got == "full":
-        return "A cheaper arm is within the margin of full: its whole interval lies above −margin."
+        return "A cheaper method is within the margin of full: its whole interval is above −margin."
     if isinstance(got, str) and ": " in got:
         return f"Your code stopped with {got}."
     if got != "some":
-        return f"Return the name of an arm, here 'some', not {got!r}."
+        return f"Return the name of a method, here 'some', not {got!r}."
+    if (got := ask(runs, margin=0.2)) != "few":
+        return ("That is right for a margin of 0.02. With 0.2 the whole interval of 'few' is above −0.2, but you "
+                f"gave {got!r}. Does your code use `margin`?")  # fmt: skip
     if (got := ask(_runs({"full": (9000, [0.0] * 6), "few": (10, poor)}))) != "full":
-        return f"Where every cheaper arm is worse than full by more than the margin, the answer is 'full', not {got!r}."
+        return (
+            f"Where every cheaper method is worse than full by more than the margin, the answer is 'full', not {got!r}."
+        )
     if (got := ask(_runs({"full": (9000, [0.0] * 6), "few": (10, rich)}))) != "few":
-        return f"An arm that is better than full is good enough: the answer is 'few', not {got!r}."
+        return f"A method that is better than full is good enough: the answer is 'few', not {got!r}."
     tuned = _runs({"few": (10, [0.9] * 6)}).assign(purpose="tune", seed=range(100, 106))
     mixed = pd.concat([_runs({"full": (9000, [0.0] * 6), "few": (10, poor)}), tuned], ignore_index=True)
     if (got := ask(mixed)) != "full":
@@ -181,9 +186,9 @@ def cheapest(function) -> str:
     return ""
 
 
-def _ask(function, runs: pd.DataFrame):
+def _ask(function, runs: pd.DataFrame, margin: float = 0.02):
     try:
-        return function(runs, "test.score", 0.02)
+        return function(runs, "test.score", margin)
     except (KeyError, ValueError) as error:
         return f"{type(error).__name__}: {error}"
 
@@ -202,17 +207,20 @@ def _runs(arms: dict) -> pd.DataFrame:
 
 
 def board(points) -> str:
-    """By how many hundredths of macro-F1 training the top is ahead of training the bottom on the reviews."""
+    """By how many points of macro-F1 training the top is ahead of training the bottom on the reviews."""
     runs, others = _recorded(), {}
     for task in ("sentiment/amazon", "elpv"):
         for metric in ("macro_f1", "accuracy", "balanced_accuracy"):
             value = 100 * paired(runs[runs.task == task], f"test.{metric}", "top", "bottom").mean
             others[f"That is {metric} on {task}: choose sentiment/amazon and macro-F1."] = value
     right, *_ = others.values()
+    points = points() if callable(points) else points
+    if isinstance(points, Real) and any(abs(points * times + right) < NEAR for times in (1, 100)):
+        return "The size is right, the sign is not: the board writes + where a method is ahead of the bottom."
     return points_read(
         points, right, others, ("top", "bottom"),
         "Choose Task sentiment/amazon and Measure macro-F1, and read the words below the figure: the difference of "
-        "bottom against top stands there. Times 100, it is in points.",
+        "top against bottom is there, in points.",
     )  # fmt: skip
 
 

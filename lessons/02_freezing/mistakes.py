@@ -103,6 +103,11 @@ def nothing_left(runs, metric, margin):
     return next((a for a in arms if a != "full" and paired(runs, metric, a, "full").low > -margin), None)
 
 
+def margin_ignored(runs, metric, margin):
+    runs, arms = measured_of(runs)
+    return next(arm for arm in arms if arm == "full" or paired(runs, metric, arm, "full").low > -0.02)
+
+
 def top_on_the_board(metric="test.macro_f1", task="sentiment/amazon"):
     runs = load_runs("02_freezing").query("purpose == 'measure' and task == @task")
     return round(100 * paired(runs, metric, "top", "bottom").mean, 1)
@@ -131,11 +136,12 @@ MISTAKES = [
     ("awake", wrong_pieces, "is cut into 7 equal parts"),
     ("cheapest", by_the_mean, "Look at the lower end of the interval"),
     ("cheapest", the_best, "it is not the cheapest that will do"),
-    ("cheapest", never_cheaper, "A cheaper arm is within the margin of full"),
-    ("cheapest", must_be_inside, "An arm that is better than full is good enough"),
+    ("cheapest", never_cheaper, "A cheaper method is within the margin of full"),
+    ("cheapest", must_be_inside, "A method that is better than full is good enough"),
+    ("cheapest", margin_ignored, "Does your code use margin?"),
     ("cheapest", nothing_left, "the answer is 'full', not None"),
     ("board", (3, 5), "Write the number with a point"),
-    ("board", lambda: -top_on_the_board() / 100, "turn the sign round, and take it times 100"),
+    ("board", lambda: -top_on_the_board() / 100, "the sign is not"),
     ("board", 55.0, "Choose Task sentiment/amazon and Measure macro-F1"),
     ("board", lambda: -top_on_the_board(), "the sign is not"),
     ("board", lambda: top_on_the_board() / 100, "a hundred times as much"),

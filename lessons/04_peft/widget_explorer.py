@@ -17,6 +17,7 @@ from ftlib.evidence.compare import interval
 
 NEEDED = ("rank", "seed")
 FULL = 0  # the rank under which runs of full fine-tuning stand
+FIRST = 8  # the rank that is shown first, so that the figure has kept directions and others
 
 
 class RankExplorer(Panel):
@@ -40,7 +41,7 @@ class RankExplorer(Panel):
             layout=ipywidgets.Layout(width="auto"),
         )  # fmt: skip
         self.rank = ipywidgets.ToggleButtons(
-            options=[(str(r), r) for r in ranks], description="Rank",
+            options=[(str(r), r) for r in ranks], value=FIRST if FIRST in ranks else ranks[0], description="Rank",
             style={"description_width": "initial", "button_width": "auto"},
         )  # fmt: skip
         self.figure = live(_empty(ranks))
@@ -140,7 +141,7 @@ def _said(values: np.ndarray) -> str:
 
 def _empty(ranks: list[int]) -> plots.Figure:
     fig = plots.figure("", "direction, the largest first", "share", "")
-    names = ("size of a kept direction, largest = 1", "size of one left out", "energy kept up to here")
+    names = ("size, kept (largest is 1)", "size, left out", "energy kept so far")
     for i, name in enumerate(names):
         fig.add_scatter(
             x=[1], y=[1], name=name, mode="lines+markers" if i == 0 else "lines",

@@ -2,6 +2,7 @@
 
 from bug import Bug
 
+PLAYGROUND = "lessons/06_schedules/test_playground.py"
 PLAYGROUND_WORDS = "lessons/06_schedules/test_playground_words.py"
 SCHEDULES = "strategies/test_schedules.py"
 AS_TORCH = f"{SCHEDULES}::test_a_shape_is_torchs_own_without_and_with_a_warmup"
@@ -155,5 +156,21 @@ BUGS = [
         "run, scores = min(here,", "run, scores = max(here,",
         "The words tell of a run that has nothing to do with what is drawn.",
         (f"{PLAYGROUND_WORDS}::test_it_says_what_its_data_say[{TWO}]",),
+    ),
+    Bug(
+        "each run at its peak", "widgets", "lessons/06_schedules/widget.py",
+        'run["mean rate"] = _mean(self._rates(run["shape"], run["lr"], run["warmup"], int(run["steps"])))',
+        'run["mean rate"] = run["lr"]',
+        "A decay stands on the right at twice its mean rate, away from the constant rate that moves as far.",
+        (
+            f"{PLAYGROUND}::test_on_the_right_each_recorded_run_stands_at_its_mean_rate",
+            f"{PLAYGROUND_WORDS}::test_it_says_what_its_data_say[{TWO}]",
+        ),
+    ),
+    Bug(
+        "it opens with a flat line", "widgets", "lessons/06_schedules/widget.py",
+        "        self._begin(runs)\n", "",
+        "The first state, which is also the still, is the first shape at the lowest peak: a constant rate.",
+        (f"{PLAYGROUND}::test_it_opens_with_a_schedule_that_rises_and_falls",),
     ),
 ]  # fmt: skip

@@ -23,11 +23,11 @@ def peak(answer) -> str:
         return ""
     mean = f"With a peak of {chosen:g} the mean rate is {chosen / 2:g}, and it should be {CONSTANT:g}. "
     if math.isclose(chosen, CONSTANT, rel_tol=1e-3):
-        return mean + "At the same peak a straight line to 0 carries half as far as a constant rate."
+        return mean + "At the same peak a straight line to 0 has half the area of a constant rate."
     if chosen < CONSTANT:
-        return mean + "That is the wrong direction: a decay spends most of its steps below its peak."
+        return mean + "That is the wrong direction. A decay spends most of its steps below its peak."
     if any(math.isclose(chosen, 2 * CONSTANT / (1 + w), rel_tol=5e-3) for w in (0.1, -0.1)):
-        return mean + "The warmup needs no correction: it is a straight line as well, and its mean is 1/2 too."
+        return mean + "The warmup needs no correction. It is a straight line as well, and its mean is 1/2 too."
     return mean + "What is the mean of a straight line from 1 to 0, and what is that of one from 0 to 1?"
 
 
@@ -39,18 +39,18 @@ def one_cycle(function) -> str:
     rise, start, tiny = 0.3, 0.04, 1e-9
     first, top, last = (float(function(p, rise, start)) for p in (tiny, rise + tiny, 1 - tiny))
     if not math.isclose(first, start, abs_tol=1e-4):
-        return f"It begins at `start`: for progress 0 and start {start} the scale is {start}, but yours is {first:.3f}."
+        return f"It begins at `start`. For progress 0 and start {start} the scale is {start}, but yours is {first:.3f}."
     if not math.isclose(top, 1, abs_tol=1e-4):
-        return (f"Just after the rise the scale is still 1, but yours is {top:.3f}: on the way down q runs from 0 to 1 "
+        return (f"Just after the rise the scale is still 1, but yours is {top:.3f}. On the way down q runs from 0 to 1 "
                 "too, so take `rise` away from the progress and divide by what is left.")  # fmt: skip
     if not math.isclose(last, 0, abs_tol=1e-4):
         return f"At the end the scale is back at 0, but yours is {last:.3f}."
     quarter, straight = float(function(rise / 4, rise, start)), start + (1 - start) / 4
     if math.isclose(quarter, straight, abs_tol=1e-3):
-        return "This goes up along a straight line: half a wave is flat at both ends. Use the cosine of the formula."
+        return "This goes up along a straight line. Half a wave is flat at both ends. Use the cosine of the formula."
     later = rise + (1 - rise) / 4
     if math.isclose(float(function(later, rise, start)), 0.75, abs_tol=1e-3):
-        return "It goes down along a straight line: half a wave is flat at both ends. Use the cosine there too."
+        return "It goes down along a straight line. Half a wave is flat at both ends. Use the cosine there too."
     for rise, start in ((0.3, 0.04), (0.5, 0.1), (0.1, 0.0), (0.25, 0.5)):
         for i in range(100):
             progress = (i + 0.5) / 100
@@ -78,20 +78,20 @@ def range_rate(function) -> str:
     """`function(losses, rates)` gives a tenth of the rate of the step before the explosion, or None."""
     got, rate = function(list(LOSSES), list(RATES)), RATES[EXPLODES - 1]
     if not isinstance(got, int | float):
-        return f"This loss explodes: return the safe rate, a number, not {got!r}."
+        return f"This loss explodes. Return the safe rate, a number, not {got!r}."
     lowest = LOSSES.index(min(LOSSES))
     wrong = {
-        rate: "That is the rate of the step before the explosion: a tenth of it is the safe one.",
+        rate: "That is the rate of the step before the explosion. A tenth of it is the safe one.",
         RATES[EXPLODES] / 10: "That is a tenth of the rate of the exploding step itself. Its loss was taken before it "
         "moved, so the rate of the step before is to blame.",
-        RATES[EXPLODES]: "That is the rate of the exploding step: take the step before it, and a tenth of its rate.",
-        RATES[15] / 10: "One bad batch was taken for the explosion: smooth the losses first, with `smooth`.",
-        RATES[16] / 10: "One bad batch was taken for the explosion: smooth the losses first, with `smooth`.",
-        RATES[2] / 10: "A rise before the lowest loss is noise: look for the explosion from the lowest loss on.",
-        RATES[3] / 10: "A rise before the lowest loss is noise: look for the explosion from the lowest loss on.",
+        RATES[EXPLODES]: "That is the rate of the exploding step. Take the step before it, and a tenth of its rate.",
+        RATES[15] / 10: "One bad batch was taken for the explosion. Smooth the losses first, with `smooth`.",
+        RATES[16] / 10: "One bad batch was taken for the explosion. Smooth the losses first, with `smooth`.",
+        RATES[2] / 10: "A rise before the lowest loss is noise. Look for the explosion from the lowest loss on.",
+        RATES[3] / 10: "A rise before the lowest loss is noise. Look for the explosion from the lowest loss on.",
         RATES[lowest] / 10: "That is a tenth of the rate of the lowest loss. Go on from there until the loss is above "
         "its start.",
-        RATES[lowest]: "That is the rate of the lowest loss, where the training is about to break: go on from there "
+        RATES[lowest]: "That is the rate of the lowest loss, where training is about to break. Go on from there "
         "until the loss is above its start, and take a tenth.",
     }
     if not math.isclose(got, rate / 10, rel_tol=1e-6):
@@ -99,11 +99,11 @@ def range_rate(function) -> str:
         return near[0] if near else f"The safe rate of this test is {rate / 10:.2g}, but yours is {got:.2g}."
     calm = LOSSES[: lowest + 2]
     if (got := function(calm, RATES[: len(calm)])) is not None:
-        return f"A loss that never rises above its start has not exploded: the answer is None, not {got!r}."
+        return f"A loss that never rises above its start has not exploded. The answer is None, not {got!r}."
     broken = [*LOSSES[:EXPLODES], math.nan, math.nan]
     got = function(broken, RATES[: len(broken)])
     if not isinstance(got, int | float) or not math.isclose(got, RATES[EXPLODES - 2] / 10, rel_tol=1e-6):
-        return ("A loss that is not finite is an explosion, too, but nan > 2.3 is False: compare the smoothed losses, "
+        return ("A loss that is not finite is an explosion, too, but nan > 2.3 is False. Compare the smoothed losses, "
                 f"in which it is infinite. With nan from step {EXPLODES} on yours gives {got!r}.")  # fmt: skip
     return ""
 
@@ -127,8 +127,8 @@ def window(function) -> str:
         (0.001, 0.003): "This is the window of 'linear-warm', which begins with 'linear' too but is another shape.",
         (0.003, 0.003): "This is the window of several shapes together: 'linear-warm' begins with 'linear' too. Take "
         "the runs whose part before the @ is the shape.",
-        (0.03, 0.03): "One lucky seed made 0.03 look best: take the mean over the seeds first.",
-        (0.01, 0.01): "That is the best peak alone: a peak whose mean is less than one point lower belongs to the "
+        (0.03, 0.03): "One lucky seed made 0.03 look best. Take the mean over the seeds first.",
+        (0.01, 0.01): "That is the best peak alone. A peak whose mean is less than one point lower belongs to the "
         "window too.",
         (0.01, 0.003): "The lowest peak comes first, then the highest.",
     }
@@ -137,14 +137,14 @@ def window(function) -> str:
         return near[0] if near else f"The window of 'linear' is 0.003 to 0.01 here, but you gave {tuple(got)!r}."
     low = _runs({"linear": {0.001: 0.300, 0.003: 0.295, 0.01: 0.28}})
     if not _same(got := function(low, "linear", "validation.score"), (0.001, 0.003)):
-        return (f"Where the best mean is 0.300, one of 0.295 is half a point lower and belongs to the window: a point "
+        return (f"Where the best mean is 0.300, one of 0.295 is half a point lower and belongs to the window. A point "
                 f"is 0.01 of the score, not a hundredth of the best. You gave {tuple(got)!r}.")  # fmt: skip
     alone = _runs({"linear": {0.001: 0.9, 0.003: 0.8}})
     if not _same(got := function(alone, "linear", "validation.score"), (0.001, 0.001)):
         return f"Where no other peak is good enough, both ends are the best one, here 0.001, not {tuple(got)!r}."
     other = runs.assign(**{"test.score": 1 - runs["validation.score"]})
     if not _same(got := function(other, "linear", "test.score"), (0.03, 0.03)):
-        return f"The score to be looked at is named by `metric`: for another one you gave {tuple(got)!r}."
+        return f"`metric` names the score to look at. For another one you gave {tuple(got)!r}."
     return ""
 
 
@@ -162,26 +162,33 @@ def _runs(shapes: dict) -> pd.DataFrame:
     return pd.DataFrame(rows).sample(frac=1, random_state=0, ignore_index=True)
 
 
-# The task of the playground: read off a difference.
+# The task of the playground: the peak that keeps the mean rate, and the score of the recorded run nearest to it.
 
 
 def playground(points) -> str:
-    """By how many points of balanced accuracy linear decay from 0.003 is ahead of the same from 0.03, on the digits."""
-    runs, others = _recorded(), {}
-    for shape in ("linear-warm", "constant", "cosine", "wsd", "one-cycle"):
-        asked = "choose Warmup none" if shape == "linear-warm" else "choose Shape linear"
-        others[f"That is the difference of {shape.replace('-warm', ' with a warmup')}: {asked}."] = _ahead(runs, shape)
+    """By how many points linear decay from 0.003, the recorded run nearest to 0.002, is ahead of a constant 0.001."""
+    others = {
+        "That is linear decay from the same peak, 0.001. Look at its mean rate: it is half of the constant one.":
+            _ahead("linear@0.001"),
+        "That is the difference of cosine, or of linear decay with a warmup: choose Shape linear and Warmup none.":
+            (_ahead("cosine@0.003") + _ahead("linear-warm@0.003")) / 2,  # they differ by less than what is read
+        "That is the difference to a constant rate of 0.003. Draw the constant rate at 0.001.":
+            _ahead("linear@0.003", "constant@0.003"),
+        **{f"That is the difference of {shape}: choose Shape linear.": _ahead(f"{shape}@0.003")
+           for shape in ("wsd", "one-cycle")},
+    }  # fmt: skip
     return points_read(
-        points, _ahead(runs, "linear"), others, ("0.003", "0.03"),
-        "Choose Task digits/optical, Shape linear, Warmup none and Steps 40, then Peak 0.003 and Peak 0.03, and take "
-        "the scores from the words below the figure. Their difference times 100 is in points.",
+        points, _ahead("linear@0.003"), others, ("linear decay", "the constant rate"),
+        "Choose Task digits/optical, Warmup none and Steps 40. Draw constant at Peak 0.001, then linear at the peak at "
+        "which the mean rate is 0.001 again. Take both scores from the words below the figure. Their difference times "
+        "100 is in points.",
     )  # fmt: skip
 
 
-def _ahead(runs: pd.DataFrame, shape: str, task: str = "digits/optical") -> float:
-    """The mean score of a shape at 0.003 minus that at 0.03, in points."""
-    runs = runs[runs.task == task]
-    high, low = (interval(runs["test.balanced_accuracy"][runs.arm == f"{shape}@{lr:g}"])[0] for lr in (0.003, 0.03))
+def _ahead(arm: str, baseline: str = "constant@0.001") -> float:
+    """The mean score of a recorded run minus that of another one on the digits, in points."""
+    runs = _recorded().query("task == 'digits/optical'")
+    high, low = (interval(runs["test.balanced_accuracy"][runs.arm == name])[0] for name in (arm, baseline))
     return 100 * (high - low)
 
 

@@ -128,16 +128,16 @@ def the_metric_ignored(runs, shape, metric):
     return solution("06_schedules/window")(runs, shape, "validation.score")
 
 
-def between_two_peaks(shape="linear", column="test.balanced_accuracy"):
+def ahead(arm="linear@0.003", baseline="constant@0.001"):
     files = ("06_schedules", "06_schedules_warmup")
     runs = load_runs(*files).query("task == 'digits/optical' and purpose == 'measure'")
-    high, low = (runs[runs.arm == f"{shape}@{lr:g}"][column].mean() for lr in (0.003, 0.03))
+    high, low = (runs["test.balanced_accuracy"][runs.arm == name].mean() for name in (arm, baseline))
     return round(100 * high, 1) - round(100 * low, 1)  # as it is read from three decimals
 
 
-READ_OFF = {"playground": lambda: between_two_peaks()}
+READ_OFF = {"playground": lambda: ahead()}
 MISTAKES = [
-    ("peak", 0.003, "At the same peak a straight line to 0 carries half as far"),
+    ("peak", 0.003, "At the same peak a straight line to 0 has half the area"),
     ("peak", lambda: 0.0015, "That is the wrong direction"),
     ("peak", 0.006 / 0.9, "The warmup needs no correction"),
     ("peak", 0.02, "With a peak of 0.02 the mean rate is 0.01, and it should be 0.003"),
@@ -149,23 +149,26 @@ MISTAKES = [
     ("one_cycle", straight_up, "This goes up along a straight line"),
     ("one_cycle", straight_down, "It goes down along a straight line"),
     ("one_cycle", rise_ignored, "rise 0.5 and start 0.1 it is"),
-    ("range_rate", no_tenth, "a tenth of it is the safe one"),
+    ("range_rate", no_tenth, "A tenth of it is the safe one"),
     ("range_rate", the_exploding_step, "the rate of the step before is to blame"),
     ("range_rate", not_smoothed, "One bad batch was taken for the explosion"),
     ("range_rate", from_the_first_step, "A rise before the lowest loss is noise"),
     ("range_rate", at_the_lowest, "Go on from there until the loss is above its start"),
-    ("range_rate", always_a_rate, "the answer is None, not"),
+    ("range_rate", always_a_rate, "The answer is None, not"),
     ("range_rate", nan_is_not_above, "nan > 2.3 is False"),
-    ("range_rate", lambda losses, rates: None, "This loss explodes: return the safe rate"),
+    ("range_rate", lambda losses, rates: None, "This loss explodes. Return the safe rate"),
     ("window", holes_and_all, "At 0.03 the mean is far too low, so the window ends before it"),
     ("window", by_the_first_letters, "'linear-warm' begins with 'linear' too. Take the runs"),
-    ("window", by_the_best_run, "take the mean over the seeds first"),
+    ("window", by_the_best_run, "Take the mean over the seeds first"),
     ("window", the_best_peak_alone, "That is the best peak alone"),
-    ("window", one_per_cent, "a point is 0.01 of the score, not a hundredth of the best"),
+    ("window", one_per_cent, "A point is 0.01 of the score, not a hundredth of the best"),
     ("window", a_factor, "Return two peaks, the lowest and the highest"),
-    ("window", the_metric_ignored, "The score to be looked at is named by metric"),
-    ("playground", 99.0, "Choose Task digits/optical, Shape linear"),
-    ("playground", lambda: -between_two_peaks(), "the sign is not"),
-    ("playground", lambda: between_two_peaks() / 100, "a hundred times as much"),
-    ("playground", lambda: between_two_peaks("constant"), "That is the difference of constant"),
+    ("window", the_metric_ignored, "metric names the score to look at"),
+    ("playground", 99.0, "Choose Task digits/optical, Warmup none and Steps 40"),
+    ("playground", lambda: -ahead(), "the sign is not"),
+    ("playground", lambda: ahead() / 100, "a hundred times as much"),
+    ("playground", lambda: ahead("linear@0.001"), "it is half of the constant one"),
+    ("playground", lambda: ahead("linear-warm@0.003"), "choose Shape linear and Warmup none"),
+    ("playground", lambda: ahead(baseline="constant@0.003"), "Draw the constant rate at 0.001"),
+    ("playground", lambda: ahead("cosine@0.003"), "That is the difference of cosine, or of linear decay with a warmup"),
 ]

@@ -38,7 +38,7 @@ def check_playground(rows):
         alt, steps, peak = told(play, status(play.words)), at["steps"], at["peak"]
         rates = [peak * shapes()[at["shape"]](at["warmup"])((i + 0.5) / steps) for i in range(steps)]
         mean = sum(rates) / steps
-        each, level = play.figure.data
+        each, level, known, nearest_one, _ = play.figure.data
         assert close(each.y, rates) and list(each.x) == [*range(1, steps + 1)]
         assert close(level.y, [mean, mean]) and list(level.x) == [1, steps]
         warmup = 0.0 if at["shape"] == "own" else at["warmup"]
@@ -51,15 +51,20 @@ def check_playground(rows):
         there = [said for said in kept if said[0] == at["task"]]
         nearest = [s for s in there if far(s) < min(map(far, there)) + 1e-9]
         assert any(score(kept[s]) in alt for s in nearest)
-        _, shape, lr, warm, many = next(s for s in nearest if score(kept[s]) in alt)
+        found = next(s for s in nearest if score(kept[s]) in alt)
+        _, shape, lr, warm, many = found
         differs = [(f"the shape {shape}", shape != at["shape"]), (f"a peak of {lr:g}", lr != peak),
                    (f"{100 * warm:g} % warmup" if warm else "no warmup", warm != warmup),
                    (f"{many} steps", many != steps)]  # fmt: skip
-        tail = alt.partition("Nearest recorded on ")[2]
-        assert tail.startswith(f"{at['task']}: ")
+        tail = alt.partition("Nearest recorded run of ")[2]
+        assert tail.startswith(f"{at['task']} (")
         for words, other in differs:
-            assert (words in tail.partition(", accuracy")[0]) == other, (words, alt)
+            assert (words in tail.partition("): ")[0]) == other, (words, alt)
         assert ("exactly these" in tail) == (not any(other for _, other in differs))
+        own = [lr * shapes()[shape](warm)((i + 0.5) / many) for i in range(many)]
+        assert close(nearest_one.x, [sum(own) / many]) and f"): mean rate {sum(own) / many:.2g}, " in tail
+        assert close(nearest_one.y, [sum(kept[found]) / len(kept[found])])
+        assert len(known.x) == len(known.y) == len(there)
         middle = alt.partition(": the rate is ")[2].partition("Nearest")[0]
         for value, shown in zip((rates[0], max(rates), rates[-1]), re.findall(r"[\d.e-]+\d", middle)[:3]):
             assert float(shown) == pytest.approx(value, rel=0.05, abs=1e-12)

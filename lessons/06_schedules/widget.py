@@ -1,7 +1,7 @@
-"""The schedule playground: a schedule becomes a curve of rates, its area and, in words, the recorded run nearest to it.
+"""The schedule playground: a schedule becomes a curve of rates, its area, and the recorded run nearest to it.
 
-Nothing is trained. What a drawn schedule would bring is not known; what is known is what the recorded runs brought, so
-the words name the nearest of them and say in what it differs.
+Nothing is trained. What a drawn schedule would bring is not known. What the recorded runs brought is known, so they are
+drawn beside it, each at its mean rate. The nearest of them is marked, and the words say in what it differs.
 """
 
 import math
@@ -11,10 +11,12 @@ import ipywidgets
 import pandas as pd
 
 from ftlib import plots
+from ftlib.classroom.lessons import part
 from ftlib.classroom.widgets.live import live
 from ftlib.classroom.widgets.panel import Panel, set_status, status_line
 from ftlib.evidence.compare import interval
 
+FIGURE = part("06_schedules", "figure_rates")
 WARMUPS = {"none": 0.0, "5 %": 0.05, "10 %": 0.1, "20 %": 0.2}  # share of the steps
 NEEDED = ("task", "shape", "lr", "warmup", "steps", "seed")
 
@@ -30,8 +32,11 @@ class Playground(Panel):
             )
         self.shapes, self.metric = shapes, metric
         self.recorded = [(dict(zip(NEEDED, key)), some[metric]) for key, some in runs.groupby(list(NEEDED[:-1]))]
+        for run, _ in self.recorded:
+            run["mean rate"] = _mean(self._rates(run["shape"], run["lr"], run["warmup"], int(run["steps"])))
         wide = {"style": {"description_width": "initial"}, "layout": ipywidgets.Layout(width="auto")}
-        peaks, steps = (sorted(set(runs.lr)), sorted({int(n) for n in runs.steps} | {2 * int(runs.steps.max())}))
+        peaks = sorted({peak for lr in set(runs.lr) for peak in (lr, 2 * lr)})  # a decay needs twice the peak
+        steps = sorted({int(n) for n in runs.steps} | {2 * int(runs.steps.max())})
 
         def buttons(name: str, options: list) -> ipywidgets.ToggleButtons:
             style = {"description_width": "initial", "button_width": "auto"}
@@ -42,36 +47,52 @@ class Playground(Panel):
         self.peak = buttons("Peak", [(f"{peak:g}", peak) for peak in peaks])
         self.warmup = buttons("Warmup", list(WARMUPS.items()))
         self.steps = buttons("Steps", [(str(n), n) for n in steps])
-        self.figure = live(_empty())
+        self.figure = live(FIGURE.empty(self._score))
         self.words = status_line()
+        self._begin(runs)
         self.show()
         controls = [self.task, self.shape, self.peak, self.warmup, self.steps]
         for control in controls:
             control.observe(self.show, names="value")
         super().__init__([*controls, self.figure, self.words], lambda: self.alt, lambda: self.still().png())
 
+    def _begin(self, runs: pd.DataFrame) -> None:
+        """The first state shows what a schedule is: a cosine with a warmup, at the peak that did best for the first task."""
+        here = runs[runs.task == self.task.value]
+        lr, steps = here.groupby(["lr", "steps"])[self.metric].mean().idxmax()
+        self.shape.value = "cosine" if "cosine" in self.shapes else list(self.shapes)[-1]
+        self.peak.value, self.steps.value, self.warmup.value = lr, int(steps), WARMUPS["10 %"]
+
     @property
-    def rates(self) -> list[float]:
+    def _score(self) -> str:
+        split, _, name = self.metric.partition(".")
+        return f"{name.replace('_', ' ')} on {split}"
+
+    def _rates(self, shape: str, peak: float, warmup: float, steps: int) -> list[float]:
         """The rate of each step, asked in its middle as `fit` does."""
-        scale, steps = self.shapes[self.shape.value](self.warmup.value), self.steps.value
-        return [self.peak.value * scale((step + 0.5) / steps) for step in range(steps)]
+        scale = self.shapes[shape](warmup)
+        return [peak * scale((step + 0.5) / steps) for step in range(steps)]
 
     def still(self) -> plots.Figure:
         """The figure as it is now, without a widget."""
-        return plots.Figure(self.figure)
+        return FIGURE.Drawn(self.figure)
 
     def show(self, _=None) -> None:
         """Draw what the controls say; what is on the screen is changed in place."""
-        rates, steps, peak = self.rates, self.steps.value, self.peak.value
-        mean = sum(rates) / steps
+        steps, peak = self.steps.value, self.peak.value
+        rates = self._rates(self.shape.value, peak, self.warmup.value, steps)
+        mean, (nearest, scores) = _mean(rates), self._nearest()
+        here = [(run["mean rate"], some.mean()) for run, some in self.recorded if run["task"] == self.task.value]
+        x, y = map(list, zip(*here))
         self.alt = (
             f"{self._drawn()}: the rate is {rates[0]:.2g} at the first step, {max(rates):.2g} at most, {rates[-1]:.2g} "
             f"at the last. Area: {100 * mean / peak:.0f} % of that of a constant rate, so the mean rate is {mean:.2g}. "
-            f"{self._nearest()}"
+            f"{self._told(nearest, scores)}"
         )
-        # One message with both traces in full, as on the board.
+        # One message with all traces in full, as on the board.
+        xs = [list(range(1, steps + 1)), [1, steps], x, [nearest["mean rate"]], [mean, mean]]
         self.figure.plotly_update(
-            restyle_data={"x": [list(range(1, steps + 1)), [1, steps]], "y": [rates, [mean, mean]]},
+            restyle_data={"x": xs, "y": [rates, [mean, mean], y, [scores.mean()], [min(y), max(y)]]},
             relayout_data={
                 "title.text": self._drawn(),
                 "xaxis.range": [0, steps + 1],
@@ -92,26 +113,31 @@ class Playground(Panel):
         warmup = "its own warmup" if self.own_warmup else "no warmup" if share == "none" else f"{share} warmup"
         return f"{self.shape.value}, peak {self.peak.value:g}, {warmup}, {self.steps.value} steps"
 
-    def _nearest(self) -> str:
-        """The recorded run of the task that is nearest to what is drawn, its score, and in what it differs."""
+    def _wanted(self) -> dict:
         wanted = {"shape": self.shape.value, "lr": self.peak.value, "steps": self.steps.value}
-        wanted["warmup"] = 0.0 if self.own_warmup else self.warmup.value
-        here = [(run, scores) for run, scores in self.recorded if run["task"] == self.task.value]
+        return wanted | {"warmup": 0.0 if self.own_warmup else self.warmup.value}
+
+    def _nearest(self) -> tuple[dict, pd.Series]:
+        """The recorded run of the task that is nearest to what is drawn, and its scores."""
+        here, wanted = [one for one in self.recorded if one[0]["task"] == self.task.value], self._wanted()
         run, scores = min(here, key=lambda one: sum(_apart(one[0], wanted).values()))
+        return run, scores
+
+    def _told(self, run: dict, scores: pd.Series) -> str:
+        """The nearest run in words: in what it differs, its mean rate and its score."""
         mean, low, high = interval(scores.to_numpy())
-        split, _, name = self.metric.partition(".")
         seeds = f", {len(scores)} seeds" if len(scores) > 1 else ""
-        score = f"{name.replace('_', ' ')} on {split} {mean:.3f} {plots.spread(low, high)}{seeds}"
-        differs = [_said(key, run[key]) for key, far in _apart(run, wanted).items() if far]
-        what = f"but with {' and '.join(differs)}" if differs else "with exactly these settings"
-        return f"Nearest recorded on {self.task.value}: {what}, {score}."
+        differs = [_said(key, run[key]) for key, far in _apart(run, self._wanted()).items() if far]
+        what = " and ".join(differs) or "exactly these settings"
+        return (f"Nearest recorded run of {self.task.value} ({what}): mean rate {run['mean rate']:.2g}, "
+                f"{self._score} {mean:.3f} {plots.spread(low, high)}{seeds}.")  # fmt: skip
 
 
 def playground(shapes: dict[str, Callable], runs: pd.DataFrame, metric: str) -> Playground:
     """Draw schedules beside recorded runs.
 
     shapes: {name: function of the warmup's share that gives a function of progress}, for example
-    {"linear": lambda warmup: LinearDecay(warmup).lr_scale}. runs: see runs.frame, with two columns more, "shape" (one
+    {"linear": lambda warmup: LinearDecay(warmup).lr_scale}. runs: see runs.frame, with two more columns, "shape" (one
     of the names) and "warmup" (share of the steps; 0 for a shape that has its own). metric: the column that the words
     tell, such as "test.accuracy".
     """
@@ -136,10 +162,5 @@ def _said(key: str, value) -> str:
     return {"shape": "the shape {}", "lr": "a peak of {:g}", "steps": "{} steps"}[key].format(value)
 
 
-def _empty() -> plots.Figure:
-    fig = plots.figure("", "step", "learning rate", "")
-    fig.update_yaxes(tickformat="~g")  # 0.0001, and not 100µ
-    for i, name in enumerate(("rate of each step", "mean rate")):
-        line = {"color": plots.COLOURS[i], "dash": plots.DASHES[i], "width": 2.5}
-        fig.add_scatter(x=[0], y=[0], name=name, mode="lines", line=line)
-    return fig
+def _mean(rates: list[float]) -> float:
+    return sum(rates) / len(rates)

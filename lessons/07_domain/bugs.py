@@ -182,8 +182,8 @@ BUGS = [
         (f"{SHIFT}::test_a_few_labels_are_counted_once_each_however_often_they_are_read",),
     ),
     Bug(
-        "all target labels for a few", "FewLabels", "ftlib/evidence/runs.py",
-        "options = {**spec.options, **few}", "options = dict(spec.options)",
+        "all target labels for a few", "FewLabels", "ftlib/evidence/sequences.py",
+        "if drawn else {}", "if False else {}",
         "The arm with ten labels is given as many as the source has.",
         ("test_paired_runs.py::test_a_target_and_a_few_of_its_labels_come_from_another_task",),
     ),
@@ -241,7 +241,7 @@ BUGS = [
     ),
     Bug(
         "a share said to be per cent", "widgets", "lessons/07_domain/widget.py",
-        "is right for {100 * right[step]:.0f} %", "is right for {right[step]:.0f} %",
+        "right for {100 * right[step]:.0f} %", "right for {right[step]:.0f} %",
         "1 % for all of them.",
         (f"{FEATURE_SPACE_WORDS}::test_it_says_what_its_data_say[apart]",),
     ),
@@ -273,7 +273,7 @@ BUGS = [
     ),
     Bug(
         "statistics of the target and a comparison with the source", "LabelShift", "ftlib/strategies/domain_shift.py",
-        '    needs = ("target",)\n    may_use = ("held_out", "train")\n    exclusive = (CORRECTS, COMPARES)\n',
+        '    needs = ("target",)\n    may_use = ("held_out", "train")\n    exclusive = (CORRECTS, COMPARES, ONE_HEAD)\n',
         '    needs = ("target",)\n    may_use = ("held_out", "train")\n',
         "AdaBN's statistics make the source's answers wrong, and the threshold moves by nonsense.",
         (f"{PAIRS}::test_two_strategies[AdaBN-LabelShift]",),

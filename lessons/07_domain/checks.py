@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ftlib.classroom.reading import draw, known_way, point_read, points_read
+from ftlib.classroom.reading import draw, known_way, points_read
 from ftlib.evidence.compare import paired
 from ftlib.evidence.runs import load_runs
 
@@ -123,7 +123,7 @@ def _value(got: Tensor, s: Tensor, t: Tensor, width: float, case: str) -> str:
         "You took a root: the *squared* MMD is asked for.": right.clamp(min=0).sqrt(),
         "The distance in the kernel has to be squared.": _mmd([torch.exp(-d.sqrt() / width) for d in squared]),
         "The width is used as it is: divide by width, not by its square, and without a factor 2.": tuple(scaled),
-        "The width is used as it is here, without the mean squared distance of section 5.": usual,
+        "The width is used as it is here, without the mean squared distance.": usual,
         "Each row meets itself too: keep the diagonal, or identical samples would not have distance 0.":
             apart[0] + apart[1] - 2 * k[2].mean(),
         "Take means over pairs, not sums: B and M may differ.": sums,
@@ -269,6 +269,7 @@ def _same(got, right: float) -> bool:
 # The tasks of the two figures.
 
 NEAR = 0.3  # points: also who reads the figure, and not the words, is right
+READ = 0.51  # whole per cent are shown
 
 
 def board(points) -> str:
@@ -293,25 +294,25 @@ def board(points) -> str:
 
 
 def space(answer) -> str:
-    """(step, {method: {step: distance of the domains}}): the step at which DANN's domains are nearest."""
+    """(per cent, {method: {step: share}}): for how much of the target the source's class means are right at the end."""
     pair = answer() if callable(answer) else answer
     if not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[1], dict) or "DANN" not in pair[1]:
-        return "Hand over the pair, your step and space.apart, as the cell does."
-    (step, apart), shown = pair, pair[1]["DANN"]
-    if isinstance(step, int) and step not in shown and 0 <= step < len(shown):
-        return f"That is the number of the moment: the step is asked for, one of {', '.join(map(str, shown))}."
-    if isinstance(step, float) and any(abs(step - x) < 0.006 for d in apart.values() for x in d.values()):
-        return "That is the distance: which step does it belong to?"
-    hint, step, _ = point_read((step, shown), "step")
-    lowest = min(shown.values())
-    if hint or round(shown[step], 2) == round(lowest, 2):  # two decimals are shown
-        return hint
-    why = "and at another step they are nearer: look at each step, between the first and the last too"
-    if shown[step] == max(shown.values()):
-        why = "the farthest of all: a small number is asked for"
-    elif any(step == min(d, key=d.get) for name, d in apart.items() if name != "DANN"):
-        why = "and it is source-only that is nearest there: choose Method DANN"
-    return f"At step {step:g} of DANN the domains are {shown[step]:.2f} apart, {why}."
+        return "Hand over the pair, your number and space.accuracy, as the cell does."
+    number, right, plain, last = *pair, pair[1]["source-only"], max(pair[1]["DANN"])
+    if number is None:
+        return "There is no answer yet: write the number in place of None, and run the cell again."
+    if not isinstance(number, Real) or isinstance(number, bool):
+        return f"Write a number, such as 20, not {number!r}."
+    if abs(number - 100 * plain[last]) < READ:
+        return ""
+    if abs(number - plain[last]) < READ / 100:
+        return "That is the share. Write it in per cent, as the words do."
+    for method, steps in right.items():
+        for step, share in steps.items():
+            if abs(number - 100 * share) < READ:
+                place = "before training" if step == min(steps) else f"of {method} at step {step}"
+                return f"That is the number {place}: choose Method source-only and Step {last}."
+    return f"Choose Method source-only and Step {last}. The words below say for how many per cent it is right."
 
 
 EXERCISES = {f.__name__: f for f in (threshold, reversal, mmd_distance, class_factors, recovered, board, space)}

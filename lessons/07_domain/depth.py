@@ -1,11 +1,16 @@
 # %% [markdown]
 # # 07 Domain adaptation, in depth
 #
-# **After this notebook you can** say what the other methods of the family do; explain why equal features can force errors, and test
-# it; choose between adapted models without target labels, and say when that misleads; and read published numbers beside ours.
+# **After this notebook you can** tell a misplaced threshold from lost knowledge, and mend it. You know the other
+# methods of the family. You can explain why equal features can force errors, choose between adapted models without
+# target labels, and say when that misleads.
 #
-# **You need** [07 Domain adaptation](07_domain.ipynb), its core. Optional: nothing later depends on it. Time: 40 minutes, in any
-# order: each section needs only the first code cell.
+# **You need** [07 Domain adaptation](07_domain.ipynb), its core. Take what interests you, in about 57 minutes.
+# Each section needs only the first code cell.
+#
+# One reading rule holds for all tables here. A 95 % interval over paired seeds that leaves out zero is *above* or
+# *below*. Otherwise we *can't tell*. The intervals are not corrected for the number of rows, so among twenty rows
+# without an effect about one will still read *above* or *below*. Only the board corrects its intervals, and says so.
 
 # %% tags=["setup"]
 import time
@@ -17,11 +22,11 @@ import pandas as pd
 import torch
 
 import ftlib
-from ftlib import plots, teach
-from ftlib.strategies import domain, domain_gauge
+from ftlib import plots, strategies, teach, widgets
+from ftlib.strategies import domain, domain_gauge, domain_shift
 from ftlib.training.machine import profile
 
-WORDS = {"supported": "recovers", "contradicted": "hurts"}
+PHOTOS = "digits/photos:test"
 
 
 def recorded(name: str) -> pd.DataFrame:
@@ -29,31 +34,474 @@ def recorded(name: str) -> pd.DataFrame:
 
 
 def judged(runs, metric: str, arm: str, baseline: str = "source") -> dict:
-    """arm − baseline, its interval, the verdict for a margin of one point."""
+    """arm − baseline, its 95 % interval, and whether that leaves out zero."""
     d = ftlib.paired(runs, metric, arm, baseline)
-    return {"difference": d.mean, "low": d.low, "high": d.high,
-            "verdict": WORDS.get(d.verdict(0.01), d.verdict(0.01))}  # fmt: skip
+    word = "above" if d.low > 0 else "below" if d.high < 0 else "can't tell"
+    return {"difference": d.mean, "low": d.low, "high": d.high, "reading": word}
 
 
 # %% [markdown]
-# ## 1. Seven more methods (7 minutes)
+# ## 1. A threshold that looks like lost knowledge (5 minutes)
+#
+# Solar cells of two kinds, monocrystalline and polycrystalline, which look grainy. A linear probe learns on the first
+# and is asked about the second.
+
+# %%
+mono, poly = (ftlib.load_task(f"elpv/{kind}", size=64) for kind in ("mono", "poly"))
+torch.manual_seed(0)
+probe, loader = ftlib.load_model("efficientnet-lite0", mono), mono.loader("train", shuffle=True)
+probe, _ = ftlib.fit(probe, loader, strategies.LinearProbe(), steps=60, lr=1e-2)
+known, unknown = (
+    ftlib.predict_logits(probe, task.loader("validation", batch_size=64))
+    for task in (mono, poly)
+)
+
+
+def scored(out, bias=0.0) -> pd.Series:
+    found = ftlib.metrics.classification((out["logits"] + bias).numpy(), out["labels"].numpy())
+    return pd.Series(found)[["accuracy", "balanced_accuracy", "auroc"]].round(2)
+
+
+table = {"mono": scored(known), "poly": scored(unknown)}
+intact = (unknown["labels"] == 0).float().mean().item()
+print(f"always 'intact' would be right on {intact:.0%} of the poly cells")
+assert table["poly"]["accuracy"] < intact - 0.2
+pd.DataFrame(table)
+
+# %% [markdown]
+# Accuracy has collapsed, and [AUROC](../docs/glossary.md#auroc) has hardly moved. It asks for the *order* of the
+# cells alone. Accuracy also asks where the **threshold** is. If all scores move, a good order looks bad.
+#
+# There are two ways to move the threshold without a label of the target.
+#
+# - **Same shares**: answer "defective" as often as on the source.
+# - **BBSE**, black-box shift estimation (Lipton et al., 2018). Let C hold the shares of (answer i, true class j) on
+#   held-out *source* examples, and let μ hold the shares of the answers on the target. If *only* the shares of the
+#   classes changed, by factors w, then each class keeps its answers, and μᵢ = Σⱼ Cᵢⱼ wⱼ. Solve that. A class that is w
+#   times as frequent is w times as likely, so add log w to its logit.
+
+
+# %%
+def factors(answers, labels, target_answers, classes: int):
+    """w (K,): how many times as frequent each class is on the target."""
+    C = torch.zeros(classes, classes, dtype=torch.float64)
+    for i, j in zip(answers, labels):
+        C[i, j] += 1 / len(labels)
+    now = torch.bincount(target_answers, minlength=classes).double() / len(target_answers)
+    more = torch.linalg.pinv(C, rtol=1e-3) @ (now - C.sum(1))  # C w = μ, solved for w − 1
+    return (1 + more).clamp(min=0)
+
+
+answers, target_answers = (out["logits"].argmax(-1) for out in (known, unknown))
+w = factors(answers, known["labels"], target_answers, 2)
+library = domain_shift.label_shift(answers, known["labels"], target_answers, 2)
+assert torch.allclose(w, library, atol=1e-6)
+
+# %%
+table["poly, BBSE"] = scored(unknown, w.clamp(min=1e-3).log().float())
+score = unknown["logits"] @ torch.tensor([-1.0, 1.0])  # above 0: "defective"
+shares = [(task.splits["train"].labels == 1).float().mean().item() for task in (mono, poly)]
+move = torch.tensor([score.quantile(1 - shares[0]).item(), 0.0])
+table["poly, same shares"] = scored(unknown, move)
+print(f"factor of the defective: BBSE {w[1]:.2f}, the labels {shares[1] / shares[0]:.2f}")
+assert w[1] > 2 > shares[1] / shares[0]
+plain, mended = table["poly"], table["poly, same shares"]
+assert mended["balanced_accuracy"] > plain["balanced_accuracy"] + 0.05
+assert abs(mended["auroc"] - plain["auroc"]) < 0.02  # the order stays
+pd.DataFrame(table)
+
+# %% [markdown]
+# A moved threshold can't change the order, so AUROC stays. That is why the lesson measures the gap of the cells in
+# AUROC. BBSE fails here. The shares are nearly the same, and it finds others, since the *looks* changed. Where the
+# shares do change, "same shares" would fail. Use each under its own assumption only. Which one holds? A few labels
+# tell, or what you know of the two places.
+
+# %% [markdown]
+# ## 2. Two proofs (4 minutes)
+#
+# With **λ = 0** the discriminator still learns, but its gradient no longer reaches the features. If the network also
+# keeps the *source's* statistics (`norm="source"`) and gradients are not clipped, the rest must be source-only, to the
+# last bit. A tiny γ keeps the ramp at 0.
+
+
+# %%
+source, target = (ftlib.load_task(f"digits/{d}", n=500, size=32) for d in ("mnist", "photos"))
+
+
+def fresh():
+    torch.manual_seed(0)
+    return ftlib.load_model("efficientnet-lite0", source)
+
+
+def weights_after(strategy, loaders) -> dict:
+    settings = {"steps": 4, "lr": 1e-3, "precision": "float32", "max_norm": np.inf}
+    model, _ = ftlib.fit(fresh(), loaders, strategy, **settings)
+    return model.cpu().state_dict()
+
+
+first_four = {
+    name: [b for _, b in zip(range(4), task.loader("train", shuffle=True))]
+    for name, task in (("train", source), ("target", target))
+}
+plain = weights_after(strategies.Full(), first_four["train"])
+zero = weights_after(strategies.DANN(gamma=1e-30, norm="source"), first_four)
+equal = sum(torch.equal(zero[name], value) for name, value in plain.items())
+print(f"{equal} of {len(plain)} tensors are equal to the last bit; new ones:")
+print([name for name in zero if name not in plain])
+assert equal == len(plain) and domain.ramp(1.0, 1e-30) == 0
+
+# %% [markdown]
+# The second proof is about a famous bug that no loss shows: **a label of the target is read**. Then a method seems to
+# work wonders. Here labels are taken out of every target batch, so reading one is an error. Where a method is allowed a
+# few labels, they are counted.
+
+
+# %%
+class Cheating(strategies.MMD):
+    def loss(self, model, batch):
+        return {
+            "loss": torch.nn.functional.cross_entropy(
+                model(batch["target"]), batch["target"]["labels"]
+            )
+        }
+
+
+pair = {"train": source.loader("train"), "target": target.loader("train")}
+try:
+    ftlib.fit(fresh(), pair, Cheating(), steps=1, lr=1e-3)
+    raise AssertionError("a label of the target was read")
+except KeyError as error:
+    print("refused:", error.args[0])
+few, ten = strategies.FewLabels(), ftlib.load_task("digits/photos", n=10, size=32)
+pair = {"train": source.loader("train"), "labelled": ten.loader("train")}
+ftlib.fit(fresh(), pair, few, steps=2, lr=1e-3)
+print(f"a few labels: {few.labels:.0f} of the target were read")
+assert few.labels == 10
+
+# %% [markdown]
+# ## 3. Distances between domains, by hand (3 minutes)
+#
+# Instead of a discriminator, a formula can say how far apart the features of two batches are. The distance is then
+# added to the loss. **Deep CORAL** (Sun & Saenko, 2016) compares the covariance matrices C of D features. **MMD**,
+# maximum mean discrepancy (Long et al., 2015), compares all pairs through a *kernel* k, which is 1 for equal points and
+# falls with their distance. A bar is the mean over all pairs.
+#
+# $$\text{CORAL} = \frac{\lVert C_s - C_t \rVert_F^2}{4 D^2}, \qquad
+# \text{MMD} = \overline{k(s, s')} + \overline{k(t, t')} - 2\, \overline{k(s, t)}$$
+
+
+# %%
+def coral(s, t):
+    return (torch.cov(s.T) - torch.cov(t.T)).square().sum() / (4 * s.shape[1] ** 2)
+
+
+def mmd(s, t, width: float):
+    both = torch.cat([s, t])
+    squared = torch.cdist(both, both).square()  # (B + M, B + M)
+    k = torch.exp(-squared / (width * squared.mean()))
+    b = len(s)
+    return k[:b, :b].mean() + k[b:, b:].mean() - 2 * k[:b, b:].mean()
+
+
+s, t = torch.randn(40, 5), 2 * torch.randn(30, 5)
+assert coral(s, s) == 0 and abs(mmd(s, s, 1.0)) < 1e-5  # identical samples
+torch.testing.assert_close(coral(s, t), domain.coral(s, t))
+torch.testing.assert_close(mmd(s, t, 0.5), domain.mmd(s, t, widths=[0.5]))
+print(f"moved by 3: CORAL {coral(s, s + 3):.0e}, MMD {mmd(s, s + 3, 1.0):.2f}")
+assert coral(s, s + 3) < 1e-8 < mmd(s, s + 3, 1.0)
+
+# %% [markdown]
+# CORAL doesn't see a mean that has moved, and MMD does. A third distance needs no formula. Train a linear classifier to
+# tell the domains apart on one half of the examples. Its error on the other half is ε. The **proxy A-distance** is 2 (1
+# − 2 ε). It is 0 for guessing. Here are all three on the pretrained features, and for two halves of *one* domain.
+
+# %%
+source, target = (ftlib.load_task(f"digits/{d}", n=500, size=32) for d in ("mnist", "photos"))
+model = ftlib.load_model("efficientnet-lite0", source).eval()
+(h_s,), (h_t,) = (
+    domain_shift.features_of(model, task.loader("train", batch_size=64))
+    for task in (source, target)
+)
+far = {}  # every other row, since they lie class by class: halves hold the same digits
+for name, (a, b) in {"halves": (h_s[::2], h_s[1::2]), "domains": (h_s, h_t)}.items():
+    distance = domain_gauge.proxy_a_distance(a, b)
+    far[name] = {"CORAL": coral(a, b).item(), "MMD": mmd(a, b, 1.0).item(), "A": distance}
+assert all(far["domains"][k] > far["halves"][k] for k in far["domains"])
+pd.DataFrame(far)
+
+# %% [markdown]
+# ## 4. Where AdaBN should work best (1 minute)
+#
+# AdaBN can only move and scale channels. So take solar cells and change nothing but the *images*, by low contrast, blur
+# or noise. The classes keep their shares. AUROC on the changed test, six seeds:
+
+# %%
+inputs, rows = recorded("07_domain_inputs"), {}
+for kind in ("contrast", "blur", "noise"):
+    metric = f"elpv+{kind}4:test.auroc"
+    means = inputs.groupby("arm")[[metric, "test.auroc"]].mean()
+    rows[kind] = {"clean images": means["test.auroc"]["source"],
+                  "source-only": means[metric]["source"],
+                  **judged(inputs, metric, f"adabn-{kind}")}  # fmt: skip
+found = pd.DataFrame(rows).T
+found
+
+# %% tags=["guard"]
+assert found.reading.to_dict() == {
+    "contrast": "can't tell", "blur": "above", "noise": "can't tell"
+}  # fmt: skip
+
+# %% [markdown]
+# **Blur** is undone. Low **contrast** is the purest change of scale, and gains nearly as much, but six seeds can't
+# tell. **Noise** had cost source-only little, so there was little to win. Measure the loss before you choose a remedy.
+
+# %% [markdown]
+# ## 5. Each method with its own learning rate (2 minutes)
+#
+# In the lesson all methods take the rate that source-only chose, which favours source-only. Here each has the best of
+# four, chosen on the source's validation. Digits over photographs, 40 steps, six seeds. **Entropy** minimisation asks
+# for sure answers on the target. Each row is compared with AdaBN, in accuracy and in the *worst class*, the class that
+# is right least often.
+
+# %%
+own, rows = recorded("07_domain_rates"), {}
+for arm in ["source", "mmd", "dann", "entropy"]:
+    for name in ("accuracy", "worst_class"):
+        column = f"{PHOTOS}.{name}"
+        means = own.groupby("arm")[["lr", column]].mean()
+        rows[arm, name] = {"rate": means.lr[arm], "mean": means[column][arm],
+                           "AdaBN": means[column]["adabn"],
+                           **judged(own, column, arm, "adabn")}  # fmt: skip
+print(f"AdaBN chose the rate {own[own.arm == 'adabn'].lr.mean():g}")
+found = pd.DataFrame(rows).T.infer_objects()
+found.round(3)
+
+# %% tags=["guard"]
+told = found.reading.unstack(1).agg(" | ".join, axis=1).to_dict()  # accuracy, worst class
+at_source = recorded("07_domain_photos").groupby("arm")[f"{PHOTOS}.accuracy"].mean()
+for arm, low, high in (("adabn", 0.075, 0.085), ("dann", 0.055, 0.07)):
+    mine = own[own.arm == arm]
+    assert set(mine.lr) == {0.003} and set(own[own.arm == "source"].lr) == {0.001}
+    assert low < mine[f"{PHOTOS}.accuracy"].mean() - at_source[arm] < high
+assert told == {"source": "below | below", "mmd": "can't tell | below",
+                "dann": "can't tell | below", "entropy": "below | below"}  # fmt: skip
+
+# %% [markdown]
+# AdaBN and DANN both chose three times the rate of source-only. With it AdaBN is 8 points higher than at the rate of
+# source-only, and DANN 6. In accuracy DANN can't be told from AdaBN. But its **worst class** is lower by 15 points [4,
+# 25]. So a fair rate changes the level, and not the conclusion. Recomputed statistics bring most of the gain, and
+# training against a discriminator cost the worst class. Look at the worst class before you use an adapted network.
+
+# %% [markdown]
+# ## 6. The board (7 minutes)
+#
+# Choose a shift and a measure. *Recovered gap* is each seed's gain over source-only, divided by the mean gap of all
+# seeds. *Kept on the source* is the score on the source's own test. *Target-only* has an A-distance of 0, since both
+# of its sets come from the target. Four methods are new. *label-shift* moves the threshold by BBSE. *coral* gives
+# target features the source's covariance after training. *cdan* also shows the discriminator the answers. *mcc* asks
+# for answers that do not mix classes up.
+#
+# **Your task:** MNIST → photographs, measure *worst class*. How far, in points, is AdaBN above or below source-only?
+# Type the number in place of `None` below the figure, and run that cell.
+
+# %%
+shifts = {
+    "mono → poly": ("07_domain", "elpv/mono", "elpv/poly:test"),
+    "poly → mono": ("07_domain", "elpv/poly", "elpv/mono:test"),
+    "MNIST → photographs": ("07_domain_photos", "digits/mnist", PHOTOS),
+    "the same, 200 steps": ("07_domain_longer", "digits/mnist", PHOTOS),
+    "MNIST → optical": ("07_domain_optical", "digits/mnist", "digits/optical:test"),
+}
+arms, parts = ["source", "adabn", "label-shift", "coral", "mmd", "dann", "cdan", "mcc"], []
+arms += ["few-10", "target"]  # the board has ten colours
+for shift, (grid, task, place) in shifts.items():
+    runs = recorded(grid).drop(columns="n")
+    runs = runs[(runs.task == task) & runs.arm.isin(arms)]
+    metric = "auroc" if "elpv" in task else "accuracy"
+    score = runs.set_index("seed")[f"{place}.{metric}"]
+    by_arm = {arm: score[(runs.arm == arm).to_numpy()] for arm in ("source", "target")}
+    gap = (by_arm["target"] - by_arm["source"]).mean()
+    assert gap > 0
+    gain = score.to_numpy() - by_arm["source"][runs.seed].to_numpy()
+    parts.append(runs.assign(task=shift, recovered=gain / gap, score=score.to_numpy(),
+                             kept=runs[f"test.{metric}"], worst=runs[f"{place}.worst_class"],
+                             distance=runs["DomainGauge.distance"]))  # fmt: skip
+everything = pd.concat(parts, ignore_index=True)
+
+# %%
+measures = {"recovered gap": "recovered", "score on the target": "score"}
+measures |= {"worst class": "worst", "kept on the source": "kept"}
+measures |= {"proxy A-distance (0 to 2)": "distance"}
+board = widgets.board(everything, measures, baseline="source")
+board
+
+# %%
+points_above = None  # in points, with a decimal point
+
+teach.check("07_domain/board", points_above)
+
+# %%
+readings = {}
+for shift, runs in everything.groupby("task", sort=False):
+    for arm in [arm for arm in runs.arm.unique() if arm not in ("source", "target")]:
+        readings[shift, arm] = judged(runs, "score", arm)["reading"]
+readings = pd.Series(readings).unstack(0)[list(shifts)].fillna("–")
+readings
+
+# %% tags=["guard"]
+words = readings.agg(" | ".join, axis=1).to_dict()
+assert words == {
+    "adabn": "below | can't tell | above | above | above",
+    "mmd": "can't tell | can't tell | above | above | –",
+    "dann": "can't tell | can't tell | above | above | above",
+    "few-10": "can't tell | can't tell | above | above | can't tell",
+    "label-shift": "can't tell | can't tell | below | – | –",
+    "coral": "– | – | can't tell | – | can't tell",
+    "cdan": "– | – | above | above | –",
+    "mcc": "– | – | above | – | –",
+}
+level = everything.groupby(["task", "arm"])[["distance", "kept", "score"]].mean()
+for shift in [shift for shift in shifts if shift != "poly → mono"]:
+    adabn, source = level.loc[(shift, "adabn")], level.loc[(shift, "source")]
+    assert adabn.distance < source.distance and adabn.kept < source.kept - 0.02, shift
+short = level.loc["MNIST → photographs"].score
+assert short["target"] < min(short["adabn"], short["dann"])
+
+# %% [markdown]
+# The board shows three things. **Digits** gain from every method that normalises by the target's statistics. **What
+# was kept:** such a network loses on the source, so keep two sets of statistics if you need both. And **nearer is not
+# always better**. On cells, mono → poly, AdaBN brings the domains nearer, and the score falls.
+#
+# Target-only should be an upper bound. At 40 steps it is *below* AdaBN and DANN, because training was too short. So the
+# lesson shows 200 steps.
+
+# %% [markdown]
+# ## 7. Is it less steady? (2 minutes)
+#
+# A method is unsteady if its seeds differ. The **spread** is the mean distance of a seed's score from the method's
+# median, over ten seeds. Besides the usual DANN there are four others. *constant* has no ramp, *weak* a tenth of the
+# weight, *strong* three times the weight, and *wide* a wider discriminator.
+
+# %%
+from ftlib.evidence.contrasts import spread
+
+ten = recorded("07_domain_unsteady")
+wide = ten.pivot(index="seed", columns="arm", values=f"{PHOTOS}.accuracy")
+steady = pd.DataFrame({
+    "median": wide.median(), "spread": (wide - wide.median()).abs().mean(),
+    "below source-only": wide.lt(wide.source, axis=0).mean(),
+    "seconds": ten.groupby("arm")["seconds.training"].mean(),
+})  # fmt: skip
+d = spread(ten, f"{PHOTOS}.accuracy", "dann", "source")
+print(f"DANN − source-only, spread: {d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]")
+steady.round(3)
+
+# %% tags=["guard"]
+assert (steady["below source-only"] == 0).all() and d.low < 0 < d.high
+slower = steady.seconds.drop("source") / steady.seconds["source"]
+assert slower.min() > 1.6 and slower.max() < 2.6
+assert judged(ten, f"{PHOTOS}.accuracy", "dann-weak", "dann")["reading"] == "can't tell"
+
+# %% tags=["nbval-check-output"]
+teach.claim("D2", verdict="open")
+
+# %% [markdown]
+# None of the five methods ended below source-only on any of the ten seeds. But DANN is certainly more *complex*. A step
+# takes about twice the time, since it reads two batches. And there are four more hyperparameters: weight, γ, width, and
+# whose statistics are kept. With a tenth of the weight DANN can't be told from the usual one. So begin with a small
+# weight, which disturbs the training least.
+
+# %% [markdown]
+# ## 8. Choosing without labels (6 minutes)
+#
+# Somebody must choose those hyperparameters without a label of the target. **Validators** try.
+#
+# - **Source validation** is the network's score on the source.
+# - **IM**, information maximisation, is the entropy of the *mean* answer minus the mean entropy of the answers,
+#   $H(\bar p) - \overline{H(p)}$. It is high where answers are sure and spread over the classes.
+# - **SND** is high where each target example has many near neighbours.
+# - **DEV** is the source's loss, weighted to look like the target's. Low is good.
+# - The **oracle** looks at target labels. Nobody has it, and it is shown for comparison.
+#
+# How can a validator be fooled? **Predict first:**
+
+# %%
+widgets.predict("07_domain", "fooled")
+
+
+# %%
+def im(logits):
+    p = logits.softmax(-1)
+    mean = p.mean(0)
+    return -(mean * mean.log()).sum() + (p * p.log()).sum(-1).mean()
+
+
+torch.manual_seed(0)
+logits = 3 * torch.randn(30, 4)
+assert abs(im(logits).item() - domain_gauge.information_maximisation(logits)) < 1e-5
+labels = torch.tensor([0] * 80 + [1] * 20)  # a target of which 20 % are positive
+right = torch.where(labels[:, None] == torch.arange(2), 3.0, -3.0)
+half = labels.clone()
+half[:30] = 1  # 30 negatives called positive: wrong, but spread evenly
+even = torch.where(half[:, None] == torch.arange(2), 3.0, -3.0)
+for name, answers in (("all right", right), ("30 wrong, evenly spread", even)):
+    accuracy = (answers.argmax(-1) == labels).float().mean().item()
+    print(f"{name}: accuracy {accuracy:.2f}, IM {im(answers).item():.3f}")
+
+# %%
+assert im(even) > im(right)
+teach.predict("07_domain", "fooled").compare("even" if im(even) > im(right) else "right")
+
+# %% [markdown]
+# Under label shift that is no accident. Now the recorded DANN methods of section 7, five of them on ten seeds. Each
+# validator chooses one on each seed. The table compares the choices with the oracle's.
+
+# %%
+runs = recorded("07_domain_unsteady").query("arm != 'source'")
+looks = {"source validation": ("validation.accuracy", 1), "IM": ("DomainGauge.im", 1),
+         "SND": ("DomainGauge.snd", 1), "DEV": ("DomainGauge.dev", -1),
+         "oracle": ("digits/photos:validation.accuracy", 1)}  # fmt: skip
+chosen = []
+for name, (column, sign) in looks.items():
+    best = runs.loc[(sign * runs[column]).groupby(runs.seed).idxmax()]
+    chosen.append(best.assign(arm=name))
+default = runs[runs.arm == "dann"].assign(arm="default settings")
+chosen = pd.concat([*chosen, default], ignore_index=True)
+metric = f"{PHOTOS}.accuracy"
+means = chosen.groupby("arm", sort=False)[metric].mean()
+found = {
+    arm: {"mean": means[arm], **judged(chosen, metric, arm, "oracle")}
+    for arm in means.index
+    if arm != "oracle"
+}
+print(f"the oracle's choices: {means['oracle']:.3f}")
+found = pd.DataFrame(found).T.infer_objects()
+found.round(3)
+
+# %% tags=["guard"]
+assert dict(found.reading[found.reading != "can't tell"]) == {"IM": "below"}
+assert found.difference.min() > -0.02
+
+# %% [markdown]
+# IM chose below the oracle, and for the others we can't tell. All are within two points of it. Five methods that are
+# this much alike leave little to choose. Where methods differ more, the choice matters more. Musgrave et al. (2021)
+# found that a bad choice costs more than methods differ by. So say how you chose, beside what you chose.
+
+# %% [markdown]
+# ## 9. Seven more methods (6 minutes)
 #
 # | method | what it adds |
 # |---|---|
-# | **CORAL** | after training, target features are given the source's mean and covariance; no gradient |
+# | **CORAL** | after training, target features get the source's mean and covariance, without a gradient |
 # | **Deep CORAL** | the distance of the covariances, in the loss |
-# | **CDAN** | a discriminator that also sees the answer: features times class probabilities |
-# | **MCD** | two heads disagree on the target as much as they can; the features make them agree |
+# | **CDAN** | a discriminator that also sees the answer, as features times class probabilities |
+# | **MCD** | two heads disagree on the target as much as they can, and the features make them agree |
 # | **entropy minimisation** | sure answers on the target |
-# | **MCC** | answers on the target that do not mix classes up |
-# | **pseudo-labels** | own sure answers on the target are taken for labels |
+# | **MCC** | answers on the target that do not mix classes up (Jin et al., 2020) |
+# | **pseudo-labels** | its own sure answers on the target are taken for labels |
 #
-# The last three look at answers alone.
-
-# %% [markdown]
-# **Entropy** is how unsure an answer is, in nats: 0 for a sure one, ln K for K equal
-# chances. **MCC** (minimum class confusion; Jin et al., 2020) asks how often two classes share the probability of the same example.
-# What does each say of three sets of answers, all of them *without* a label?
+# The last three look at answers alone. **Entropy** is how unsure an answer is, in nats. *Confusion*, MCC's measure,
+# asks how often two classes share the probability of the same example. What does each say of three sets of answers?
 
 # %%
 sets = {
@@ -67,85 +515,83 @@ seen = {
            "IM": domain_gauge.information_maximisation(logits)}
     for name, logits in sets.items()
 }  # fmt: skip
-by_hand = -(p := sets["knows nothing"].softmax(-1)).mul(p.log()).sum(-1).mean().item()
-assert abs(by_hand - np.log(3)) < 1e-6
-assert abs(seen["knows nothing"]["entropy"] - by_hand) < 1e-6
+assert abs(seen["knows nothing"]["entropy"] - np.log(3)) < 1e-6
 assert seen["sure, all the same class"]["entropy"] < 0.01
 pd.DataFrame(seen).T.round(3)
 
 # %% [markdown]
-# Entropy is as content with one class for all as with right answers: its known failure. Confusion and IM (section 5: high for sure,
-# spread answers) do see the collapse: .67, as bad as knowing nothing, and 0. So the *worst class* stands in the table. MNIST →
-# photographs, 500 digits, 40 steps, six seeds; default knobs (Deep CORAL: weight 100), the rate of source-only (target-only's
-# A-distance is 0, since both of its sets are the target's own: no alignment):
+# Entropy is as content with one class for all as with right answers. That is its known failure. Confusion and IM do see
+# the collapse. So the *worst class* is in the table below. MNIST → photographs, 40 steps, six seeds, the rate of
+# source-only.
 
 # %%
-photos, metric = recorded("07_domain_photos"), "digits/photos:test.accuracy"
+photos, metric = recorded("07_domain_photos"), f"{PHOTOS}.accuracy"
 wide, rows = photos.pivot(index="seed", columns="arm", values=metric), {}
 means = photos.groupby("arm").mean(numeric_only=True)
 for arm in [arm for arm in photos.arm.unique() if arm != "source"]:
     gap = domain_gauge.recovered_gap(wide[arm], wide["source"], wide["target"])
     rows[arm] = {**judged(photos, metric, arm), "recovered": gap["recovered"],
-                 "spread": gap["spread"], "failed": gap["failed"],
-                 "worst class": means["digits/photos:test.worst_class"][arm],
+                 "worst class": means[f"{PHOTOS}.worst_class"][arm],
                  "kept": means["test.accuracy"][arm],
                  "A-distance": means["DomainGauge.distance"][arm],
                  "seconds": means["seconds.training"][arm],
                  "memory (MB)": means["memory"][arm] / 1e6}  # fmt: skip
 found = pd.DataFrame(rows).T
-found.round(3)
+found.infer_objects().round(3)
 
 # %%
-verdicts = found.verdict.drop("target")
-assert set(verdicts[verdicts != "recovers"].items()) == {("label-shift", "hurts"),
-                                                         ("coral", "undecided")}  # fmt: skip
 pair = found.drop("target")[["A-distance", "recovered"]].astype(float)
-plots.points(pair, "A-distance", "recovered", "Nearer domains, better answers?",
-             "proxy A-distance", "recovered gap")  # fmt: skip
+fig = plots.points(pair, "A-distance", "recovered", "Eight methods come nearer and gain more",
+                   "proxy A-distance", "recovered gap")  # fmt: skip
+names = {"dann": "adabn, dann, deep-coral", "pseudo": "pseudo, mcc", "mcd": "mmd, cdan, mcd"}
+crowded = ("adabn", "deep-coral", "mcc", "mmd", "cdan")  # named at their neighbours
+fig.data[0].text = ["" if arm in crowded else names.get(arm, arm) for arm in pair.index]
+fig.add_scatter(x=[1.81, 1.91], y=[-0.5, 1.75], mode="none", showlegend=False)  # room for names
+
+# %% tags=["guard"]
+readings = found.reading.drop("target")
+assert dict(readings[readings != "above"]) == {"label-shift": "below", "coral": "can't tell"}
+eight = pair.drop(["label-shift", "coral", "few-10", "few-50"])
+assert len(eight) == 8 and eight["A-distance"].max() < 1.875 < 1.88 - 0.001
+assert eight.corr(method="spearman").iloc[0, 1] > 0.5
 
 # %% [markdown]
-# Eight methods that see target batches *recover*, by 15 to 17 points; one of them is AdaBN, and the others contain what it does.
-# CORAL, which only re-colours the last features, is undecided; label-shift, which assumes that looks are alike, *hurts* by 3.1 points
-# [1.4, 4.8].
+# Eight methods that normalise by the target's batches gain about alike. AdaBN is one of them, and the others contain
+# it. CORAL only changes the last features, and can't be told from source-only. Label-shift assumes that the looks stay
+# the same, and loses. Between the two groups, nearer goes with better. Within the eight it is rather the other way
+# round. So don't choose a method by the distance alone.
 #
-# In the figure the eight have distances of 1.83 to 1.87, all others of 1.88 to 1.90. Between the two groups nearer goes with better;
-# within the eight it is rather the other way round (rank correlation of distance and gain: +.71). On the cells AdaBN, mono → poly,
-# came nearer and lost (section 8 of the lesson).
-#
-# Forty steps are few. The same with 200, where target-only is a bound; against source-only, against AdaBN, and against AdaBN in the
-# *worst class*:
+# Forty steps are few. Here are 200, compared with AdaBN in accuracy and in the worst class.
 
 # %%
-longer, worst = recorded("07_domain_longer"), "digits/photos:test.worst_class"
-means = longer.groupby("arm")[metric].mean()
-distances = longer.groupby("arm")["DomainGauge.distance"].mean()
-rows = {
-    arm: {"mean": mean, "A-distance": distances[arm], **judged(longer, metric, arm),
-          **{f"{k}, against AdaBN": v for k, v in judged(longer, metric, arm, "adabn").items()},
-          **{f"{k}, worst class": v for k, v in judged(longer, worst, arm, "adabn").items()}}
-    for arm, mean in means.items() if arm not in ("source", "adabn")
-}  # fmt: skip
-found = pd.DataFrame(rows).T
-for arm in ("source", "adabn"):
-    print(f"{arm}: {means[arm]:.3f}, A-distance {distances[arm]:.2f}; 200 steps, six seeds")
-against = found["verdict, against AdaBN"]
-assert against["few-10"] == "hurts" and against["target"] == "recovers"
-assert set(against.drop(["few-10", "target"])) == {"undecided"}
-assert found.drop("target")["difference, worst class"].max() < 0
-assert found["verdict, worst class"]["deep-coral"] == "hurts"
+longer, rows = recorded("07_domain_longer"), {}
+for arm in [arm for arm in longer.arm.unique() if arm not in ("source", "adabn")]:
+    for name in ("accuracy", "worst_class"):
+        rows[arm, name] = {"mean": longer[longer.arm == arm][f"{PHOTOS}.{name}"].mean(),
+                           **judged(longer, f"{PHOTOS}.{name}", arm, "adabn")}  # fmt: skip
+found = pd.DataFrame(rows).T.infer_objects()
 found.round(3)
 
-# %% [markdown]
-# In accuracy no method can be told from AdaBN; the highest, Deep CORAL, is 2.1 points above it [−1.0, +5.2]. In the *worst class*
-# none is above it, and Deep CORAL is 4.0 points below [1.1, 6.9]. CDAN and Deep CORAL bring the domains nearer than AdaBN does
-# (A-distance −.15 [−.28, −.02] and −.18 [−.30, −.06]); for DANN, MCD and MMD the interval holds 0. Ten labels stay 12 points below
-# AdaBN, and target-only is 7 above: that is what is left to win.
+# %% tags=["guard"]
+told = found.reading.unstack(1)
+assert told.accuracy["few-10"] == "below" and told.accuracy["target"] == "above"
+assert set(told.accuracy.drop(["few-10", "target"])) == {"can't tell"}
+below = {"deep-coral", "mmd", "few-10"}
+assert set(told.index[told.worst_class == "below"]) == below
+assert found.drop("target", level=0).xs("worst_class", level=1).difference.max() < 0
 
 # %% [markdown]
-# ## 2. Sentences: twelve pairs (7 minutes)
+# In accuracy no method without labels can be told from AdaBN. In the worst class none is above it in the mean. Deep
+# CORAL is 4.0 points below [1.1, 6.9], and MMD is below, too. Ten labels stay far below AdaBN. Target-only is above
+# it in accuracy, so there is still something to win. Begin with AdaBN, and add a loss only if it helps on your own
+# check.
+
+# %% [markdown]
+# ## 10. Sentences (4 minutes)
 #
-# MiniLM, 200 sentences of a source, 12 steps, DANN to each of three other domains. The shares of the classes differ: 68 % of the
-# tweets are positive and 40 % of the newspaper's sentences. Macro-F1 on the target's test, DANN − source-only:
+# MiniLM has no BatchNorm, so there is no AdaBN. Four domains of sentences, 200 of a source, 12 steps, DANN to each of
+# the three others. The shares of the classes differ, since tweets are more often positive than newspapers. Macro-F1 on
+# the target's test, DANN − source-only:
 
 # %%
 text, order, rows = recorded("07_domain_text"), ["tweets", "amazon", "movies", "nyt"], {}
@@ -162,26 +608,18 @@ for i, s in enumerate(order):
                               **judged(runs, column, f"dann-{k}"),
                               "shares differ by": abs(positive[s] - positive[t])}  # fmt: skip
 twelve = pd.DataFrame(rows).T
-twelve.round(3)
+twelve.infer_objects().round(3)
 
-# %%
-counts = twelve.verdict.value_counts().to_dict()
-assert counts == {"undecided": 10, "equivalent": 2}
-shown = twelve[["shares differ by", "difference"]].astype(float)
-print(f"rank correlation: {shown.corr(method='spearman').iloc[0, 1]:+.2f} over twelve pairs")
-plots.points(shown, "shares differ by", "difference", "Other shares, worse adaptation?",
-             "difference of the shares", "DANN − source-only, macro-F1")  # fmt: skip
+# %% tags=["guard"]
+assert (twelve.difference.astype(float).abs() < 0.03).all()
+assert (twelve.reading != "can't tell").sum() == 1 and twelve.reading[
+    "amazon → tweets"
+] == "above"
 
 # %% [markdown]
-# DANN neither recovers nor hurts on any pair: ten are undecided, two equivalent, all means between −2.2 and +2.3 points. MiniLM has
-# no BatchNorm, so what helped on digits is not there to be had. That larger differences of the shares go with worse
-# adaptation is not seen: −.10, over twelve pairs which share four domains, so about anything from −.6 to +.5 would be possible. (For
-# movies the lowest of four rates was best on validation, an edge.) Little moves in twelve steps, one pass over the 200 sentences.
-
-# %% [markdown]
-# So, afterwards, four pairs for **50 steps**, four passes: each domain is a source once and a target once, so that a target-only of as
-# many steps is there too. Beside DANN ten labelled sentences of the target (few-10). Each source has a rate of its own, the best of
-# four for source-only. Macro-F1, and AUROC, which no threshold moves:
+# Little moves in twelve steps, which is one pass over the sentences. So four pairs were trained for **50 steps**. Each
+# domain is a source once and a target once, so there is a target-only too. *few-10* has ten labelled sentences of the
+# target. Macro-F1, with AUROC beside it, which no threshold moves:
 
 # %%
 more, rows = recorded("07_domain_text_longer"), {}
@@ -194,79 +632,63 @@ for s, t in zip(order, [*order[1:], order[0]]):
     )
     runs = pd.concat([runs, home], ignore_index=True)
     for arm in ("dann", "few-10", "target"):
-        order_of = judged(runs, f"{test}.auroc", arm)
         rows[f"{s} → {t}", arm] = {
             "source-only": runs[runs.arm == "source"][f"{test}.macro_f1"].mean(),
             **judged(runs, f"{test}.macro_f1", arm),
-            "AUROC": order_of["difference"], "from": order_of["low"], "to": order_of["high"],
+            "AUROC": judged(runs, f"{test}.auroc", arm)["difference"],
         }  # fmt: skip
 four = pd.DataFrame(rows).T.infer_objects()
 four.round(3)
 
 # %%
-seen = four.verdict.unstack(1).agg(" ".join, axis=1).to_dict()
-assert seen == {
-    "tweets → amazon": "undecided undecided undecided",
-    "amazon → movies": "hurts undecided recovers",
-    "movies → nyt": "equivalent undecided recovers",
-    "nyt → tweets": "undecided undecided recovers",
-}
 lost = more[more.task == "sentiment/amazon"]
-for column in ("DomainGauge.distance", "sentiment/movies:test.worst_class"):
-    d = ftlib.paired(lost, column, "dann", "source")
-    print(f"amazon → movies, {column}, DANN − source-only:")
-    print(f"  {d.mean:+.2f} [{d.low:+.2f}, {d.high:+.2f}]")
-    print(" ", lost.groupby("arm")[column].mean().round(2).to_dict())
+columns = {
+    "DomainGauge.distance": "A-distance",
+    "sentiment/movies:test.worst_class": "worst class",
+}
+lost.groupby("arm")[list(columns)].mean().rename(columns=columns).round(2)
+
+# %% tags=["guard"]
+told = four.reading.unstack(1).dann.to_dict()
+assert told == {"tweets → amazon": "can't tell", "amazon → movies": "below",
+                "movies → nyt": "can't tell", "nyt → tweets": "can't tell"}  # fmt: skip
+assert abs(four.AUROC["amazon → movies", "dann"]) < 0.05
 
 # %% [markdown]
-# **From Amazon to the movies DANN hurts**, by 17.9 points [8.7, 27.0]; at 12 steps that pair had been at −0.8 [−2.0, +0.3]. The three
-# others are undecided or equivalent, and so are ten labelled sentences on all four. There was something to win: target-only is 3 to
-# 11 points above source-only.
-#
-# How does it hurt? The *order* of the sentences loses only 3.8 points of AUROC [1.6, 6.1]: most of the loss is answers that go to
-# one class, the worst class falls from .50 to .19. That is the threshold of section 2 of the lesson again. The shares differ
-# little: 59 % of Amazon's sentences are positive, and 50 % of those on movies. And the domains did not come nearer, but went apart, A-distance
-# 1.89 → 1.96 (+.07 [.02, .11]). Section 3 asks again on fresh seeds.
+# **From Amazon to the movies DANN loses** by 17.9 points [8.7, 27.0]. How? The *order* of the sentences loses little,
+# as the column AUROC shows. Most of the loss is answers that go to one class, so the worst class falls. It is a
+# threshold again. And the domains did not come nearer. They went apart. Section 11 asks again on fresh seeds.
 
 # %% [markdown]
-# ## 3. Negative transfer, found and made (9 minutes)
+# ## 11. Negative transfer, found and made (6 minutes)
 #
-# *Found*: in the lesson AdaBN loses on solar cells, mono → poly. Six fresh seeds, 10 to 15, on which nothing was chosen; AdaBN and
-# DANN as they are, and with **even** shares (100 intact and 100 defective cells of each kind). And a control, **self**: counted
-# anew, but on the source.
+# *Found*: in the lesson AdaBN loses on solar cells, mono → poly. Here are six fresh seeds on which nothing was chosen.
+# *Even* has 100 intact and 100 defective cells of each kind. *Self* is a control, whose statistics are recomputed on
+# the source.
 
 # %%
-fresh, metric = recorded("07_domain_fresh"), "elpv/poly:test.auroc"
-rows = {arm: judged(fresh, metric, arm) for arm in ("adabn", "adabn-self", "dann")}
+fresh_seeds, metric = recorded("07_domain_fresh"), "elpv/poly:test.auroc"
+rows = {arm: judged(fresh_seeds, metric, arm) for arm in ("adabn", "adabn-self", "dann")}
 rows |= {
-    f"{m}-even": judged(fresh, metric, f"{m}-even", "source-even") for m in ("adabn", "dann")
+    f"{m}-even": judged(fresh_seeds, metric, f"{m}-even", "source-even")
+    for m in ("adabn", "dann")
 }
-rows["source-even"] = judged(fresh, metric, "source-even")
-rows["adabn − adabn-self"] = judged(fresh, metric, "adabn", "adabn-self")
-wide = fresh.pivot(index="seed", columns="arm", values=metric)
-gains = pd.DataFrame({"as it is": wide["adabn"] - wide["source"],
-                      "even": wide["adabn-even"] - wide["source-even"]})  # fmt: skip
-long = gains.rename_axis(columns="arm").stack().rename("gain").reset_index()
-rows["adabn: even − as it is"] = judged(long, "gain", "even", "as it is")
-found = {name: row["verdict"] for name, row in rows.items()}
-assert set(found.values()) == {"undecided"}
-pd.DataFrame(rows).T
+rows["adabn − adabn-self"] = judged(fresh_seeds, metric, "adabn", "adabn-self")
+found = pd.DataFrame(rows).T
+found.infer_objects().round(3)
+
+# %% tags=["guard"]
+assert set(found.reading.drop("dann")) == {"can't tell"} and found.reading["dann"] == "below"
 
 # %% [markdown]
-# **Not confirmed.** On seeds 0 to 5 AdaBN lost 15.8 points [7.8, 23.7], on fresh ones 7.0 [−6.3, 20.4]: the same direction, half the
-# size, and an interval that holds 0. The pair was picked since it was the worst of many, and what is picked for its size is smaller
-# when it is measured again. That is why a find is confirmed once, on seeds that took no part in it. DANN loses 3.4 points
-# [0.2, 6.6], which is below 0 and not beyond the margin of one point.
-
-# %% [markdown]
-# The control is at −1.4 [−12, +9], AdaBN − control at −5.6 [−16, +5]: whether it is the target's statistics that cost something is not
-# shown on these seeds either. With even shares AdaBN loses
-# nothing in the mean (−0.6 [−11, +10]), but the shares of the two kinds hardly differ to begin with, even − as it is holds 0, and
-# training on even shares has itself moved source-only by −6 [−19, +7]. So no explanation by shares is shown.
-
-# %% [markdown]
-# *Found again*: DANN on sentences, Amazon → movies (section 2). The same fresh seeds, and two questions. Is it the shares (**even**: 100
-# positive and 100 negative sentences of each)? Is it the strength (**weak**: a tenth of the weight)?
+# **AdaBN's loss is not confirmed.** On the first six seeds it was 15.8 points [7.8, 23.7]. On fresh ones the
+# direction is the same, the size is half, and the interval holds zero. We picked this pair because it was the worst
+# of many. Results that are picked for their size are usually smaller when they are measured again. DANN now reads
+# *below*, which it didn't on the first seeds. Whether the shares or the new statistics are the cause, these seeds can't
+# tell. So confirm a surprising result once, on seeds that took no part in finding it.
+#
+# *Found again*: DANN on sentences, Amazon → movies. The same fresh seeds, and two questions. Is it the shares (*even*)?
+# Is it the strength (*weak*, a tenth of the weight)?
 
 # %%
 texts, rows = recorded("07_domain_text_fresh"), {}
@@ -275,203 +697,130 @@ looks = {"macro-F1": "sentiment/movies:test.macro_f1", "AUROC": "sentiment/movie
          "A-distance": "DomainGauge.distance"}  # fmt: skip
 for arm, baseline in pairs:
     for name, column in looks.items():
-        d = ftlib.paired(texts, column, arm, baseline)
-        rows[f"{arm} − {baseline}", name] = {"difference": d.mean, "low": d.low, "high": d.high,
-                                             "verdict": d.verdict(0.01)}  # fmt: skip
-found = pd.DataFrame(rows).T
-words = found.verdict.unstack(1)
-assert set(words["macro-F1"]) == {"undecided"}
-assert words["A-distance"]["dann − source"] == "supported"  # farther apart
-assert words["A-distance"]["dann-even − source-even"] == "supported"
-assert words["A-distance"]["dann-weak − source"] == "contradicted"  # nearer
-assert words["AUROC"]["dann-weak − source"] == "equivalent"
-found.infer_objects().round(3)
+        rows[f"{arm} − {baseline}", name] = judged(texts, column, arm, baseline)
+found = pd.DataFrame(rows).T.infer_objects()
+found.round(3)
+
+# %% tags=["guard"]
+words = found.reading.unstack(1)
+assert set(words["macro-F1"]) == {"can't tell"}
+assert words["A-distance"].to_dict() == {"dann − source": "above",
+                                         "dann-even − source-even": "above",
+                                         "dann-weak − source": "below"}  # fmt: skip
 
 # %% [markdown]
-# **Not confirmed either**: −8.5 points [−21.2, +4.1] where six other seeds had −17.9: half the size again, and again the pair had been
-# picked as the worst, of four. Even shares leave −5.3 [−16.0, +5.5], so the shares are not shown to be the cause.
-#
-# What *is* found again: the domains go **apart**, by .07 [.04, .10], and by .11 [.05, .18] with even shares. The discriminator wins,
-# and the features are moved all the same. With a tenth of the weight they come *nearer*, by .07 [.01, .13], and
-# the order is kept (AUROC +0.1 points [−0.2, +0.4]). Stronger is not more aligned. So read the A-distance before you believe in an
-# alignment: it needs no label.
+# **Not confirmed either.** Again the loss is half as large, and the interval holds zero. But one thing is found again.
+# The domains go **apart**, by .07 [.04, .10]. The discriminator wins, and the features are moved all the same. With a
+# tenth of the weight they come *nearer*, and the order is kept. Stronger is not more aligned. So read the A-distance
+# before you believe in an alignment. It needs no label.
 
 # %% [markdown]
-# *Made*: why should other shares hurt? Zhao et al. (2019) prove a general bound; for two classes and equal features it takes three
-# lines. Let p of the source and q of the target be positive. If the
-# features of both domains are *exactly* alike, every head answers "positive" equally often on both, say with the share a. On the
-# source at least |a − p| of the answers are wrong, on the target at least |a − q|. Together:
+# *Made*: why should other shares hurt? Zhao et al. (2019) prove a general bound. For two classes and equal features it
+# takes three lines. Let p of the source and q of the target be positive. If the features of both domains are *exactly*
+# alike, every head answers "positive" equally often on both, say with the share a. On the source at least |a − p| of
+# the answers are wrong, and on the target at least |a − q|. Together:
 #
 # $$\text{error}_s + \text{error}_t \;\ge\; |a - p| + |a - q| \;\ge\; |p - q|$$
 
 # %%
-p, q = 0.68, 0.40  # tweets and newspaper
+p, q = 0.68, 0.40  # tweets and newspapers
 least = {a: abs(a - p) + abs(a - q) for a in (0.2, 0.4, 0.5, 0.68, 0.9)}
 print({a: round(error, 2) for a, error in least.items()}, "errors in sum, at the least")
 assert abs(min(least.values()) - abs(p - q)) < 1e-9
 
 # %% [markdown]
-# So equal features cost at least 28 points, both errors added, between tweets and the newspaper, however good the network is. The bound is about
-# features that are exactly alike; a short training is far from that. Therefore the experiment, in which labels are used to *make*
-# the shift, and no method sees them: the unlabelled photographs hold 50 of each digit (**even**), or 90 of 0 to 4 and 10 of 5 to 9
-# (**shifted**). The same fresh seeds, MNIST → photographs, DANN:
+# So equal features cost that much between tweets and newspapers, however good the network is. The bound is about
+# features that are exactly alike, and a short training is far from that. Therefore an experiment, in which labels
+# *make* the shift, and no method sees them. The unlabelled photographs hold 50 of each digit (**even**), or 90 of 0 to
+# 4 and 10 of 5 to 9 (**shifted**).
 
 # %%
-digits = recorded("07_domain_balanced")
-metric, worst = (f"digits/photos:test.{name}" for name in ("balanced_accuracy", "worst_class"))
+digits, rows = recorded("07_domain_balanced"), {}
 pairs = (("dann-even", "source"), ("dann-shifted", "source"), ("dann-shifted", "dann-even"))
-rows = {f"{a} − {b}": judged(digits, metric, a, b) for a, b in pairs}
-rows |= {f"{a} − {b}, worst class": judged(digits, worst, a, b) for a, b in pairs}
-found = {name: row["verdict"] for name, row in rows.items()}
-assert [found[f"{a} − {b}"] for a, b in pairs] == ["recovers", "recovers", "undecided"]
-distance = digits.groupby("arm")["DomainGauge.distance"].mean().round(2).to_dict()
-print("A-distance:", distance)
-assert distance["dann-shifted"] == 1.79 and distance["dann-even"] == 1.85
-assert [found[f"{a} − {b}, worst class"] for a, b in pairs] == [
-    "recovers",
-    "recovers",
-    "undecided",
-]
-pd.DataFrame(rows).T
+for name in ("balanced_accuracy", "worst_class"):
+    for arm, baseline in pairs:
+        rows[f"{arm} − {baseline}", name] = judged(digits, f"{PHOTOS}.{name}", arm, baseline)
+found = pd.DataFrame(rows).T.infer_objects()
+found.round(3)
+
+# %% tags=["guard"]
+distance = digits.groupby("arm")["DomainGauge.distance"].mean()
+assert distance.drop("source").min() > 1.7
+words = found.reading.unstack(1).agg(" | ".join, axis=1)
+assert words.to_dict() == {"dann-even − source": "above | above",
+                           "dann-shifted − source": "above | above",
+                           "dann-shifted − dann-even": "can't tell | can't tell"}  # fmt: skip
 
 # %% [markdown]
-# **No harm is shown.** With nine times as many photographs of one half of the digits as of the other, DANN differs from DANN with even
-# ones by −0.4 points [−1.3, +0.5], in the worst class by −0.7 [−7.6, +6.3], which could hide some. The bound above needs features
-# that are exactly alike; the general one shrinks as the domains can be told apart, and here they can: A-distance 1.79 after DANN
-# with shifted photographs and 1.85 with even ones, of 2. Probably it was the normalisation that helped, and 500 photographs give it
-# nearly the same statistics either way; that was not measured.
-#
-# Whoever does align closely, and has no labels, cannot balance the target. Two things can be done: estimate the factors (BBSE) and
-# weigh the source's examples by them *before* aligning; or leave the alignment out and move the threshold alone.
+# **No harm is shown.** The shifted photographs change the result by −0.4 points [−1.3, +0.5]. The features are far from
+# alike, so the bound says little here. If you do align closely, you can't balance a target without labels. Two things
+# can be done. Estimate the factors with BBSE and weigh the source's examples by them *before* aligning. Or leave the
+# alignment out and move the threshold alone.
 
 # %% [markdown]
-# ## 4. Where the threshold counts (4 minutes)
+# ## 12. Where the threshold counts (2 minutes)
 #
-# The solar cells again, now in *balanced accuracy*, which hangs on the threshold. Is the moved threshold (label-shift), which needs
-# no training at all, behind the methods that train?
+# The solar cells again, now in *balanced accuracy*, which depends on the threshold. Does the moved threshold
+# (*label-shift*), which needs no training at all, keep up with methods that train?
 
 # %%
 cells, rows = recorded("07_domain"), {}
-for task, other in (("elpv/mono", "elpv/poly"), ("elpv/poly", "elpv/mono")):
-    for name in ("auroc", "balanced_accuracy", "worst_class"):
-        for arm in ("label-shift", "adabn", "mmd", "dann", "few-10", "target"):
-            column = f"{other}:test.{name}"
-            rows[f"{task[5:]} → {other[5:]}", name, arm] = judged(
-                cells[cells.task == task], column, arm
-            )
-found = pd.DataFrame(rows).T
-still = [rows[shift, "auroc", "label-shift"]["difference"] for shift in {k[0] for k in rows}]
-assert max(map(abs, still)) < 0.005  # a moved threshold leaves the order as it is
-verdicts = found.verdict
-decided = {key: word for key, word in verdicts.items() if word in ("recovers", "hurts")}
-assert decided == {
-    ("mono → poly", "auroc", "adabn"): "hurts",
-    ("mono → poly", "balanced_accuracy", "adabn"): "hurts",
-    ("mono → poly", "auroc", "target"): "recovers",
-    ("mono → poly", "balanced_accuracy", "target"): "recovers",
-    ("poly → mono", "worst_class", "label-shift"): "hurts",
-}
-found.verdict.unstack(1)
-
-# %%
-asked, column = {}, "balanced_accuracy"
-pairs = (("label-shift", "source"), ("label-shift", "adabn"), ("label-shift", "dann"))
+pairs = (("label-shift", "source"), ("adabn", "source"), ("dann", "source"))
+pairs += (("label-shift", "adabn"), ("label-shift", "dann"))
 for task, other in (("elpv/mono", "elpv/poly"), ("elpv/poly", "elpv/mono")):
     runs, shift = cells[cells.task == task], f"{task[5:]} → {other[5:]}"
-    for arm, baseline in (*pairs, ("dann", "source")):
-        found = judged(runs, f"{other}:test.{column}", arm, baseline)
-        asked[shift, f"{arm} − {baseline}"] = found
-answers = pd.DataFrame(asked).T
-assert answers.verdict["mono → poly", "label-shift − adabn"] == "recovers"
-assert (answers.verdict == "undecided").sum() == 7
-answers
+    for arm, baseline in pairs:
+        column = f"{other}:test.balanced_accuracy"
+        rows[shift, f"{arm} − {baseline}"] = judged(runs, column, arm, baseline)
+    still = judged(runs, f"{other}:test.auroc", "label-shift")
+    assert abs(still["difference"]) < 0.005  # a moved threshold leaves the order as it is
+found = pd.DataFrame(rows).T.infer_objects()
+found.round(3)
+
+# %% tags=["guard"]
+told = {key: word for key, word in found.reading.items() if word != "can't tell"}
+assert told == {("mono → poly", "adabn − source"): "below",
+                ("mono → poly", "label-shift − adabn"): "above"}  # fmt: skip
 
 # %% [markdown]
-# No gain by a threshold moved by BBSE is shown: −3.5 points of balanced accuracy [−9.5, +2.5] and −6.8 [−15.6, +2.0]; from poly to mono
-# the worst class *loses* 28 [9, 46]. As in section 2 of the lesson: the looks changed, the shares did not, and the factors are
-# wrong. **Is it behind the methods that train?** Behind AdaBN it is not: 7.0 points *above*, mono → poly [2.2, 11.7]. Against DANN it is
-# undecided, +2.0 [−2.4, +6.4] and −6.8 [−20.4, +6.9]; and DANN − source-only is −5.5 [−12.5, +1.5] and 0.0 [−14, +14]. The baseline
-# that is hard to beat here is source-only.
+# The moved threshold is ahead of AdaBN from mono to poly, and can't be told from DANN. But no gain over source-only is
+# shown for any of the three. The looks changed and the shares did not, so the factors of BBSE are wrong here. The
+# baseline that is hard to beat is source-only.
 
 # %% [markdown]
-# ## 5. Validators, and how they are fooled (4 minutes)
+# ## 13. A third domain (2 minutes)
 #
-# **IM** (information maximisation) is the entropy of the *mean* answer minus the mean entropy of the answers: high where answers are
-# sure and spread over the classes. By hand:
-#
-# $$\text{IM} = H(\bar p) - \overline{H(p)}$$
-#
-# **SND** takes, for each target example, its similarity to all others as a distribution, and its entropy: high where each example
-# has many near neighbours. **DEV** weighs each held-out source example by how much it looks like the target, and takes the mean
-# loss: low is good.
-
+# Claim D3 in the lesson asks whether adapting to one domain helps in another. Here are the first runs about it, DANN −
+# source-only on a domain that took no part in training. The first four rows are sentences, by their source. The last
+# three are MNIST digits, by the domain that they were adapted to.
 
 # %%
-def im(logits):
-    p = logits.softmax(-1)
-    mean = p.mean(0)
-    return -(mean * mean.log()).sum() + (p * p.log()).sum(-1).mean()
+names = {"tweets": "movies", "amazon": "nyt", "movies": "tweets", "nyt": "amazon"}
+text_runs, rows = recorded("07_domain_text"), {}
+for s, third in names.items():
+    runs = text_runs[text_runs.task == f"sentiment/{s}"]
+    rows[f"{s}, asked about {third}"] = judged(
+        runs, f"sentiment/{third}:test.macro_f1", "dann-1"
+    )
+for name, grid, third in (("photos, 40 steps", "07_domain_photos", "optical"),
+                          ("photos, 200 steps", "07_domain_longer", "optical"),
+                          ("optical, 40 steps", "07_domain_optical", "photos")):  # fmt: skip
+    rows[f"{name}, asked about {third}"] = judged(
+        recorded(grid), f"digits/{third}:test.accuracy", "dann"
+    )
+found = pd.DataFrame(rows).T
+found.infer_objects().round(3)
 
-
-torch.manual_seed(0)
-logits = 3 * torch.randn(30, 4)
-library = domain_gauge.information_maximisation(logits)
-assert abs(im(logits).item() - library) < 1e-5
-labels = torch.tensor([0] * 80 + [1] * 20)  # a target of which 20 % are positive
-right = torch.where(labels[:, None] == torch.arange(2), 3.0, -3.0)
-half = labels.clone()
-half[:30] = 1  # 30 negatives called positive: wrong, but spread evenly
-even = torch.where(half[:, None] == torch.arange(2), 3.0, -3.0)
-for name, answers in (("all right", right), ("30 wrong, evenly spread", even)):
-    accuracy = (answers.argmax(-1) == labels).float().mean().item()
-    print(f"{name}: accuracy {accuracy:.2f}, IM {im(answers).item():.3f}")
-assert im(even) > im(right)
-
-# %% [markdown]
-# **IM prefers the wrong ones**, since they are spread evenly, and the right answers are not: under label shift that is no accident.
-# Over the recorded DANN arms of the lesson (five arms, ten seeds): how does each validator order the runs, compared with the
-# score that it cannot see? First over all runs, then within each seed, where the arms compete:
-
-# %%
-ten = recorded("07_domain_unsteady").query("arm != 'source'")
-metric, looks = "digits/photos:test.accuracy", {
-    "source validation": ten["validation.accuracy"], "IM": ten["DomainGauge.im"],
-    "SND": ten["DomainGauge.snd"], "DEV, turned": -ten["DomainGauge.dev"],
-    "A-distance, turned": -ten["DomainGauge.distance"],
-    "oracle": ten["digits/photos:validation.accuracy"],
-}  # fmt: skip
-rows = {}
-for name, values in looks.items():
-    both = pd.DataFrame({"seed": ten.seed, "looks": values, "score": ten[metric]})
-    within = [g.looks.corr(g.score, method="spearman") for _, g in both.groupby("seed")]
-    mean, low, high = ftlib.compare.interval(np.array(within))
-    overall = both.looks.corr(both.score, method="spearman")
-    rows[name] = {"all runs": overall, "within a seed": mean, "low": low, "high": high}
-pd.DataFrame(rows).T.round(2)
+# %% tags=["guard"]
+assert (found.reading == "can't tell").sum() == len(found) - 1
+assert found.reading.iloc[-1] == "below"
 
 # %% [markdown]
-# Within a seed the source's validation orders the arms a little, .29 [.00, .58], and DEV, .36 [−.05, .78], is undecided; for IM,
-# SND and the A-distance no order is shown (intervals of about ±.4). But even the oracle reaches only .38 [.07, .70]: it looks at other labelled examples of
-# the same target, and five arms that differ by two points are hard to order for anybody.
+# On sentences nothing moves in twelve steps. Digits that were adapted to optical ones do worse over photographs. A
+# plausible reason is that adapting means taking over one domain's statistics, and those are not another's.
 
 # %% [markdown]
-# ## 6. A third domain (1 minute)
-#
-# *Adapted to a second domain, a network transfers better to others, too*: so says one of the sentences that this kit tests. Texts, in
-# the order tweets, Amazon, movies, newspaper, and round again: DANN to the next, scored on the one after that, which neither has
-# seen.
-
-# %% tags=["nbval-check-output"]
-teach.claim("D3", verdict="open")
-
-# %% [markdown]
-# **Undecided**, and close to nothing: −1.0 points [−3.3, +1.2], −0.3 [−1.4, +0.7], −0.1 [−0.8, +0.6] and +0.3 [−1.6, +2.2]. Of the
-# digits those adapted to photographs are at +2.4 on the optical ones [−3.7, +8.5], and those adapted to the optical ones at −2.3 on
-# photographs [−4.4, −0.1]. Perhaps: where adapting means taking over one domain's statistics, they are
-# not another's.
-
-# %% [markdown]
-# ## 7. Beside published results (5 minutes)
+# ## 14. Beside published results (5 minutes)
 #
 # | who | what they report | what differs from ours |
 # |---|---|---|
@@ -482,18 +831,18 @@ teach.claim("D3", verdict="open")
 # | the same, one pair with a ResNet (Ar → Pr) | source-only 65.9, DANN 62.6 | negative transfer, in the same file |
 
 # %% [markdown]
-# Between 71.9 and 94 % lies "the same" method: networks, steps and what chose them differ, and together that is more than methods are
-# said to differ by. Below are ours of 40 steps; after 200 they are .246, .490 and .543 (section 1).
+# The same method gets between 71.9 and 94 %. Networks, steps and the way to choose them differ. So compare two methods
+# only where the same code ran both. Here are ours.
 
 # %%
-mean = recorded("07_domain_photos").groupby("arm")["digits/photos:test.accuracy"].mean()
-for arm in ("source", "dann", "target"):
-    print(f"ours, {arm}: {mean[arm]:.3f}")
+ours = {f"{steps} steps": recorded(grid).groupby("arm")[f"{PHOTOS}.accuracy"].mean()
+        for steps, grid in ((40, "07_domain_photos"), (200, "07_domain_longer"))}  # fmt: skip
+pd.DataFrame(ours).loc[["source", "adabn", "dann", "target"]].round(3)
 
 # %% [markdown]
-# For sentences there is a table on the same data: Hutto & Gilbert (2014), Table 5. Word counts and four classical classifiers, trained
-# on half of a domain, three classes (neutral is one), F1. Ours: two classes, 200 sentences, a pretrained network, macro-F1. So the
-# columns cannot be compared, but the *fall* from the own domain to another can be put side by side:
+# For sentences there is a table on the same data, Table 5 of Hutto & Gilbert (2014). It has four classical classifiers,
+# trained on half of a domain, with three classes and F1. Ours have two classes, 200 sentences, a pretrained network and
+# macro-F1. So the columns can't be compared. But the *fall* from the own domain to another can.
 
 # %%
 order = ["tweets", "movies", "amazon", "nyt"]
@@ -521,22 +870,25 @@ print(published, "\n\nours, source-only:")
 ours.round(2)
 
 # %% [markdown]
-# The falls go together somewhat: +.48, over pairs that share four domains. In the published table classifiers trained on Amazon or
-# the newspaper do best on *tweets*, not at home: a target can be easier than the source. Ours that learned from the newspaper do
-# better on Amazon than at home.
-#
-# VADER itself, a list of words with rules, is trained on none: .96, .61, .63 and .55 (tweets, movies, Amazon, newspaper). No shift
-# explains its fall, since it is fitted to none of the four. None of ours is measured by its three classes.
+# The two sets of falls go together somewhat, over pairs that share four domains. In the published table classifiers
+# trained on Amazon or on newspapers do best on *tweets*, not at home. A target can be easier than the source. VADER
+# itself, a list of words with rules, is trained on none of the four. It reaches .96 on tweets and .55 on newspapers,
+# so no shift explains its fall. Ask how hard a target is before you blame the shift.
 
 # %% [markdown]
-# **Limits.** As in the lesson; and: the twelve pairs share four domains; the shift of the digits' shares is a strong one, made by hand;
-# DANN has default knobs everywhere but in section 5 and, once, in section 3. Joint methods that estimate shares *and* align are not built here.
-#
-# **Sources.** Zhao et al., ICML 2019 (1901.09453). Long et al. (CDAN), NeurIPS 2018 (1705.10667). Saito et al. (MCD), CVPR 2018
-# (1712.02560). Jin et al. (MCC), ECCV 2020 (1912.03699). Lee (pseudo-labels), ICML workshop 2013. Sun, Feng & Saenko (CORAL), AAAI
-# 2016 (1511.05547). Musgrave et al., 2021 (2111.15672). Saito et al. (SND), ICCV 2021 (2108.10860). You et al. (DEV), ICML 2019.
-# Hutto & Gilbert, *VADER*, ICWSM 2014. Jiang et al., *Transfer Learning Library*. The four re-implementations, on GitHub:
-# s-chh/PyTorch-DANN, NaJaeMin92/pytorch-DANN, dudevil/DomainAdaptation (its wiki), sghoshjr/Domain-Adversarial-Neural-Network.
+# **Limits.** As in the lesson. Also, the twelve pairs share four domains. The shift of the digits' shares is strong and
+# made by hand. DANN has default settings, except in sections 5, 7 and 8 and once in section 11. Joint methods that
+# estimate shares *and* align are not built here. For other comparisons use the board of [01 Full
+# fine-tuning](01_full.ipynb).
+
+# %% [markdown]
+# **Sources.** Lipton, Wang & Smola (BBSE), ICML 2018 (1802.03916). Zhao et al., ICML 2019 (1901.09453). Long et al.
+# (MMD), ICML 2015 (1502.02791). Long et al. (CDAN), NeurIPS 2018 (1705.10667). Saito et al. (MCD), CVPR 2018
+# (1712.02560). Jin et al. (MCC), ECCV 2020 (1912.03699). Lee (pseudo-labels), ICML workshop 2013. Sun, Feng & Saenko
+# (CORAL), AAAI 2016 (1511.05547). Sun & Saenko, *Deep CORAL*, 2016 (1607.01719). Musgrave et al., 2021 (2111.15672).
+# Saito et al. (SND), ICCV 2021 (2108.10860). You et al. (DEV), ICML 2019. Hutto & Gilbert, *VADER*, ICWSM 2014. Jiang
+# et al., *Transfer Learning Library*. The four re-implementations, on GitHub: s-chh/PyTorch-DANN,
+# NaJaeMin92/pytorch-DANN, dudevil/DomainAdaptation (its wiki), sghoshjr/Domain-Adversarial-Neural-Network.
 
 # %%
 print(f"This notebook took {time.perf_counter() - began:.0f} s, profile {profile()}.")

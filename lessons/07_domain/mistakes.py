@@ -8,10 +8,7 @@ import torch
 from ftlib.evidence.compare import paired
 from ftlib.evidence.runs import load_runs
 
-APART = {
-    "source-only": {0: 2.31, 6: 2.05, 12: 2.4, 18: 2.2, 24: 2.6},
-    "DANN": {0: 2.31, 6: 2.2, 12: 2.5, 18: 1.412, 24: 1.6},
-}  # DANN is nearest after 18 steps and farthest after 12, source-only is nearest after 6
+RIGHT = {"source-only": {0: 0.35, 20: 0.383, 40: 0.45, 60: 0.433}, "DANN": {0: 0.35, 20: 0.4, 40: 0.533, 60: 0.567}}
 
 
 # reversal
@@ -238,7 +235,7 @@ def accuracy_recovered():
     return adabn_above(accuracy) / adabn_above(accuracy, "target")
 
 
-READ_OFF = {"board": lambda: on_the_board(), "space": lambda: (18, APART)}
+READ_OFF = {"board": lambda: on_the_board(), "space": lambda: (43, RIGHT)}
 MISTAKES = [
     ("threshold", 0.5, "At 0.5 nothing was moved"),
     ("threshold", lambda: 0.1, "That is upside down"),
@@ -279,7 +276,7 @@ MISTAKES = [
     ("mmd_distance", width_squared, "divide by width, not by its square"),
     ("mmd_distance", gauss, "divide by width, not by its square"),
     ("mmd_distance", times_width, "divide by width"),
-    ("mmd_distance", of_section_five, "without the mean squared distance of section 5"),
+    ("mmd_distance", of_section_five, "without the mean squared distance"),
     ("mmd_distance", unbiased, "Each row meets itself too"),
     ("mmd_distance", sums, "Take means over pairs, not sums"),
     ("mmd_distance", divided_by_one_number, "you divided all by the same"),
@@ -334,14 +331,13 @@ MISTAKES = [
     ("board", lambda: adabn_above() / 100, "a hundred times as much"),
     ("board", lambda: adabn_above("digits/photos:test.accuracy"), "That is accuracy"),
     ("board", accuracy_recovered, "That is the recovered gap"),
-    ("space", (None, APART), "There is no answer yet: write the step in place of None"),
-    ("space", (6, APART), "it is source-only that is nearest there: choose Method DANN"),
-    ("space", (0, APART), "look at each step, between the first and the last too"),
-    ("space", (24, APART), "look at each step, between the first and the last too"),
-    ("space", (12, APART), "2.50 apart, the farthest of all"),
-    ("space", (3, APART), "That is the number of the moment"),
-    ("space", (1.41, APART), "That is the distance"),
-    ("space", (20, APART), "The figure offers 0, 6, 12, 18, 24, and 20 is none of them"),
-    ("space", lambda: 18, "Hand over the pair"),
-    ("space", (18, APART["DANN"]), "Hand over the pair"),
+    ("space", (None, RIGHT), "There is no answer yet: write the number in place of None"),
+    ("space", (57, RIGHT), "That is the number of DANN at step 60: choose Method source-only"),
+    ("space", (35, RIGHT), "That is the number before training"),
+    ("space", (38, RIGHT), "That is the number of source-only at step 20: choose Method source-only and Step 60"),
+    ("space", (0.433, RIGHT), "Write it in per cent"),
+    ("space", (20, RIGHT), "The words below say for how many per cent it is right"),
+    ("space", ("43", RIGHT), "Write a number, such as 20, not '43'"),
+    ("space", lambda: 43, "Hand over the pair"),
+    ("space", (43, RIGHT["DANN"]), "Hand over the pair"),
 ]

@@ -105,20 +105,36 @@ def test_everywhere_the_figure_is_the_features_in_sklearns_plane(space, method, 
     assert [trace.uid for trace in space.figure.data] == before  # in place
     want = directions().transform(progress()[method][step]) * signs(space)
     assert space.plane[method][step] == pytest.approx(want, abs=1e-6)
-    seen = []
-    for trace in space.figure.data[:6]:
+    seen, aside = [], space.figure.data[-1].x[0] - space.plane[method][step][space.example.value][0]
+    assert aside == pytest.approx(0)  # the chosen step is where its axes say
+    first = directions().transform(progress()[method][0]) * signs(space)
+    for trace, left in zip(space.figure.data[:6], space.figure.data[6:12]):
         domain, label = trace.name.split(", ")
         rows = [i for i in range(N) if (DOMAINS[i], CLASSES[i]) == (domain, label)]
         assert np.column_stack([trace.x, trace.y]) == pytest.approx(want[rows], abs=1e-6)
         d, k = ("photo", "sketch").index(domain), ("cat", "dog", "owl").index(label)
         assert trace.marker.color == plots.COLOURS[k if by == "class" else d]
         assert trace.marker.symbol == (("circle", "x")[d] if by == "class" else plots.MARKERS[k])
+        assert (left.marker.color, left.marker.symbol) == (trace.marker.color, trace.marker.symbol)
+        assert np.array(left.y) == pytest.approx(first[rows, 1], abs=1e-6)
+        moved = first[rows, 0] - np.array(left.x)  # the first step, beside it: all by the same width
+        assert moved == pytest.approx(np.full(len(rows), space.figure.layout.shapes[0].x0 - ranges[0][0]))
+        assert max(left.x) < space.figure.layout.shapes[0].x0 < min(trace.x)
         seen += rows
     assert sorted(seen) == list(range(N))
     x, y = space.figure.layout.xaxis.range, space.figure.layout.yaxis.range
     assert (x, y) == ranges and (want > [x[0], y[0]]).all() and (want < [x[1], y[1]]).all()  # the axes stand still
     assert shown(space) == space.alt == space.figure.layout.meta["alt"]
-    assert f"{method}, step {step}: {by} by colour" in space.alt and space.figure.layout.title.text.startswith(method)
+    assert space.alt.startswith(f"{method}, step {step}: ") and f"{by} by colour" in space.alt
+    assert list(space.figure.data[-2].text) == ["before: step 0", f"{method}: step {step}"]
+    far = space.apart[method]
+    title = f"{method}: domains {far[0]:.2f} apart before, {far[step]:.2f} at step {step}"
+    assert space.figure.layout.title.text == title
+
+
+def test_it_opens_with_the_last_step_of_the_last_method(space):
+    """So what a reader without a kernel sees is the effect: before beside after."""
+    assert (space.method.value, space.step.value, space.by.value) == ("DANN", 400, "domain")
 
 
 def test_the_legend_says_each_colour_and_each_shape_once(space):
@@ -153,14 +169,15 @@ def test_the_measures_are_those_of_the_definition_and_of_sklearn(space, method, 
     assert space.apart[method][step] == pytest.approx(far(here))
     assert space.accuracy[method][step] == pytest.approx(right(here))
     assert (
-        f"{far(here):.2f} pooled standard deviations apart in all 5 features (at step 0: {far(first):.2f}), "
-        f"{far(plane[0]):.2f} in the plane ({far(plane[1]):.2f}). The nearest class mean of photo is right for "
-        f"{100 * right(here):.0f} % of sketch, all features, mean over classes (at step 0: {100 * right(first):.0f} %)."
+        f"{far(here):.2f} pooled standard deviations apart in all 5 features (at step 0: {far(first):.2f}). "
+        f"The nearest class mean of photo is right for {100 * right(here):.0f} % of sketch "
+        f"(at step 0: {100 * right(first):.0f} %)."
     ) in space.alt
     shares = directions().explained_variance_ratio_
-    assert f"{100 * sum(shares):.0f} % of their variance ({100 * shares[0]:.0f} % and {100 * shares[1]:.0f} %)" in (
-        space.alt
-    )
+    assert (
+        f"{100 * sum(shares):.0f} % of the variance ({100 * shares[0]:.0f} % and {100 * shares[1]:.0f} %). There the "
+        f"means are {far(plane[0]):.2f} apart (at step 0: {far(plane[1]):.2f})."
+    ) in space.alt
 
 
 def test_what_an_adaptation_brings_can_be_read_off(space):
@@ -181,7 +198,8 @@ def test_distance_and_nearest_mean_by_hand():
 
 def test_every_control_changes_the_figure_and_the_words(space):
     seen = {(state(space), shown(space))}
-    changes = ((space.step, 400), (space.method, "DANN"), (space.by, "domain"), (space.example, 7), (space.step, 50))
+    changes = ((space.step, 0), (space.method, "source only"), (space.by, "class"), (space.example, 7))
+    changes += ((space.step, 50),)
     for control, value in changes:
         control.value = value
         seen.add((state(space), shown(space)))
@@ -198,7 +216,7 @@ def test_every_example_is_marked_and_told(space):
         assert mark.text == (f"example {i + 1}",)
         what = " ".join(TEXTS[i].replace("**", "* *").split()) if space.texts else ""
         about = f"Example {i + 1}: {DOMAINS[i]}, {CLASSES[i]}, " + (
-            f"“{what}”." if what else "a picture of 4 × 6 pixels."
+            f"“{what}”." if what else "an image of 4 × 6 pixels."
         )
         assert shown(space) == space.alt == space.figure.layout.meta["alt"] and space.alt.endswith(" " + about)
         if not space.texts:
@@ -215,7 +233,7 @@ def test_the_mouse_chooses_the_example_under_it(space, event):
             mouse(space, event, trace, point)
             i = space.example.value
             assert f"{DOMAINS[i]}, {CLASSES[i]}" == drawn.name
-            assert (drawn.x[point], drawn.y[point]) == pytest.approx(space.plane["source only"][0][i])
+            assert (drawn.x[point], drawn.y[point]) == pytest.approx(space.plane["DANN"][400][i])
             assert shown(space) == space.alt and f"Example {i + 1}: " in space.about.value
             chosen.append(i)
     assert sorted(chosen) == list(range(N))
@@ -245,7 +263,8 @@ def test_a_change_is_one_message_and_another_example_a_short_one(space):
     sent = []
     for name in ("_py2js_update", "_py2js_restyle", "_py2js_relayout", "_py2js_addTraces", "_py2js_deleteTraces"):
         space.figure.observe(lambda change: sent.append(change) if change.new else None, names=name)
-    for control, value in ((space.step, 400), (space.method, "DANN"), (space.by, "domain"), (space.example, 3)):
+    changes = ((space.step, 0), (space.method, "source only"), (space.by, "class"), (space.example, 3))
+    for control, value in changes:
         control.value = value
     assert [change.name for change in sent] == ["_py2js_update"] * 4
     assert sent[-1].new["style_traces"] == [len(space.figure.data) - 1]
@@ -257,13 +276,13 @@ def test_one_method_has_no_button(space):
         plain = (ipywidgets.Dropdown, ipywidgets.ToggleButtons)
         assert [child.description for child in panel.children if isinstance(child, plain)] == names
         assert not [child for child in panel.children if "Slider" in type(child).__name__]
-    one.step.value = 400
-    assert one.figure.layout.title.text == "DANN, step 400" and shown(one) == one.alt
+    one.step.value = 50
+    assert one.figure.layout.title.text.startswith("DANN: domains ") and shown(one) == one.alt
 
 
 def test_it_can_be_seen_and_read_without_a_kernel(space):
     pngs = set()
-    for control, value in ((space.step, 0), (space.step, 400), (space.by, "domain"), (space.example, 5)):
+    for control, value in ((space.step, 0), (space.step, 400), (space.by, "class"), (space.example, 5)):
         control.value = value
         bundle, _ = space._repr_mimebundle_()
         assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG") and len(bundle["image/png"]) < 80_000
@@ -280,7 +299,8 @@ def test_240_examples_are_quick_and_small(texts):
     )
     classes = [str(i % 10) for i in range(n)]
     space = SPACE.feature_space(progress(n, 128), DOMAINS * 10, classes, many)
-    for control, value in ((space.step, 400), (space.method, "DANN"), (space.by, "domain"), (space.example, 200)):
+    changes = ((space.step, 0), (space.method, "source only"), (space.by, "class"), (space.example, 200))
+    for control, value in changes:
         began = time.process_time()  # what it takes itself, on a computer however busy
         control.value = value
         assert time.process_time() - began < 0.3
@@ -310,7 +330,8 @@ def test_names_are_shown_as_they_stand():
     marked = {f"{m} <i> & co": steps for m, steps in progress().items()}
     space = SPACE.feature_space(marked, [f"<b>{d}" for d in DOMAINS], [f"{c}<" for c in CLASSES], pictures())
     assert shown(space) == space.alt and "<b>sketch" in space.alt
-    assert space.figure.layout.title.text == "source only &lt;i&gt; &amp; co, step 0"
+    assert space.figure.layout.title.text.startswith("DANN &lt;i&gt; &amp; co: domains ")
+    assert space.figure.data[-2].text[1] == "DANN &lt;i&gt; &amp; co: step 400"
     assert space.figure.data[0].name == "&lt;b&gt;photo, cat&lt;" and 'alt="Example 1: &lt;b&gt;' in space.picture.value
     assert space.still().png().startswith(b"\x89PNG")
 
@@ -318,7 +339,7 @@ def test_names_are_shown_as_they_stand():
 def test_no_random_number_is_drawn(space):
     before = random.getstate(), np.random.get_state()[1].tolist(), np.random.get_state()[2]
     panel = SPACE.feature_space(progress(), DOMAINS, CLASSES, TEXTS)
-    panel.step.value, panel.by.value, panel.example.value = 400, "domain", 4
+    panel.step.value, panel.by.value, panel.example.value = 0, "class", 4
     panel._repr_mimebundle_()
     assert (random.getstate(), np.random.get_state()[1].tolist(), np.random.get_state()[2]) == before
 
@@ -334,7 +355,7 @@ def test_the_steps_come_in_order_and_the_same_features_give_the_same_figure(text
 def test_a_callback_that_fails_is_an_error(space, control):
     space.plane = {}
     with pytest.raises(KeyError):
-        getattr(space, control).index = 1
+        getattr(space, control).index = int(getattr(space, control).index == 0)
 
 
 def test_a_mouse_callback_that_fails_is_an_error(space):

@@ -73,13 +73,14 @@ def check_feature_space(kind):
         far, flat = ({s: apart(x, domains) for s, x in of_.items()} for of_ in (progress[at["method"]], drawn))
         right = {s: 100 * known_classes(x, domains, classes) for s, x in progress[at["method"]].items()}
         step, s = at["step"], 100 * shares
-        says(status(space.words), 12, 8, step, 4, s.sum(), *s, far[step], 4, 0, far[0], flat[step], flat[0],
-             right[step], 0, right[0])  # fmt: skip
+        says(status(space.words), step, far[step], 4, 0, far[0], right[step], 0, right[0], 12, 8, 0, step, s.sum(), *s,
+             flat[step], 0, flat[0])  # fmt: skip
         i = at["example"]
         assert status(space.about) == f"Example {i + 1}: {domains[i]}, {classes[i]}, “sentence {i}”."
         other = "domain" if at["by"] == "class" else "class"
         assert f"{at['by']} by colour, {other} by shape" in status(space.words)
-        points = {}
+        points, heads = {}, [f"before: step {0}", f"{at['method']}: step {step}"]
+        assert list(space.figure.data[-2].text) == heads
         for trace in space.figure.data:
             if trace.hovertext is not None:
                 for x, y, text in zip(trace.x, trace.y, trace.hovertext):
@@ -90,7 +91,8 @@ def check_feature_space(kind):
             assert name in text and f"sentence {row}" in text
         mark = space.figure.data[-1]
         assert close((*mark.x, *mark.y), drawn[step][i]) and list(mark.text) == [f"example {i + 1}"]
-        assert space.figure.layout.title.text == f"{at['method']}, step {step}"
+        assert space.figure.layout.title.text.startswith(f"{at['method']}: domains ")
+        says(space.figure.layout.title.text, far[0], far[step], step)
         for k, axis in enumerate((space.figure.layout.xaxis, space.figure.layout.yaxis)):
             says(axis.title.text, k + 1, s[k])
 

@@ -1,7 +1,8 @@
 """The feature space: where source and target lie before, during and after a domain adaptation.
 
 Features of D numbers are drawn in the plane of their two directions of largest variance (principal components, Pearson
-1901), found once over all steps and methods, so that the axes stay still and only the points move. A plane shows a part
+1901), found once over all steps and methods, so that the axes stay still and only the points move. The first step stays
+on the left, and the chosen one is on the right. At first that is the last step of the last method. A plane shows a part
 of the variance only, so what the words say is measured in all D features, too:
 
 - how far the domains are apart, ‖μ_S - μ_T‖ / s, with the pooled variance
@@ -31,7 +32,7 @@ from ftlib.classroom.widgets.panel import Panel, set_status, status_line
 SHAPES = (plots.MARKERS[0], plots.MARKERS[5])  # circle and x: of two, the ones that are told apart best
 GREY = "#555555"  # in the legend, for what a shape says
 LINES, WIDTH = (8, 60)  # of a sentence beside the mouse: more would cover the figure; the words below hold all of it
-SIDE = 160  # pixels on the screen, for pictures of any size
+SIDE = 160  # pixels on the screen, for images of any size
 
 
 class FeatureSpace(Panel):
@@ -62,8 +63,12 @@ class FeatureSpace(Panel):
             return ipywidgets.ToggleButtons(options=options, description=name, style=style)
 
         self.method = buttons("Method", list(features))
+        self.method.value = list(features)[-1]
         self.step = buttons("Step", [(str(step), step) for step in features[self.method.value]])
+        self.step.value = list(features[self.method.value])[-1]
+        self.first = next(iter(features[self.method.value]))
         self.by = buttons("Colour", ["class", "domain"])
+        self.by.value = "domain"
         self.example = ipywidgets.Dropdown(
             options=[(f"{i + 1}: {self._kind(i)}", i) for i in range(len(self.domains))], description="Example",
             style={"description_width": "initial"}, layout=ipywidgets.Layout(width="auto"),
@@ -93,25 +98,30 @@ class FeatureSpace(Panel):
         """Draw what the controls say; what is on the screen is changed in place."""
         method, step = self.method.value, self.step.value
         drawn, mark = ([self.plane[method][step][rows] for _, _, rows in self.groups], self._mark())
+        drawn += [self.plane[method][self.first][rows] - [self._aside, 0] for _, _, rows in self.groups]
         keys = [(None, k) for k in range(len(self.labels))] + [(d, None) for d in range(2)]
-        looks = [self._look(d, k) for d, k in [group[:2] for group in self.groups] + keys]
-        nowhere = [[None]] * len(keys)
+        looks = [self._look(d, k) for d, k in [group[:2] for group in self.groups] * 2 + keys]
+        nowhere, heads = [[None]] * len(keys), [f"before: step {self.first}", f"{method}: step {step}"]
         self._of_figure = self._measured(method, step)
         self.alt = f"{self._of_figure} {self._example()}"
         # One message with every trace in full, as on the board.
         self.figure.plotly_update(
             restyle_data={
-                "x": [xy[:, 0].tolist() for xy in drawn] + nowhere + mark["x"],
-                "y": [xy[:, 1].tolist() for xy in drawn] + nowhere + mark["y"],
-                "text": [None] * len(looks) + mark["text"],
-                "mode": [mode for mode, _, _ in looks] + ["markers+text"],
-                "marker.color": [colour for _, colour, _ in looks] + ["#000000"],
-                "marker.symbol": [symbol for _, _, symbol in looks] + ["circle-open"],
+                "x": [xy[:, 0].tolist() for xy in drawn] + nowhere + [self._heads[0]] + mark["x"],
+                "y": [xy[:, 1].tolist() for xy in drawn] + nowhere + [self._heads[1]] + mark["y"],
+                "text": [None] * len(looks) + [[_plain(head) for head in heads]] + mark["text"],
+                "mode": [mode for mode, _, _ in looks] + ["text", "markers+text"],
+                "marker.color": [colour for _, colour, _ in looks] + ["#000000"] * 2,
+                "marker.symbol": [symbol for _, _, symbol in looks] + ["circle", "circle-open"],
             },
-            relayout_data={"title.text": _plain(f"{method}, step {step}"), "meta": {"alt": self.alt}},
+            relayout_data={"title.text": _plain(self._title(method, step)), "meta": {"alt": self.alt}},
         )
         set_status(self.words, self._of_figure)
         self._tell()
+
+    def _title(self, method: str, step: int) -> str:
+        far = self.apart[method]
+        return f"{method}: domains {far[self.first]:.2f} apart before, {far[step]:.2f} at step {step}"
 
     def _choose(self, _) -> None:
         """Another example: only its mark moves, so that it can follow the mouse."""
@@ -147,7 +157,7 @@ class FeatureSpace(Panel):
         if self.texts:
             what = "“" + " ".join(self.shown[i].replace("**", "* *").replace("`", "'").split()) + "”"
         else:
-            what = "a picture of {} × {} pixels".format(*self.shown[i].shape)
+            what = "an image of {} × {} pixels".format(*self.shown[i].shape)
         return f"Example {i + 1}: {self._kind(i)}, {what}."
 
     def _mark(self) -> dict:
@@ -164,18 +174,18 @@ class FeatureSpace(Panel):
     def _measured(self, method: str, step: int) -> str:
         """What the figure shows, how far the domains are apart, and what the source knows of the target."""
         source, target = self.names
-        first, explained = (next(iter(self.apart[method])), [f"{100 * share:.0f} %" for share in self.explained])
+        first, explained = self.first, [f"{100 * share:.0f} %" for share in self.explained]
         far, drawn, right = self.apart[method], self._drawn_apart[method], self.accuracy[method]
         other = "domain" if self.by.value == "class" else "class"
         return (
-            f"Scatter plot of {self.domains.count(source)} examples of {source} and {self.domains.count(target)} of "
-            f"{target}, {method}, step {step}: {self.by.value} by colour, {other} by shape. The plane is that of the "
-            f"two directions in which the {self.features} features vary most over all steps and methods, and holds "
-            f"{100 * sum(self.explained):.0f} % of their variance ({' and '.join(explained)}). The means of the "
-            f"domains are {far[step]:.2f} pooled standard deviations apart in all {self.features} features (at step "
-            f"{first}: {far[first]:.2f}), {drawn[step]:.2f} in the plane ({drawn[first]:.2f}). The nearest class mean "
-            f"of {source} is right for {100 * right[step]:.0f} % of {target}, all features, mean over classes (at "
-            f"step {first}: {100 * right[first]:.0f} %)."
+            f"{method}, step {step}: the means of the domains are {far[step]:.2f} pooled standard deviations apart in "
+            f"all {self.features} features (at step {first}: {far[first]:.2f}). The nearest class mean of {source} is "
+            f"right for {100 * right[step]:.0f} % of {target} (at step {first}: {100 * right[first]:.0f} %). Two "
+            f"scatter plots of {self.domains.count(source)} examples of {source} and {self.domains.count(target)} of "
+            f"{target}, step {first} on the left and step {step} on the right, {self.by.value} by colour, {other} by "
+            f"shape. They show the two directions in which the features vary most over all steps and methods, with "
+            f"{100 * sum(self.explained):.0f} % of the variance ({' and '.join(explained)}). There the means are "
+            f"{drawn[step]:.2f} apart (at step {first}: {drawn[first]:.2f})."
         )
 
     def _hover(self, i: int) -> str:
@@ -190,18 +200,26 @@ class FeatureSpace(Panel):
         low, high = every.min(0), every.max(0)
         room = 0.08 * (high - low).max()  # of the wider direction: the other may have no width at all
         (left, bottom), (right, top) = (low - room).tolist(), (high + room).tolist()
-        fig.update_xaxes(range=[left, right])
-        fig.update_yaxes(range=[bottom, top], scaleanchor="x")  # a distance is one in every direction
-        fig.update_layout(width=660, height=480, legend={"itemclick": False, "itemdoubleclick": False})
+        top += room  # for the words above the points
+        self._aside, middle = right - left, (left + right) / 2  # the first step is drawn that far to the left
+        self._heads = [middle - self._aside, middle], [top - room / 2] * 2
+        fig.update_xaxes(range=[left - self._aside, right], showticklabels=False)
+        # a distance is one in every direction
+        fig.update_yaxes(range=[bottom, top], scaleanchor="x", showticklabels=False)
+        fig.add_vline(left, line={"color": "#777777", "width": 1})
+        fig.update_layout(width=860, height=440, legend={"itemclick": False, "itemdoubleclick": False})
         fig.update_layout(hoverlabel={"bgcolor": "white", "font": {"color": "black"}})
         edge = {"size": 8, "line": {"width": 0.6, "color": "#333333"}}
         for d, k, rows in self.groups:
             fig.add_scatter(name=_plain(f"{self.names[d]}, {self.labels[k]}"), marker=edge, opacity=0.8,
                             showlegend=False, hoverinfo="text", hovertext=[self._hover(i) for i in rows])  # fmt: skip
+        for _ in self.groups:  # the same at the first step
+            fig.add_scatter(marker=edge, opacity=0.8, showlegend=False, hoverinfo="skip")
         for group, names in (("class", self.labels), ("domain", self.names)):
             for name in names:
                 fig.add_scatter(name=_plain(name), marker={"size": 9}, line={"width": 7}, hoverinfo="skip",
                                 legendgroup=group, legendgrouptitle={"text": group}, showlegend=True)  # fmt: skip
+        fig.add_scatter(showlegend=False, hoverinfo="skip")  # what is on the left and on the right
         return fig.add_scatter(name="example", marker={"size": 20, "line": {"width": 3}}, textposition="top center",
                                showlegend=False, hoverinfo="skip")  # fmt: skip
 
@@ -212,7 +230,7 @@ def feature_space(
     """The features of N examples at recorded moments of a training, in one plane.
 
     progress: {method: {step: features (N, D)}}, the same steps for every method. domains: N names, of two domains; the
-    first one is the source. classes: N names, of at most ten classes. shown: N sentences, or N grey pictures of bytes
+    first one is the source. classes: N names, of at most ten classes. shown: N sentences, or N grey images of bytes
     (H, W), for the example that the mouse or the keyboard chooses.
     """
     return FeatureSpace(progress, domains, classes, shown)
@@ -301,8 +319,8 @@ def _check_lists(domains: list[str], classes: list[str], shown: list) -> None:
         kinds = sorted({f"{one.dtype} {one.shape}" if isinstance(one, np.ndarray) else type(one).__name__
                         for one, good in zip(shown, grey) if not good})  # fmt: skip
         raise ValueError(
-            f"shown must be sentences, or grey pictures as arrays of uint8 (H, W), but it also has {', '.join(kinds)}: "
-            "choose one of the two; (255 * picture).astype('uint8') makes bytes of pixels in 0..1"
+            f"shown must be sentences, or grey images as arrays of uint8 (H, W), but it also has {', '.join(kinds)}: "
+            "choose one of the two; (255 * image).astype('uint8') makes bytes of pixels in 0..1"
         )
 
 

@@ -10,10 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ftlib.classroom.reading import draw, known_way, point_read
-from ftlib.strategies.augmentation import Flip, ImageAugmentation, unsafe
+from ftlib.strategies.augmentation import ColorJitter, Crop, Flip, ImageAugmentation, RandomErasing, unsafe
 from ftlib.strategies.mixing import OnLabels
 
 # Change: a policy for digits.
+
+LOOK = "Look at some draws with tiles, as in section 1. Would you still read every digit?"
 
 
 def digit_policy(answer) -> str:
@@ -25,47 +27,60 @@ def digit_policy(answer) -> str:
         if hint := _part(part):
             return hint
     if len(parts) < 2:
-        return f"At least two different augmentations are asked for, and yours has {len(parts)}."
+        return f"Give at least two different augmentations. Yours has {len(parts)}."
     if len({type(part) for part in parts}) < len(parts):
-        return "One kind is there twice: at least two *different* augmentations are asked for, each once."
+        return "One kind is there twice. Give at least two *different* augmentations, each once."
     return ""
 
 
 def _part(part) -> str:
     if isinstance(part, type):
-        return f"{part.__name__} is a class: write {part.__name__}(), with brackets, to make one."
+        return f"{part.__name__} is a class. Write {part.__name__}(), with brackets, to make one."
     if isinstance(part, OnLabels):
         return f"{part!r} changes the labels. Here they stay as they are, and have to stay true."
     if not isinstance(part, ImageAugmentation):
-        return f"{part!r} does not change pictures: list what does, one by one."
+        return f"{part!r} doesn't change images. List parts that do, one by one."
     if hints := unsafe(part, "digits/optical"):
         if isinstance(part, Flip):
-            return "A mirrored 2 looks like a 5, and a 6 that is turned by 180° is a 9: leave Flip out."
+            return "A flipped 2 looks like a 5, and a 6 that is turned by 180° is a 9. Leave Flip out."
         return f"{hints[0]}. A 6 that is turned too far is a 9."
+    if hint := _too_much(part):
+        return f"{hint} {LOOK}"
     pixels = torch.rand(256, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         changed = part.transform({"pixels": pixels})["pixels"]
     if torch.allclose(changed, pixels, atol=1e-4):
-        return f"{part!r} has changed none of 256 grey pictures: look at its knobs."
+        return f"{part!r} has changed none of 256 grey images. Look at its parameters."
+    return ""
+
+
+def _too_much(part) -> str:
+    """What is too strong for a digit of the usual size, or ""."""
+    if isinstance(part, Crop) and min(part.area) < 0.5:
+        return f"A crop that keeps only {100 * min(part.area):g} % of the area may lose half of the digit."
+    if isinstance(part, RandomErasing) and max(part.area) > 1 / 3:
+        return f"{100 * max(part.area):g} % of the area is hidden. With more than a third, a digit may be gone."
+    if isinstance(part, ColorJitter) and max(part.brightness, part.contrast) > 0.5:
+        return "Factors near 0 make an image black or all grey. Change brightness and contrast by at most 0.5."
     return ""
 
 
 # Implement: CutMix.
 
-BOX = (1, 4, 3, 5)  # of pictures with 5 rows and 6 columns
+BOX = (1, 4, 3, 5)  # of images with 5 rows and 6 columns
 
 
 def cutmix(function) -> str:
-    """`function(pixels, labels, order, box)`: a box of the partner's picture, and labels mixed by area."""
+    """`function(pixels, labels, order, box)`: a box of the partner's image, and labels mixed by area."""
     pixels, labels, order = (draw(5, 2, 5, 6), draw(5, 3, seed=1).softmax(1), torch.tensor([2, 3, 4, 0, 1]))
     x, y = pixels.clone(), labels.clone()
     got = function(x, y, order, BOX)
     for name, now, before in (("pixels", x, pixels), ("labels", y, labels)):
         if not torch.equal(now, before):
-            return f"The {name} that you were given have changed: clone() them first, and change the copy."
+            return f"The {name} that you were given have changed. Call clone() first, and change the copy."
     if not isinstance(got, tuple | list) or len(got) != 2 or not all(isinstance(t, Tensor) for t in got):
-        return "Return both: the mixed pixels and the mixed labels."
+        return "Return both, the mixed pixels and the mixed labels."
     return _pixels(got[0], pixels, order) or _labels(got[1], labels, order) or _other_boxes(function)
 
 
@@ -83,18 +98,18 @@ def _pixels(got: Tensor, x: Tensor, order: Tensor) -> str:
         return ""
     (top, bottom, left, right), share, others = BOX, _seen(x, BOX), _others(order)
     return known_way(got, {
-        "The pixels are as before: nothing came from the partner.": x,
-        "The whole picture is the partner's: take only the rows and columns of the box.": x[order],
-        "Inside and outside are swapped: the box comes from the partner, the rest is the picture's own.":
+        "The pixels are as before. Nothing came from the partner.": x,
+        "The whole image is the partner's. Take only the rows and columns of the box.": x[order],
+        "Inside and outside are swapped. The box comes from the partner, the rest is the image's own.":
             x + x[order] - want,
-        "The box is (top, bottom, left, right), and rows come before columns: you took its numbers in another order.":
+        "The box is (top, bottom, left, right), and rows come before columns. You took its numbers in another order.":
             (_pasted(x, order, (left, right, top, bottom)), _pasted(x, order, (top, left, bottom, right))),
-        "The box is one row and one column too large: bottom and right are left out, as in a slice.":
+        "The box is one row and one column too large. Bottom and right are left out, as in a slice.":
             _pasted(x, order, (top, bottom + 1, left, right + 1)),
         "The partner of row i is row order[i]: you took another one.": tuple(_pasted(x, o, BOX) for o in others),
-        "The pictures shine through each other: that is MixUp. CutMix puts in a box.":
+        "The images shine through each other. That is MixUp. CutMix puts in a box.":
             share * x + (1 - share) * x[order],
-    }) or "Pixels in rows top to bottom − 1 and columns left to right − 1 are the partner's: yours differ."  # fmt: skip
+    }) or "Pixels in rows top to bottom − 1 and columns left to right − 1 are the partner's. Yours differ."  # fmt: skip
 
 
 def _others(order: Tensor) -> tuple[Tensor, ...]:
@@ -111,15 +126,15 @@ def _labels(got: Tensor, y: Tensor, order: Tensor) -> str:
     if torch.allclose(got, want := mixed[share], atol=1e-6):
         return ""
     return known_way(got, {
-        "The pixels are mixed, the labels are not: the famous bug, which trains without an error.": y,
-        "The labels are the partner's alone: most of the picture is still its own.": y[order],
-        "λ is swapped: it is the share that is *left* of the picture, and goes with its own label.": mixed[1 - share],
-        "λ is not always a half: it is the share of the area that is left, 24 of 30 pixels here.": mixed[0.5],
-        "λ is a share of the *area*: the box has (bottom − top) · (right − left) pixels.":
+        "The pixels are mixed, the labels aren't. This is the famous bug that trains without an error.": y,
+        "The labels are the partner's alone. Most of the image is still its own.": y[order],
+        "λ is swapped. It is the share that is *left* of the image, and goes with its own label.": mixed[1 - share],
+        "λ is not always a half. It is the share of the area that is left, 24 of 30 pixels here.": mixed[0.5],
+        "λ is a share of the *area*. The box has (bottom − top) · (right − left) pixels.":
             (mixed[1 - 2 / 6], mixed[1 - 3 / 5]),
-        "The labels are hard again: return the probabilities, not the likeliest class.":
+        "The labels are hard again. Return the probabilities, not the likeliest class.":
             F.one_hot(want.argmax(1), y.shape[1]).float(),
-        "The labels are mixed with other rows than the pixels: both have the partner order[i].":
+        "The labels are mixed with other rows than the pixels. Both have the partner order[i].":
             tuple(share * y + (1 - share) * y[other] for other in _others(order)),
     }) or "The labels are λ · own + (1 − λ) · the partner's, with λ the share of the area that is left."  # fmt: skip
 
@@ -163,9 +178,9 @@ def rdrop(function) -> str:
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             return f"Return the loss itself, a tensor with one number, not {loss!r}."
         if model.calls < 2:
-            return "One pass was used twice, so p and q are the same. Call the model twice: dropout draws anew."
+            return "One pass was used twice, so p and q are the same. Call the model twice. Dropout draws anew."
         if model.calls > 2:
-            return f"Two passes are enough: you called the model {model.calls} times."
+            return f"Two passes are enough. You called the model {model.calls} times."
         if hint := _value(loss.detach(), model, labels, alpha) or _gradient(loss, model, labels, alpha):
             return hint
     return ""
@@ -187,32 +202,32 @@ def _value(got: Tensor, model: Twice, labels: Tensor, alpha: float) -> str:
     if torch.isclose(got, fit + apart, rtol=1e-4):
         return ""
     return known_way(got, {
-        "That is the mean over the examples: return the sum.": (fit + apart) / rows,
-        "Cross-entropies or KL terms are a mean over the examples, the others a sum: sum all of them.":
+        "That is the mean over the examples. Return the sum.": (fit + apart) / rows,
+        "Cross-entropies or KL terms are a mean over the examples, the others a sum. Sum all of them.":
             (fit + apart / rows, fit + apart / model.passes[0].numel(), fit / rows + apart),
         "Only one direction of KL is in it: KL(p‖q) and KL(q‖p) differ, and both belong.":
             tuple(fit + alpha / part * kl for part in (4, 2) for kl in (pq, qp)),
-        "alpha is missing: it says how much the agreement counts.": (fit + (pq + qp) / 4, fit + pq + qp),
+        "alpha is missing. It says how much the agreement counts.": (fit + (pq + qp) / 4, fit + pq + qp),
         "The factor before the sum of the two KL terms is alpha / 4.": tuple(fit + f * apart for f in (2, 4, 0.5)),
-        "The cross-entropies are added up: take their mean.": (2 * fit + apart, 2 * fit + 2 * apart),
-        "The disagreement is taken away, which rewards it: add it.": fit - apart,
-        "Only one of the passes has a cross-entropy: take the mean of the two.": (first + apart, second + apart),
-        "The agreement is missing: that is the mean of the cross-entropies alone.": fit,
-        "Cross-entropy was given probabilities: it takes the logits, and does the softmax itself.": squashed + apart,
+        "The cross-entropies are added up. Take their mean.": (2 * fit + apart, 2 * fit + 2 * apart),
+        "The disagreement is taken away, which rewards it. Add it.": fit - apart,
+        "Only one of the passes has a cross-entropy. Take the mean of the two.": (first + apart, second + apart),
+        "The agreement is missing. That is the mean of the cross-entropies alone.": fit,
+        "Cross-entropy was given probabilities. It takes the logits, and does the softmax itself.": squashed + apart,
     }, 1e-4) or f"For alpha {alpha:g} it is {fit + apart:.4f} here, but you gave {got.item():.4f}."  # fmt: skip
 
 
 def _gradient(loss: Tensor, model: Twice, labels: Tensor, alpha: float) -> str:
     if not loss.requires_grad:
-        return "The loss carries no gradient, so nothing can learn: leave out item(), detach() and no_grad()."
+        return "The loss carries no gradient, so nothing can learn. Leave out item(), detach() and no_grad()."
     fit, pq, qp = _terms(model, labels)
     want = torch.autograd.grad(fit + alpha / 4 * (pq + qp), [*model.passes])
     got = torch.autograd.grad(loss, [*model.passes], allow_unused=True)
     for name, mine, right in zip(("first", "second"), got, want):
         if mine is None:
-            return f"No gradient reaches the {name} pass: both passes learn, so leave out detach() and no_grad()."
+            return f"No gradient reaches the {name} pass. Both passes learn, so leave out detach() and no_grad()."
         if not torch.allclose(mine, right, atol=1e-4):
-            return "The value is right, the gradient is not: p or q is detached in a KL term, and both have to learn."
+            return "The value is right, the gradient is not. One of p and q is detached in a KL term. Both must learn."
     return ""
 
 
@@ -235,25 +250,25 @@ def overfitting(function) -> str:
         return f"Return a pair of numbers, the rise and its difference from none's, not {got!r}."
     hints = {
         "That is the rise up to the *highest* NLL: take that of the last step.": _rises(lambda x: x.max(1) - x.min(1)),
-        "That is the minimum of the mean curve: each seed has its own. First the rise of each seed, then the mean.":
+        "That is the minimum of the mean curve. Each seed has its own. First the rise of each seed, then the mean.":
             _rises(lambda x: x[:, -1] - x.mean(0).min()),
         "The rise is counted from the first validation, not from the lowest.": _rises(lambda x: x[:, -1] - x[:, 0]),
-        "That is the NLL at the last step: take each seed's own minimum away from it.": _rises(lambda x: x[:, -1]),
-        "The sign of the rise is turned round: last − lowest.": (-right[0], -right[1]),
-        "The sign of the difference is turned round: the arm's rise − that of none.": (right[0], -right[1]),
-        "That is balanced accuracy: look at the column nll.": _rises(lambda x: _own(_accuracy(x))),
-        "The second number is none's own rise: take the difference, arm − none.": (right[0], right[0] - right[1]),
+        "That is the NLL at the last step. Take each seed's own minimum away from it.": _rises(lambda x: x[:, -1]),
+        "The sign of the rise is turned round. It is last − lowest.": (-right[0], -right[1]),
+        "The sign of the difference is turned round. It is the arm's rise − that of none.": (right[0], -right[1]),
+        "That is balanced accuracy. Look at the column nll.": _rises(lambda x: _own(_accuracy(x))),
+        "The second number is none's own rise. Take the difference, arm − none.": (right[0], right[0] - right[1]),
     }  # fmt: skip
     none, more = NLL["none"], ("none", MORE, "measure", 3)
     near = [hint for hint, pair in hints.items() if _same(got, pair) and not _same(got, right)]
     for parts, arm, hint in (
         (plain, "policy", "For 'policy'"),
-        (plain, "crop", "The arm to be looked at is named by `arm`: for 'crop'"),
-        (plain[::-1], "policy", "The rows stand in no particular order, so sort them by step: shuffled"),
+        (plain, "crop", "The arm to be looked at is named by `arm`. For 'crop'"),
+        (plain[::-1], "policy", "The rows stand in no particular order, so sort them by step. With shuffled rows"),
         ([*plain, *(("none", none, "tune", 100), ("policy", none, "tune", 100))], "policy",
-         "Runs whose purpose is 'tune' must be left out: with some among them"),
-        ([*plain, ("none-es", NLL["crop"], "measure", 0)], "policy", "'none-es' begins with 'none' too: with it"),
-        ([*plain, more], "policy", "One seed was run with 'none' alone, so it has no partner. Pair by seed: with it"),
+         "Runs whose purpose is 'tune' must be left out. With some among them"),
+        ([*plain, ("none-es", NLL["crop"], "measure", 0)], "policy", "'none-es' begins with 'none' too. With it"),
+        ([*plain, more], "policy", "One seed was run with 'none' alone, so it has no partner. Pair by seed. With it"),
     ):  # fmt: skip
         right = _rises(_own, arm)
         if not _same(got := function(_table(parts, shuffled=parts is not plain), arm), right):
@@ -290,39 +305,25 @@ def _same(got, pair: tuple) -> bool:
     return len(got) == 2 and all(math.isclose(float(a), b, abs_tol=1e-6) for a, b in zip(got, pair))
 
 
-# The tasks of the two figures.
+# The task of the figure.
 
 
 def samples(answer) -> str:
-    """(strength, {strength: lead over chance}): a strength that takes half of the lead, or the one that takes most."""
+    """(strength, {strength: lead over chance}): the first that takes half of the lead, or the one that takes most."""
     hint, strength, leads = point_read(answer, "strength")
     if hint:
         return hint
     if not strength:
-        return "At strength 0 nothing is changed: that is the lead of which half is to be lost."
+        return "At strength 0 nothing is changed. Half of the lead there is to be lost."
     half, lead, least = leads[0] / 2, leads[strength], min(leads[s] for s in leads if s)
-    if lead <= max(half, least):
-        return ""
     said = f"At strength {strength:g} the lead over guessing is {lead:.3f}"
     if least > half:
-        return f"{said}. No strength takes half of {leads[0]:.3f} here: then choose the one that leaves least."
-    return f"{said}, and half of the lead without augmentation is {half:.3f}: look further."
+        hint = f"{said}. No strength takes half of {leads[0]:.3f} here. Then choose the one that leaves least."
+        return hint if lead > least else ""
+    first = min(s for s in leads if s and leads[s] <= half)
+    if strength > first:
+        return "A lower strength has already taken half of the lead. Begin at 0, and note the first that does."
+    return "" if strength == first else f"{said}, and half of the lead untouched is {half:.3f}. Look further."
 
 
-def curves(answer) -> str:
-    """(step, [(step, mean NLL)]): the step at which the curve is at its lowest."""
-    hint, step, shown = point_read(answer, "number of steps")
-    if hint:
-        return hint
-    lowest = min(shown.values())
-    if shown[step] < lowest + 0.0005:  # no eye tells them apart
-        return ""
-    said = f"After {step:g} steps the NLL of none is {shown[step]:.3f}"
-    if shown[step] == max(shown.values()):
-        return f"{said}, the highest of all: low is good here."
-    if step == max(shown):
-        return f"{said}. That is the end of training: the curve was lower before."
-    return f"{said}, but somewhere it is {lowest:.3f}. Are 50 examples and NLL chosen?"
-
-
-EXERCISES = {f.__name__: f for f in (digit_policy, cutmix, rdrop, overfitting, samples, curves)}
+EXERCISES = {f.__name__: f for f in (digit_policy, cutmix, rdrop, overfitting, samples)}

@@ -37,7 +37,7 @@ KINDS = {
     "rotation": lambda s: Rotation(45 * s),
     "mixup": mixup,
 }
-CORNERS = list(itertools.product(KINDS, [0.0, 0.25, 1.0], [0, 1]))  # times that "Draw again" is pressed
+CORNERS = list(itertools.product(KINDS, [0.0, 0.3, 1.0], [0, 1]))  # times that "Draw again" is pressed
 
 
 @pytest.fixture(autouse=True)
@@ -58,16 +58,9 @@ def judge(pixels):
 
 
 @pytest.fixture
-def hidden(cells):
+def play(cells):
     """As a learner finds it."""
     return SAMPLES.samples(*cells, CLASSES, KINDS, judge)
-
-
-@pytest.fixture
-def play(hidden):
-    """After the labels were asked for."""
-    hidden.reveal.click()
-    return hidden
 
 
 def turn(play, kind="rotation", strength=0.5):
@@ -89,9 +82,10 @@ def pictures_of(play) -> torch.Tensor:
     return torch.from_numpy(np.stack([np.array(Image.open(io.BytesIO(file))) for file in files]))
 
 
-def test_the_controls_offer_every_kind_and_five_strengths(play):
+def test_the_controls_offer_every_kind_and_eleven_strengths(play):
     assert play.kind.options == tuple(KINDS)
-    assert [value for _, value in play.strength.options] == [0, 0.25, 0.5, 0.75, 1]
+    assert [value for _, value in play.strength.options] == [i / 10 for i in range(11)]
+    assert [label for label, _ in play.strength.options[:3]] == ["0", "0.1", "0.2"]
 
 
 def test_six_are_shown_in_turns_the_first_three_of_each_class(play, cells):
@@ -115,7 +109,7 @@ def test_at_every_corner_figure_words_and_pictures_agree(play, kind, strength, p
     assert shown(play) == play.alt == play.figure.layout.meta["alt"]
     for name, p in zip(play.became, play.opinions):
         assert f"{name} (network: {100 * p:.0f} % defective)" in play.alt
-    assert ("balanced accuracy" in play.alt) == (kind != "mixup")
+    assert ("lead over guessing" in play.alt) == (kind != "mixup")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -127,7 +121,7 @@ def test_strength_0_leaves_pictures_untouched_and_calls_nobody(play, cells, kind
     assert play.became == ["intact", "defective"] * 3
 
 
-@pytest.mark.parametrize(("kind", "strength"), list(itertools.product(KINDS, [0.25, 1.0])))
+@pytest.mark.parametrize(("kind", "strength"), list(itertools.product(KINDS, [0.3, 1.0])))
 def test_the_pictures_are_the_strategys_own_under_the_seed(play, cells, kind, strength):
     turn(play, kind, strength)
     with torch.random.fork_rng(devices=[]):
@@ -141,7 +135,7 @@ def test_the_same_controls_show_the_same_and_random_numbers_do_not_move(cells):
     before, kept = torch.get_rng_state(), cells[0].clone()
     one, two = (SAMPLES.samples(*cells, CLASSES, KINDS, judge) for _ in range(2))
     turn(one, "erasing", 1.0)
-    turn(two, "mixup", 0.25)
+    turn(two, "mixup", 0.3)
     turn(two, "erasing", 1.0)
     assert state(one) == state(two) and one.leads == two.leads
     two.again.click()
@@ -175,10 +169,8 @@ def test_mixed_labels_say_the_share_of_each(play, cells):
     rounded = round(100 * max(share, 1 - share))
     assert f"{rounded / 100:g} " in play.became[0] and f" + {(100 - rounded) / 100:g} " in play.became[0]
     smooth = SAMPLES.samples(*cells, CLASSES, {"smoothing": smoothing})
-    assert smooth.became[:2] == [
-        "0.88 intact + 0.12 defective",
-        "0.88 defective + 0.12 intact",
-    ]  # of a strength of 0.25
+    smooth.strength.value = 0.3
+    assert smooth.became[:2] == ["0.85 intact + 0.15 defective", "0.85 defective + 0.15 intact"]
 
 
 def smoothing(strength):
@@ -194,29 +186,31 @@ def test_leads_are_balanced_accuracy_on_all_pictures_above_a_half(play, cells):
     for leads in play.leads.values():
         assert list(leads) == list(STRENGTHS) and leads[0.0] == pytest.approx(sum(recalls) / 2 - 0.5)
     turn(play, "light", 1.0)
-    score = f"{0.5 + play.leads['light'][1.0]:.2f} at this strength, {sum(recalls) / 2:.2f} untouched."
-    assert play.alt.endswith(f"The network's balanced accuracy on all 48 cells is {score}")
+    lead = f"{play.leads['light'][1.0]:.2f} at this strength, {sum(recalls) / 2 - 0.5:.2f} untouched."
+    assert play.alt.endswith(f"The network's lead over guessing on all 48 images is {lead}")
 
 
-def test_labels_and_the_networks_opinion_are_shown_on_request_only(hidden):
-    turn(hidden, "erasing", 1.0)
-    texts = [note.text for note in hidden.figure.layout.annotations]
-    assert texts == [f"picture {i + 1}" for i in range(6)] + [""] * 6
-    assert not re.search("intact|defective|network|accuracy", shown(hidden) + state(hidden))
-    hidden.reveal.click()
-    assert "defective (network: " in shown(hidden) and hidden.reveal.description == "Hide labels"
-    hidden.reveal.click()
-    assert "labels are hidden" in shown(hidden) and hidden.reveal.description == "Show labels"
+def test_labels_and_the_networks_opinion_can_be_hidden(play):
+    turn(play, "erasing", 1.0)
+    assert "defective (network: " in shown(play) and play.reveal.description == "Hide labels"
+    play.reveal.click()
+    texts = [note.text for note in play.figure.layout.annotations]
+    assert texts == [f"image {i + 1}" for i in range(6)] + [""] * 6
+    assert not re.search("intact|defective|network|lead", shown(play) + state(play))
+    assert "labels are hidden" in shown(play) and play.reveal.description == "Show labels"
+    play.reveal.click()
+    assert "defective (network: " in shown(play)
 
 
-def test_the_first_state_is_no_answer(hidden):
-    """The lesson asks for a limit of *erasing*: it starts with another kind, below every limit."""
-    assert (hidden.kind.value, hidden.strength.value, hidden.revealed) == ("light", 0.25, False)
+def test_it_opens_with_images_as_they_are_and_their_labels(play, cells):
+    """Nobody can look for a limit who has never seen a defect. And strength 0 is no answer to the task."""
+    assert (play.kind.value, play.strength.value, play.revealed) == ("light", 0.0, True)
+    assert torch.equal(play.drawn, cells[0][play.rows]) and play.again.disabled
+    assert play.became == ["intact", "defective"] * 3 and "lead over guessing" in play.alt
 
 
 def test_without_a_judge_nothing_is_said_of_a_network(cells):
     play = SAMPLES.samples(*cells, CLASSES, KINDS)
-    play.reveal.click()
     turn(play, "light", 1.0)
     assert play.leads == {} and play.opinions == [] and "network" not in state(play) + play.alt
 
@@ -239,8 +233,8 @@ def test_a_change_is_one_message(play):
     assert sent == ["_py2js_update"] * 2
 
 
-def test_every_control_has_a_name_and_is_used_from_the_keyboard(hidden):
-    check_controls(hidden, ["What", "Strength", "Draw again", "Show labels"])
+def test_every_control_has_a_name_and_is_used_from_the_keyboard(play):
+    check_controls(play, ["What", "Strength", "Draw again", "Hide labels"])
 
 
 def test_it_can_be_seen_and_read_without_a_kernel(play):

@@ -51,10 +51,9 @@ def check_samples(judge):
     labels, pictures = (bright < 0.5).long(), bright[:, None, None, None].expand(-1, 1, 4, 4).contiguous()
     names, ask = ["day", "night"], JUDGES[judge]
     play = SAMPLES.samples(pictures, labels, names, {"darker": Darker, "blend": Blend}, ask)
-    play.reveal.click()
     rows = [0, 1, 2, 3, 4, 5]  # the classes in turns
     assert play.rows == rows
-    for at in every(kind=["darker", "blend"], strength=[0.0, 0.25, 1.0]):
+    for at in every(kind=["darker", "blend"], strength=[0.0, 0.3, 1.0]):
         play.kind.value, play.strength.value = at["kind"], at["strength"]
         alt = told(play, status(play.words))
         change = {"darker": Darker, "blend": Blend}[at["kind"]](at["strength"])
@@ -79,11 +78,11 @@ def check_samples(judge):
             chosen = ask(x) > 0.5
             return sum(float((chosen[labels == k] == bool(k)).float().mean()) for k in (0, 1)) / 2
 
-        tail = alt.partition("balanced accuracy")[2]
+        tail = alt.partition("lead over guessing")[2]
         assert bool(tail) == (ask is not None and at["kind"] == "darker")
         if tail:
-            here = balanced(Darker(at["strength"]).transform({"pixels": pictures})["pixels"])
-            says(tail, 10, *([here] if at["strength"] else []), balanced(pictures))
+            here = balanced(Darker(at["strength"]).transform({"pixels": pictures})["pixels"]) - 0.5
+            says(tail, 10, *([here] if at["strength"] else []), balanced(pictures) - 0.5)
         strength = f"{at['strength']:g}" + (", draw 1" if at["strength"] else ": untouched")
         assert play.figure.layout.title.text == play.title == f"{at['kind']}, strength {strength}"
         assert play.title in alt

@@ -1,9 +1,10 @@
 """The augmentation playground: six pictures as training would see them, their labels, and what a network says of them.
 
-An augmentation helps only where the picture still shows what its label says. Turn the strength up until you, or the
-network, can no longer tell. Judge first: labels, and what the network says, are shown at the press of a button. The network's score on all pictures stands beside it: one fixed draw of a small sample, so
-it shows a tendency and no more. Where labels are mixed, as the pictures are, right and wrong have no meaning and no
-score is given.
+An augmentation helps only where the picture still shows what its label says. It opens with the pictures as they are,
+labels shown, so that everybody has seen what a class looks like. Then turn the strength up until you, or the network,
+can no longer tell. A button hides the labels, and what the network says. The network's lead over guessing, on all
+pictures, is told with them: one fixed draw of a small sample, so it shows a tendency and no more. Where labels are
+mixed, as the pictures are, right and wrong have no meaning and no lead is given.
 
 Strategies come in as functions of a strength, so this file knows none of them. Draws come from a generator that is put
 back: the same controls show the same pictures, and the notebook's own random numbers do not move.
@@ -25,12 +26,11 @@ from ftlib import plots
 from ftlib.classroom.widgets.live import live
 from ftlib.classroom.widgets.panel import Panel, set_status, status_line
 
-STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
-UNTOUCHED = ("", 0.0)  # under which the score of the pictures as they are is kept, for all kinds
+STRENGTHS = tuple(i / 10 for i in range(11))
+UNTOUCHED = ("", 0.0)  # under which the lead on the pictures as they are is kept, for all kinds
 SHOWN = 6
-START = 0.25  # the strength of the first state: an effect to be seen, and no limit yet
 REVEAL, HIDE = "Show labels", "Hide labels"
-HIDDEN = f"Their labels are hidden: judge them yourself, then press “{REVEAL}”."
+HIDDEN = f"Their labels are hidden. Judge them yourself, then press “{REVEAL}”."
 
 
 class Samples(Panel):
@@ -52,11 +52,11 @@ class Samples(Panel):
             layout=ipywidgets.Layout(width="auto"),
         )  # fmt: skip
         self.strength = ipywidgets.ToggleButtons(
-            options=[(f"{s:g}", s) for s in STRENGTHS], value=START, description="Strength",
+            options=[(f"{s:g}", s) for s in STRENGTHS], description="Strength",
             style={"description_width": "initial", "button_width": "auto"},
         )  # fmt: skip
         self.again = ipywidgets.Button(description="Draw again")
-        self.reveal, self.revealed = ipywidgets.Button(description=REVEAL), False
+        self.reveal, self.revealed = ipywidgets.Button(description=HIDE), True
         self.figure = live(_empty())
         self.words = status_line()
         self.show()
@@ -106,8 +106,8 @@ class Samples(Panel):
             name + (f" (network: {100 * self.opinions[i]:.0f} % {self.classes[1]})" if self.judge else "")
             for i, name in enumerate(self.became)
         ]
-        named = f"From left to right: {'; '.join(each)}.{self._score()}" if self.revealed else HIDDEN
-        self.alt = f"{SHOWN} pictures, {self.title}. {named}"
+        named = f"From left to right: {'; '.join(each)}.{self._told()}" if self.revealed else HIDDEN
+        self.alt = f"{SHOWN} images, {self.title}. {named}"
         above, below = self._captions("<br>")
         self.figure.plotly_update(
             restyle_data={"source": [_source(pixels) for pixels in _bytes(self.drawn)]},
@@ -131,7 +131,7 @@ class Samples(Panel):
     def _captions(self, newline: str) -> tuple[list[str], list[str]]:
         """What stands above and below each picture: its number, or its label and what the network says."""
         if not self.revealed:
-            return [f"picture {i + 1}" for i in range(SHOWN)], [""] * SHOWN
+            return [f"image {i + 1}" for i in range(SHOWN)], [""] * SHOWN
         above = [name.replace(" + ", f"{newline}+ ") for name in self.became]
         below = [f"network:{newline}{100 * p:.0f} % {self.classes[1]}" for p in self.opinions]
         return above, below or [""] * SHOWN
@@ -165,14 +165,14 @@ class Samples(Panel):
             self._leads[key] = float(sum(recalls) / 2 - 0.5)
         return self._leads[key]
 
-    def _score(self) -> str:
-        """The judge's score on all pictures, in words."""
+    def _told(self) -> str:
+        """The judge's lead on all pictures, in words."""
         kind, strength = self.kind.value, self.strength.value
         if not self.judge or self.roles[kind] != "augment":
             return ""
-        here, untouched = 0.5 + self._lead(kind, strength), 0.5 + self._lead(*UNTOUCHED)
-        score = f"{here:.2f} at this strength, {untouched:.2f} untouched" if strength else f"{untouched:.2f} untouched"
-        return f" The network's balanced accuracy on all {len(self.labels)} cells is {score}."
+        here, untouched = self._lead(kind, strength) + 0.0, self._lead(*UNTOUCHED)
+        lead = f"{here:.2f} at this strength, {untouched:.2f} untouched" if strength else f"{untouched:.2f} untouched"
+        return f" The network's lead over guessing on all {len(self.labels)} images is {lead}."
 
 
 def samples(

@@ -138,7 +138,8 @@ def test_a_learners_copy_opens_without_results_and_its_links_work(reader: Reader
     monkeypatch.setattr(places, "ROOT", kit)
     workbooks.begin()
     page, lab = reader.page, reader.lab
-    page.goto(f"{lab.address}/lab/tree/work/02_freezing.ipynb?token={lab.token}&reset")
+    copy = places.work().relative_to(kit) / "02_freezing.ipynb"
+    page.goto(f"{lab.address}/lab/tree/{copy}?token={lab.token}&reset")
     link = page.locator(".jp-MarkdownOutput a", has_text="another notebook").first
     expect(link).to_be_visible(timeout=LATE)
     assert page.locator(".jp-OutputArea-output").count() == 0

@@ -29,4 +29,8 @@ def test_the_code_comes_once_and_early_changes_are_kept(reader: Reader, kit: Pat
     bars = reader.page.locator(".js-plotly-plot").nth(1).locator(".trace.bars")
     expect(bars).to_have_count(2, timeout=20_000)
     assert sum(size > 1_000_000 for size in sent) == 1
+    reader.page.goto(reader.page.url.replace("?reset", ""))  # the kernel lives on: the page asks it for its widgets
+    expect(titles.nth(0)).to_have_text("changed before the code came", timeout=1000 * SECONDS)
+    expect(titles.nth(1)).to_have_text("changed later", timeout=1000 * SECONDS)
+    expect(bars).to_have_count(2, timeout=20_000)
     assert (reader.errors(), reader.console, reader.outside) == ([], [], [])

@@ -20,22 +20,22 @@ from ftlib.strategies.domain import FeatureAlignment
 from ftlib.strategies.mixing import CutMix, LabelSmoothing, MixUp
 from ftlib.strategy import IGNORED, Strategy, combine, owners
 from ftlib.training.loop import fit
-from test_contract import KNOBS, NAMES, examples, toy
+from test_contract import KNOBS, NAMES, SEVERAL, examples, toy
 from toy import decoder, net
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CHANGING = [n for n in NAMES if any(owners(strategies.get(n)(**KNOBS.get(n, {})), s) for s in ("batches", "loss"))]
 TRANSFORMING = [n for n in NAMES if owners(strategies.get(n)(**KNOBS.get(n, {})), "transform")]
 PAIRED = [n for n in CHANGING if issubclass(strategies.get(n), FeatureAlignment)]
-KEEPS_LABELS = [n for n in TRANSFORMING if strategies.get(n)().role == "augment"]
-MIXES = [n for n in (*TRANSFORMING, *CHANGING) if strategies.get(n)().role == "mix"]
+KEEPS_LABELS = [n for n in TRANSFORMING if strategies.get(n).role == "augment"]
+MIXES = [n for n in (*TRANSFORMING, *CHANGING) if strategies.get(n).role == "mix"]
 REMEMBERS = ["Replay", "AGEM", "DERpp", "LwF"]  # what keeps something of an earlier task
 RAGGED = 16 + 4  # two batches of 16, the second of 4
 ACCUMULATE = [1, 2]
 
 
 def test_every_strategy_that_changes_batches_labels_or_losses_has_its_case():
-    covered = {*PAIRED, *KEEPS_LABELS, *MIXES, *REMEMBERS, "FewLabels"}
+    covered = {*PAIRED, *KEEPS_LABELS, *MIXES, *REMEMBERS, *SEVERAL, "FewLabels"}
     assert len(PAIRED) >= 8 and len(KEEPS_LABELS) >= 9 and len(MIXES) >= 4
     assert set(CHANGING) | set(TRANSFORMING) == covered, "write out what the new strategy's targets are"
 
@@ -143,6 +143,23 @@ def test_a_language_model_counts_its_tokens(accumulate):
         sums.append(sum(each))
         counts.append(len(where))
     holds(rows[0], {"loss": ratio(sums, counts)})
+
+
+# ---- several tasks
+
+
+@pytest.mark.parametrize("accumulate", ACCUMULATE)
+@pytest.mark.parametrize("name", sorted(SEVERAL))
+def test_each_task_counts_its_own_targets(name, accumulate):
+    """A term is the task's weight times the sum over its targets, divided by how many these are."""
+    model, loader = toy(name, bn=False), examples(name, n=RAGGED)
+    strategy = strategies.get(name)(**KNOBS[name], weights={"toy@high": 0.5})
+    rows, seen = reported(model, {"train": loader}, strategy, accumulate)
+    columns, found = {"toy": ("labels", 1.0), "toy@high": ("high", 0.5)}, {}
+    for task, (column, weight) in columns.items():
+        each = [surprise(then({**batch, "task": task}), batch[column]) for batch, then, _ in seen]
+        found[task] = weight * ratio([sum(one) for one in each], [len(one) for one in each])
+    holds(rows[0], found)
 
 
 # ---- augmented and mixed

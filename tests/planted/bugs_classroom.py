@@ -59,6 +59,12 @@ BUGS = [
         (f"{WIDGET}[board-one seed]",),
     ),
     Bug(
+        "a reloaded page gets a figure as it was made", "widgets", "ftlib/classroom/widgets/live.py",
+        'if key is None and "_drawn" in vars(self):', "if False:",
+        "After a reload, and in voila, the board's figure is empty beside words and a table that are right.",
+        ("test_widgets.py::test_a_page_that_is_loaded_again_gets_a_figure_as_it_is_now",),
+    ),
+    Bug(
         "a panel takes Shift+Enter from the notebook", "widgets", "ftlib/classroom/widgets/questions.py",
         "        if self._go_on:\n", "        if False:\n",
         "After a prediction the learner has to look for the next cell with the mouse.",

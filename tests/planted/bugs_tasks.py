@@ -9,6 +9,9 @@ MISTAKE = "test_tasks.py::test_a_mistake_gets_one_clear_sentence"
 LABELS = "test_tasks.py::test_a_split_checks_its_labels"
 CHAT = "test_chat.py"
 OWN, OWN_IMAGES, OWN_TABLES = "test_own_data.py", "test_own_images.py", "test_own_tables.py"
+QUESTIONS, SEQUENCES = "test_questions.py", "test_sequences.py"
+SAME_EXAMPLES = f"{QUESTIONS}::test_a_question_has_the_examples_of_its_base_and_the_labels_of_its_column"
+PERMUTED = f"{QUESTIONS}::test_permuted_labels_are_permuted_in_train_alone"
 TURN = f"{CHAT}::test_a_training_row_begins_as_what_generate_reads_and_ends_as_the_template_does"
 
 BUGS = [
@@ -160,7 +163,7 @@ BUGS = [
         "no largest number", "tasks", "ftlib/io/refusals.py",
         "or (most is not None and found > most)", "",
         "size=10000 asks for 262 GB.",
-        (f"{MISTAKE}[call57-size must be a whole number from 8 to 512 pixels, not 10000]",),
+        (f"{MISTAKE}[call58-size must be a whole number from 8 to 512 pixels, not 10000]",),
     ),
     Bug(
         "the digest not compared", "assets", "ftlib/tasks/elpv.py",
@@ -200,7 +203,7 @@ BUGS = [
         (f"{OWN}::test_a_seed_gives_the_same_split_in_another_process_and_whatever_the_folder_order",),
     ),
     Bug(
-        "bright 16-bit images are white", "tasks", "ftlib/tasks/images.py",
+        "bright 16-bit images are white", "tasks", "ftlib/models/pixels.py",
         "1 / DEEP if top <= 65535", "1.0 if top <= 65535",
         "All values above 255 become white, as Pillow's own conversion does.",
         (f"{OWN_IMAGES}::test_each_mode_is_read_as_people_see_it[16 bits]",),
@@ -222,5 +225,66 @@ BUGS = [
         "turns = [row.inputs[:-1] for row in rows]", "turns = [row.inputs[-2:-1] for row in rows]",
         "A model answers the last question without what was said before.",
         (f"{OWN_TABLES}::test_the_loss_counts_the_last_answer_and_the_end_of_its_turn",),
+    ),
+    Bug(
+        "the main task's labels under the question's name", "questions", "ftlib/tasks/questions.py",
+        "labels=part.columns[which], classes=len(labels) or 1",
+        "labels=part.labels, classes=part.classes",
+        "Two heads learn the same task, and the second is scored on the first one's labels.",
+        (SAME_EXAMPLES, f"{OWN_TABLES}::test_two_columns_of_labels_are_two_tasks_of_the_same_rows"),
+    ),
+    Bug(
+        "a question splits its examples otherwise", "questions", "ftlib/tasks/__init__.py",
+        "module.load(domain or None, seed=seed, n=", "module.load(domain or None, seed=seed + bool(asked), n=",
+        "What the second head is tested on, the network has seen while it trained the first.",
+        (SAME_EXAMPLES,),
+    ),
+    Bug(
+        "permuted labels in validation too", "questions", "ftlib/tasks/questions.py",
+        '            if name == "train":\n', "            if name:\n",
+        "The control is scored on labels that mean nothing, so its curve says nothing.",
+        (PERMUTED,),
+    ),
+    Bug(
+        "all questions permuted alike", "questions", "ftlib/tasks/questions.py",
+        "[seed, DRAW, crc32(which.encode())]", "[seed, DRAW]",
+        "Two permuted questions still predict each other.",
+        (PERMUTED,),
+    ),
+    Bug(
+        "a permutation for all seeds", "questions", "ftlib/tasks/questions.py",
+        "[seed, DRAW, crc32(which.encode())]", "[0, DRAW, crc32(which.encode())]",
+        "The interval of a control leaves out how its labels were drawn.",
+        (f"{QUESTIONS}::test_permutations_follow_the_seed_and_a_control_may_be_asked_by_its_name",),
+    ),
+    Bug(
+        "a batch tells its portion", "questions", "ftlib/tasks/task.py",
+        "data = Batches(columns, tokens, lengths, self.head)", "data = Batches(columns, tokens, lengths, self.name)",
+        "In class-incremental learning the network may read which classes are meant.",
+        ("test_portions.py::test_only_a_portion_that_is_told_says_which_answers_are_allowed",),
+    ),
+    Bug(
+        "a question is read for its base", "questions", "ftlib/tasks/questions.py",
+        "metric=metric, splits=splits, reads=Counter(),", "metric=metric, splits=splits,",
+        "A run that tests two questions once each is refused, as if it had read the test split twice.",
+        (f"{SEQUENCES}::test_questions_of_one_task_share_their_examples_and_count_their_reads",),
+    ),
+    Bug(
+        "tested again as a control", "questions", "ftlib/evidence/spec.py",
+        "tasks.cut_name(tasks.without_control(task))[0]", "tasks.cut_name(task)[0]",
+        "The test labels of one task are read under two names.",
+        (f"{SEQUENCES}::test_each_question_is_tested_once_and_nothing_is_learned_from_it",),
+    ),
+    Bug(
+        "rows that lack a second label", "questions", "ftlib/tasks/labels.py",
+        'return f"missing {column}", f"missing label in column {column!r}"', 'value = "none"',
+        "A class of its own is made of what nobody has labelled.",
+        (f"{OWN_TABLES}::test_a_row_that_lacks_one_of_its_labels_is_left_out_of_all_tasks",),
+    ),
+    Bug(
+        "an error that falls is a loss", "metrics", "ftlib/metrics.py",
+        "{task: -1 if task in lower else 1 for task in scores}", "dict.fromkeys(scores, 1)",
+        "A task that got better makes the multi-task model look worse.",
+        ("test_metrics.py::test_delta_m_by_hand",),
     ),
 ]  # fmt: skip

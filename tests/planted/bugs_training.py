@@ -23,6 +23,12 @@ BUGS = [
         (WRITTEN_OUT, f"{TRAIN}::test_gradients_are_zeroed_each_step"),
     ),
     Bug(
+        "gradients lie otherwise than weights", "loop", "ftlib/training/loop.py",
+        "p.grad = g if g is None or g.stride() == p.stride() else torch.empty_like(p).copy_(g)", "p.grad = g",
+        "Fused AdamW moves a weight by the gradient of another element, where a strategy owns the gradient.",
+        (f"{TRAIN}::test_the_layout_of_a_gradient_in_memory_changes_nothing",),
+    ),
+    Bug(
         "training in evaluation mode", "loop", "ftlib/training/loop.py",
         "    model.train()\n", "",
         "Dropout is off and BatchNorm's statistics stand still while it trains.",
@@ -175,7 +181,7 @@ BUGS = [
     ),
     Bug(
         "train mode counts as frozen", "cache", "ftlib/training/frozen_features.py",
-        "            if module.training or _learns(module):\n", "            if _learns(module):\n",
+        "            if module.training:\n                return k, tensors\n", "",
         "With BatchNorm in train mode the features differ from batch to batch; one of them is kept.",
         (f"{CACHE}::test_a_stage_counts_as_frozen_only_in_evaluation_mode",),
     ),

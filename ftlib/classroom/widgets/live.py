@@ -5,6 +5,7 @@ longer than the two seconds which anywidget allows, and the figure stays deaf. H
 every figure waits for it. Changes from Python that come before it are kept and made afterwards.
 """
 
+from copy import deepcopy
 from functools import cache
 
 import anywidget
@@ -90,6 +91,14 @@ export default () => {
         send_code()
         super().__init__(figure)
         self._config = plots.TOOLBAR
+        self._drawn = True
+
+    def get_state(self, key=None, drop_defaults=False):
+        """Give a page that asks for all of it, after a reload or in voila, the figure as it is now."""
+        if key is None and "_drawn" in vars(self):  # plotly's own constructor asks, too, before there is a figure
+            now = {"_widget_data": deepcopy(self._data), "_widget_layout": deepcopy(self._layout_obj._props)}
+            self._trait_values.update(now)  # no message to the pages that are open: they have it
+        return super().get_state(key, drop_defaults)
 
 
 def live(figure: go.Figure) -> Live:

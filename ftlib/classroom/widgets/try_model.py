@@ -32,6 +32,8 @@ class TryModel(Panel):
         The model to ask.
     examples : list, optional
         Texts, or images as `ftlib.predict` takes them.
+    task : str or Task, optional
+        Which task is asked, for a model with a head per task.
 
     Raises
     ------
@@ -45,9 +47,10 @@ class TryModel(Panel):
     True
     """
 
-    def __init__(self, model: nn.Module, examples: list = ()):
+    def __init__(self, model: nn.Module, examples: list = (), task=None):
         kind = getattr(model, "kind", None)
         self.model, self.examples = model, as_items(examples, kind)[0] if kind and len(examples) else []
+        self.task = task
         self.images = kind == "image"
         self.answer, self.item = None, None
         self.text = ipywidgets.Textarea(description="Text", rows=3, continuous_update=False, **WIDE)
@@ -63,7 +66,8 @@ class TryModel(Panel):
             self.take(0)
             self.ask(strict=True)
         else:
-            predict(model, torch.zeros(3, 64, 64) if self.images else "hello")  # refused now and not at the first click
+            refused_now = torch.zeros(3, 64, 64) if self.images else "hello"  # and not at the first click
+            predict(model, refused_now, task=task)
         self.example.observe(self._chosen, names="value")
         self.upload.observe(self._uploaded, names="value")
         self.button.on_click(lambda _: self.ask())
@@ -86,7 +90,7 @@ class TryModel(Panel):
         try:
             if item is None:
                 raise ValueError("There is no image yet: choose one first.")
-            self.answer = predict(self.model, item)
+            self.answer = predict(self.model, item, task=self.task)
             self.alt = in_words(self.answer)
         except ValueError as error:
             if strict:
@@ -160,7 +164,7 @@ class TryModel(Panel):
         )
 
 
-def try_model(model: nn.Module, examples: list = ()) -> TryModel:
+def try_model(model: nn.Module, examples: list = (), task=None) -> TryModel:
     """Try a model with texts or images of your own.
 
     Parameters
@@ -170,6 +174,8 @@ def try_model(model: nn.Module, examples: list = ()) -> TryModel:
     examples : list, optional
         Texts, or images as `ftlib.predict` takes them. The answer to the first is shown at once, and it is what a
         reader without a kernel sees.
+    task : str or Task, optional
+        Which task is asked, for a model with a head per task, as `ftlib.predict` takes it.
 
     Returns
     -------
@@ -186,7 +192,7 @@ def try_model(model: nn.Module, examples: list = ()) -> TryModel:
     >>> panel.button.description
     'Ask the model'
     """
-    return TryModel(model, examples)
+    return TryModel(model, examples, task)
 
 
 def in_words(answer: Prediction) -> str:
