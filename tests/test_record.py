@@ -107,6 +107,24 @@ def test_measured_runs_are_scored_beside_on_other_tasks(data, monkeypatch):
     assert {tuple(s.splits) for s in specs if s.purpose == "measure"} == {("validation", "test", "digits/mnist:test")}
 
 
+def test_every_comparison_has_its_first_look_before_one_has_its_second(data, monkeypatch):
+    probe = {"rates": [1e-3], "phases": ARM["phases"]}
+    looked_at = {**TWO, "seeds": [200, 201, 202, 203], "looks": [2, 4], "arms": {"probe": probe, "again": probe}}
+    grid = [looked_at, {**looked_at, "task": "digits/mnist"}]
+    (data / "lessons" / "toy" / "grids" / "small.json").write_text(json.dumps(grid))
+
+    def wanted(grid, task, options, looks, runs, arm):
+        there = 0 if runs.empty else (runs.task == task).sum()
+        return 2 if there < 4 else 4  # of two arms: nothing is decided at the first look
+
+    monkeypatch.setattr(grids.confirm, "seeds_wanted", wanted)
+    monkeypatch.setattr(grids, "run", lambda spec: seen.append((spec.task, spec.seed)) or fake(spec))
+    seen = []
+    grids.run_grid("small")
+    looks = [("digits/optical", 200), ("digits/mnist", 200), ("digits/optical", 202), ("digits/mnist", 202)]
+    assert seen[::4] == looks and len(seen) == 16
+
+
 def test_two_processes_record_what_one_does(data):
     one = {r["id"]: r for r in map(json.loads, grids.run_grid("small").read_text().splitlines())}
     (data / "data" / "results" / "small.jsonl").unlink()

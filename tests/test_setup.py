@@ -407,7 +407,9 @@ def test_what_follows_test_goes_to_the_calls_that_it_is_for(called, extra: str, 
     assert [ours.sub("|", call) for call in calls[3:]] == pytest_calls
 
 
-def test_a_whole_test_makes_the_environments_of_a_tool_of_the_site_and_of_the_board_and_goes_on_without_them(called) -> None:
+def test_a_whole_test_makes_the_environments_of_a_tool_of_the_site_and_of_the_board_and_goes_on_without_them(
+    called,
+) -> None:
     assert called("test", 0, 0)[1] == 0 and called.tools == ["llama-factory", "site", "board"]
     called("test -k metrics", 0, 0)
     called("check", 0)

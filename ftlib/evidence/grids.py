@@ -85,9 +85,10 @@ def run_grid(name: str, most: int | None = None, jobs: int = 1) -> Path:
                 unfinished.pop(0)
                 # a look may have waited for the comparison that is done now
                 unfinished = unfinished or [again for again in grid if again.looks and missing(again)]
-            elif not made:  # the rest of it is being run by others
+            elif comparison.looks or not made:  # others have their first look before this one has its second
                 unfinished.append(unfinished.pop(0))
-                time.sleep(LOOK_AGAIN)
+                if not made:  # the rest of it is being run by others
+                    time.sleep(LOOK_AGAIN)
     return results.file
 
 

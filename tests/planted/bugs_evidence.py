@@ -420,9 +420,15 @@ BUGS = [
     ),
     Bug(
         "the others are not waited for", "files", "ftlib/evidence/grids.py",
-        "            elif not made:  #", "            elif not made:\n                break  #",
+        "                if not made:  #", "                if not made:\n                    break  #",
         "A process that finds everything taken returns a file that is not complete.",
         (WAITED,),
+    ),
+    Bug(
+        "a second look before the others' first", "files", "ftlib/evidence/grids.py",
+        "            elif comparison.looks or not made:", "            elif not made:",
+        "A short recording looks at one task twice, and at another not at all.",
+        ("test_record.py::test_every_comparison_has_its_first_look_before_one_has_its_second",),
     ),
     Bug(
         "a run that failed stays taken", "files", "ftlib/evidence/sharing.py",
