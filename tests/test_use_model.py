@@ -440,6 +440,9 @@ def test_what_could_not_come_back_is_refused_before_anything_is_written(reviews,
     assert "load_model" in said(ftlib.save, nn.Linear(2, 2), tmp_path / "a")
     assert "score" in said(ftlib.save, clone, tmp_path / "a", scores={"f1": "high"})
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("")
+    assert "is a file: name another" in said(ftlib.save, clone, tmp_path / "file" / "a" / "mine")
+    assert "no name for a folder" in said(ftlib.save, clone, tmp_path / "file")
 
 
 def test_a_folder_is_written_in_one_piece(minilm, tmp_path, monkeypatch):

@@ -275,6 +275,8 @@ def _must_be_ours(folder: Path) -> None:
     """ValueError for a folder that holds something that `save` did not write."""
     if not folder.name or (folder.exists() and not folder.is_dir()):
         raise ValueError(f"{folder} is no name for a folder: name one that is not there yet")
+    if files := [place for place in folder.parents if place.is_file()]:
+        raise ValueError(f"{folder} can't be made, since {files[0]} is a file: name another folder")
     there = {file.name for file in folder.iterdir()} - LEFT_BEHIND if folder.is_dir() else set()
     ours = set(read_sheet(folder).files) if SHEET in there else set()
     if others := sorted(there - ours):
