@@ -42,8 +42,8 @@ reviews = ftlib.load_task("sentiment/amazon", n=N, seed=0)  # positive or negati
 # %% [markdown]
 # ## 1. A language model fills in a table (6 minutes)
 #
-# *SmolLM2-135M*, a small language model, writes one [token](../docs/glossary.md#token) after the other. We want it to
-# read a review and to write one line for a table, with the opinion and the first word of the review.
+# *SmolLM2-135M*, a small language model, writes one [token](../docs/glossary.md#token) after the other. It shall read a
+# review and write a line for a table: the opinion, and the first word of the review.
 
 # %%
 rows, ask = [], "Is this review positive or negative?\n\n"
@@ -69,8 +69,7 @@ mine_before = llm.generate([ask + my_review], max_new_tokens=16)[0]
 print(my_review, "→", mine_before)
 
 # %% [markdown]
-# A program can't use such a sentence. But does the model know the opinion? The fair baseline: which of the two words is
-# the likelier first token?
+# It only repeats the review. But does it know the opinion? Which of the two words is the likelier first token?
 
 
 # %%
@@ -86,7 +85,7 @@ def likelier(prompt: str) -> str:
 untuned = sum(line.startswith(likelier(p)) for p, line in zip(asked, right)) / len(right)
 
 # %% [markdown]
-# Now we fine-tune it with `strategies.LoRA`, which trains a few new weights, for about a minute.
+# `strategies.LoRA` trains a few new weights, for about a minute.
 
 # %%
 loader = lines.loader("train", tokenizer=llm.tokenizer, batch_size=4, shuffle=True)
@@ -95,11 +94,11 @@ held_out = lines.loader("validation", tokenizer=llm.tokenizer, batch_size=4)
 print(f"whole lines right: {ftlib.evaluate(llm, held_out)['exact_match']:.0%}")
 after = llm.generate(asked, max_new_tokens=10)
 mine_after = llm.generate([ask + my_review], max_new_tokens=16)[0]
-print(f"your review: {mine_before} → {mine_after}")
-pd.DataFrame({"after": after, "right": right}).head(4)
+print(f"before: {mine_before}\nafter:  {mine_after}")
+pd.DataFrame({"after": after, "right": right}).iloc[::4]
 
 # %% [markdown]
-# Code checks the form, the opinion and the first word of all 16 held-out lines.
+# Code checks all 16 held-out lines.
 
 
 # %%
@@ -118,8 +117,12 @@ assert shares["form"]["before"] == 0 and shares["form"].iloc[1] > 0.8
 shares.round(2)
 
 # %% [markdown]
-# The form is new to the model. But how often did it know the opinion before? Read the last row: nearly all of the gain is
-# *how* to answer. Ask for this row when somebody shows you a fine-tuned model. Change `my_review`.
+# The last row is the opinion before training: right on 11 of 16, after it on 12. Guessing gets 8. So it mostly learned
+# *how* to answer. Ask for this row when somebody shows you a fine-tuned model. Your own review:
+
+# %%
+my_review = "It arrived late, but it works perfectly."  # yours
+print(llm.generate([ask + my_review], max_new_tokens=16)[0])
 
 # %% [markdown]
 # **What people say about parameter-efficient fine-tuning**, what we measured, and what to do about it.
@@ -250,7 +253,7 @@ assert max(ranks) <= 8 and torch.allclose(merged, beside, atol=1e-4)
 # %% [markdown]
 # ## 3. Break it (3 minutes)
 #
-# Somebody thinks that a zero matrix can't learn, and draws B at random, just as A. **Predict first:**
+# Somebody thinks that zeros can't learn, and draws B at random, as A. **Predict first:**
 
 # %%
 widgets.predict("04_peft", "b-random")
@@ -284,9 +287,10 @@ teach.predict("04_peft", "b-random").compare(
 )
 
 # %% [markdown]
-# **The symptom to remember:** there is none. There is no error, and a fresh head guesses either way, so both losses are near
-# log 2. But the network is damaged. So **compare the outputs before and after insertion**. And B = 0 does
-# learn: its gradient is the gradient of the output times A x, and A x isn't zero. If both were zero, nothing would learn.
+# **The symptom to remember:** there is none. A fresh head guesses either way, so both losses are near
+# log 2. But the features moved by more than their own length: they are no longer the pretrained ones. So **compare the
+# outputs before and after insertion**. B = 0 does learn: its gradient is that of the output times A x, which isn't zero. If both were zero, nothing would
+# learn.
 
 # %% [markdown]
 # ## 4. An adapter by hand (2 minutes)
@@ -328,8 +332,7 @@ print("the same outputs")
 
 # %% [markdown]
 # The relu is the difference. LoRA's update is a matrix, so it can be merged into W. An adapter can't, so it costs a
-# little time in every answer. [In depth](04_peft_depth.ipynb) compares six methods. Begin
-# with LoRA. An adapter's step was faster in training.
+# little time in every answer. So begin with LoRA. [In depth](04_peft_depth.ipynb) compares six methods.
 
 # %% [markdown]
 # ## 5. What does it save? (4 minutes)
@@ -338,8 +341,8 @@ print("the same outputs")
 # *Memory*: for each trained parameter there are a gradient and AdamW's two numbers, 12 bytes in all. For MiniLM that is
 # 271 MB with full fine-tuning and 4 MB with LoRA. Activations come on top, and LoRA keeps most of them.
 #
-# And *time*? A training step has three parts: forward, the gradients of the activations, and the gradients of the weights.
-# Each has about the same number of operations. **Predict first:**
+# And *time*? A training step has three large parts: forward, the gradients of the activations, and the gradients of the
+# weights. Each has about the same number of operations. The optimizer's update comes on top. **Predict first:**
 
 # %%
 widgets.predict("04_peft", "step-time")
@@ -350,17 +353,18 @@ parts = ["forward", "backward", "optimizer"]
 ms = timed[[f"seconds.{part}" for part in parts]].div(timed.steps, axis=0).mul(1000)
 ms.columns = parts
 ms["sum"] = ms.sum(axis=1)
-ms["trained"] = timed["parameters.trainable"]
+ms["trained parameters"] = timed["parameters.trainable"]
 ms = ms.groupby([timed.task, timed.arm], sort=False).mean()
 lora, full = (ms.loc["sentiment/amazon"].loc[arm] for arm in ("lora-8", "full"))
 assert lora.backward < full.backward and lora.forward > full.forward
-assert [round(12 * run.trained / 1e6) for run in (full, lora)] == [271, 4]  # MB
-ms.round(0).astype(int)
+assert [round(12 * run["trained parameters"] / 1e6) for run in (full, lora)] == [271, 4]  # MB
+ms = ms.rename({"sentiment/amazon": "reviews, MiniLM", "elpv": "solar cells, Lite0"})
+ms.round(0).astype(int).style.format("{:,}")
 
 # %%
 saved = 1 - lora["sum"] / full["sum"]
 found = "nearly-all" if saved > 0.7 else "third" if saved > 0.1 else "none"
-print(f"on the reviews, LoRA of rank 8 saves {saved:.0%} of a step")
+print(f"in these runs on the reviews, LoRA of rank 8 saves {saved:.0%} of a step")
 teach.predict("04_peft", "step-time").compare(found)
 
 # %% tags=["guard"]
@@ -369,7 +373,8 @@ steps = steps.groupby("arm")["seconds.training"].mean()
 assert steps["adapter"] < 0.7 * steps["full"] < steps["lora-8"]  # as section 4 says
 
 # %% [markdown]
-# These are milliseconds per step, averaged over eight timed runs. The gradient must still travel through every frozen
+# These are milliseconds per step, averaged over eight timed runs on one computer. An earlier series of six runs found
+# 4 % on the reviews. So expect little or some, and never nearly all. The gradient must still travel through every frozen
 # layer, down to the first A. LoRA skips only the gradients of the large matrices and most of the optimizer's work. It adds
 # the thin products. You can see them in the column *forward*.
 
@@ -382,7 +387,7 @@ teach.claim("P1", verdict="supported")
 # %% [markdown]
 # ## 6. Which rank, which learning rate? (4 minutes)
 #
-# LoRA with three ranks, and full fine-tuning, each at four learning rates. MiniLM trains on 200 reviews for 20 steps, six seeds.
+# LoRA with three ranks, and full fine-tuning, each at four learning rates. MiniLM, 200 reviews, 20 steps, six seeds.
 # **Predict first:**
 
 # %%
@@ -419,9 +424,9 @@ assert scores[high]["full"] < scores[high].drop("full").min() - 0.2
 scores.round(3)
 
 # %% [markdown]
-# At the lower shared learning rate LoRA looks useless, and at the higher one full fine-tuning does. Only the last
-# column compares methods. So **give each method its own learning rate**. Here LoRA's best is
-# at least ten times that of full fine-tuning, at every rank.
+# At the lower shared rate LoRA looks useless, and at the higher one full fine-tuning does. Only the last column compares
+# methods. So **give each method its own learning rate**. LoRA's is at least ten times that of full
+# fine-tuning here. (On test another may be a little better, since validation chose.)
 #
 # Is LoRA a little worse then? And worse still on unusual data?
 
@@ -430,7 +435,7 @@ teach.claim("P3", verdict="open")
 
 # %% [markdown]
 # On the solar cells, with a convolutional network, LoRA's best learning rate was a third of full fine-tuning's. So don't
-# carry a factor over from one kind of network to another.
+# carry a factor over to another kind of network.
 
 # %% tags=["guard"]
 cells = ftlib.load_runs("02_freezing", "02_freezing_far", "04_peft_lite")
@@ -442,9 +447,8 @@ assert chosen.loc["elpv"].to_dict() == {"full": 0.003, "lora-8": 0.001}
 # %% [markdown]
 # ## 7. What rank does an update need? (5 minutes)
 #
-# *Query* and *value* are two matrices that mix tokens. Fine-tune everything and subtract: ΔW = after − before. Any matrix is a sum of *directions* of rank 1, each with a size,
-# its **singular value**. Add up the squared sizes. The share of the sum that the r largest directions hold is the **energy**
-# that rank r could keep. **Your task:** in *layer 0 query*, which is the smallest of the offered ranks that keeps
+# In attention each token asks with its *query* and passes on its *value*. A matrix computes each. Fine-tune everything and subtract: ΔW = after − before. Any matrix is a sum of *directions* of rank 1, each with a size,
+# its **singular value**. Add up the squared sizes. The share of the r largest is the **energy** that rank r could keep. **Your task:** in *layer 0 query*, which is the smallest of the offered ranks that keeps
 # at least half of the energy?
 
 # %%
@@ -482,14 +486,16 @@ for pair in (("lora-1", "lora-8"), ("lora-8", "lora-64"), ("lora-1", "lora-64"))
     )
 
 # %% [markdown]
-# Now choose *layer 5 value*. A few directions hold its update. Yet rank 64 had no higher score than rank 1 on six seeds.
-# LoRA looks for an update of its own. Start with a small rank, and raise it when your data grow.
+# Now choose *layer 5 value*. A few directions hold its update. LoRA trains its own, and rank 64 scored no
+# higher than rank 1 on six seeds. Start with a small rank. More data may need more (Schulman et al.): we haven't
+# tested that.
 
 # %% [markdown]
 # ## 8. Your own data, and one base for two jobs (3 minutes)
 #
 # Now your texts. Change the path to a table of yours, and say which column holds the text and which the label. We begin
-# with support messages that come with the kit. Each job gets its own LoRA and its own head. (For a language model, put your
+# with support messages that come with the kit. Each job gets its own LoRA and its own head. (`save_adapter` saves them: many
+# programs call any such small set of weights an adapter.) (For a language model, put your
 # own chats into a file as in section 1.)
 
 # %%
@@ -500,6 +506,7 @@ for name, job in jobs.items():
     torch.manual_seed(0)
     model = ftlib.load_model("minilm", job)
     loader = job.loader("train", tokenizer=model.tokenizer, batch_size=16, shuffle=True)
+    # 20 steps of 16 texts see 320: with a longer table, raise the steps
     models[name], _ = ftlib.fit(model, loader, strategies.LoRA(r=8), steps=STEPS, lr=3e-3)
     save_adapter(models[name], folder / f"adapter_{name}")
     held_out = job.loader("validation", tokenizer=model.tokenizer, batch_size=64)
@@ -665,6 +672,10 @@ for method in ("lora-1", "lora-8", "lora-64"):
         print(f"{method:8} at {rate:g}: {gap:+.3f} against full fine-tuning")
     except NotImplementedError:
         print(method, "waits for your function")
+
+# %% [markdown]
+# The box in section 6 says −0.027 for rank 8. It chooses each seed's learning rate on the *other* five seeds, so that no
+# seed helps to choose its own.
 
 # %% [markdown]
 # ## 13. More questions, and the limits (4 minutes)
