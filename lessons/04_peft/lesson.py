@@ -10,7 +10,7 @@
 # |---|---|---|---|
 # | **core** | 1 to 9 | 45 | see it work, build it, find its limits, use it on your own data |
 # | **lab** | 10 to 13 | 38 | do it yourself, with checks |
-# | **depth** | [another notebook](04_peft_depth.ipynb) | 40 | other methods, many tasks, four bits, published results |
+# | **depth** | [another notebook](04_peft_depth.ipynb) | 42 | other methods, many tasks, four bits, published results |
 #
 # Each section needs only the first code cell. Late? Run that one, and start at any heading. Run cell by cell with
 # `Shift+Enter`. *Run All Cells* would show you the answers before the questions.

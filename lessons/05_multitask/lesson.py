@@ -10,7 +10,7 @@
 # |---|---|---|---|
 # | **core** | 1 to 8 | 45 | train two heads, find conflicts, judge them, try it on your own data |
 # | **lab** | 9 to 12 | 39 | do it yourself, with checks |
-# | **depth** | [another notebook](05_multitask_depth.ipynb) | 32 | adaptive weights, controls, more pairs, all claims |
+# | **depth** | [another notebook](05_multitask_depth.ipynb) | 33 | adaptive weights, controls, more pairs, all claims |
 #
 # Each section needs only the first code cell. Late? Run that one, and start at any heading. Run cell by cell with
 # `Shift+Enter`. *Run All Cells* would show you the answers before the questions.
