@@ -111,7 +111,7 @@ plots.points(
     mean,
     "probe",
     "gain",
-    "Gain of pretraining against a probe's score: seven tasks",
+    "Gain of pretraining against the probe: seven tasks",
     "macro-F1 of a linear probe",
     "macro-F1 of full − scratch",
 )

@@ -155,7 +155,7 @@ shown = both.sort_values("arm", key=lambda arm: arm.map(list(names).index), kind
 plots.scores(
     shown.assign(arm=shown.arm.map(names)),
     "test.macro_f1",
-    "Prompt, prefix and biases lie lowest, rank 1 and full fine-tuning highest",
+    "Prompt, prefix and biases lie lowest",
     "macro-F1 on test",
 )
 
