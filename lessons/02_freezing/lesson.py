@@ -10,7 +10,7 @@
 # |---|---|---|---|
 # | **core** | 1 to 10 | 45 | understand it, and use it on your own data |
 # | **lab** | 11 to 14 | 38 | do it yourself, with checks |
-# | **depth** | [another notebook](02_freezing_depth.ipynb) | 19 | two more claims with their evidence, memory, other subsets |
+# | **depth** | [another notebook](02_freezing_depth.ipynb) | 20 | two more claims with their evidence, memory, other subsets |
 #
 # Each section needs only the first code cell. Late? Run that one, and start at any heading. Run cell by cell with
 # `Shift+Enter`. *Run All Cells* would show you the answers before the questions.
