@@ -359,7 +359,7 @@ lora, full = (ms.loc["sentiment/amazon"].loc[arm] for arm in ("lora-8", "full"))
 assert lora.backward < full.backward and lora.forward > full.forward
 assert [round(12 * run["trained parameters"] / 1e6) for run in (full, lora)] == [271, 4]  # MB
 ms = ms.rename({"sentiment/amazon": "reviews, MiniLM", "elpv": "solar cells, Lite0"})
-ms.round(0).astype(int).style.format("{:,}")
+ms.round(0).astype(int).map("{:,}".format)
 
 # %%
 saved = 1 - lora["sum"] / full["sum"]
@@ -370,7 +370,7 @@ teach.predict("04_peft", "step-time").compare(found)
 # %% tags=["guard"]
 steps = ftlib.load_runs("04_peft_cost").query("task == 'sentiment/amazon'")
 steps = steps.groupby("arm")["seconds.training"].mean()
-assert steps["adapter"] < 0.7 * steps["full"] < steps["lora-8"]  # as section 4 says
+assert 0.035 < 1 - steps["lora-8"] / steps["full"] < 0.045  # the 4 % of the earlier series
 
 # %% [markdown]
 # These are milliseconds per step, averaged over eight timed runs on one computer. An earlier series of six runs found
