@@ -117,7 +117,7 @@ assert shares["form"]["before"] == 0 and shares["form"].iloc[1] > 0.8
 shares.round(2)
 
 # %% [markdown]
-# The last row is the opinion before training: right on 11 of 16, after it on 12. Guessing gets 8. So it mostly learned
+# The last row is the opinion before training: right on 11 of 16, after it about as often. Guessing gets 8. So it mostly learned
 # *how* to answer. Ask for this row when somebody shows you a fine-tuned model. Your own review:
 
 # %%
