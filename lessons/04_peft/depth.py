@@ -5,7 +5,7 @@
 # what a step keeps in memory, and what a 4-bit base is. You can decide between adapters, copies and one joint model for many
 # tasks.
 #
-# **You need** [04 Parameter-efficient fine-tuning](04_peft.ipynb), its core. Nothing later depends on this notebook. Time: 40
+# **You need** [04 Parameter-efficient fine-tuning](04_peft.ipynb), its core. Nothing later depends on this notebook. Time: 42
 # minutes, in any order. Each section needs only the first code cell.
 
 # %% tags=["setup"]
@@ -161,8 +161,8 @@ plots.scores(
 
 # %% [markdown]
 # *diff_low* and *diff_high* are the interval of that row alone. *p* and *reading* are corrected for ten comparisons, so they are
-# stricter. Probe and prefix leave out zero alone, and not after correction. Only the prompt can be told apart from full
-# fine-tuning, just so. The others are not proved equal. DoRA and rank 64 took longer than full fine-tuning, the adapter a third less. More parameters don't mean a higher mean here: rank 1 and
+# stricter. Taken alone, the intervals of probe and prefix leave out zero. After the correction only the prompt can be told apart
+# from full fine-tuning, and only just. The others are not proved equal. DoRA and rank 64 took longer than full fine-tuning, the adapter a third less. More parameters don't mean a higher mean here: rank 1 and
 # IA³ have a higher mean than rank 64. Prompt, prefix and biases have a lower mean than the probe, which trains 770 parameters,
 # and can't be told apart from it. The prefix chose the highest of its five learning rates, so an even higher one may suit it
 # better.
@@ -209,8 +209,9 @@ assert need["LoRA"][0] < 0.02 * need["full"][0] and need["LoRA"][1] > 0.6 * need
 pd.DataFrame(need, ["gradients and AdamW", "kept by the forward pass"]).round(0)
 
 # %% [markdown]
-# The gradient passes through every layer, so most activations must be kept. Here sentences are short, and activations are the small
-# part. They grow with the batch and with the length of the texts, and the rest doesn't. With long texts LoRA alone may not help. Take a smaller batch and accumulate gradients, as in the lab of [01](01_full.ipynb).
+# The gradient passes through every layer, so most activations must be kept. Here sentences are short, so with full
+# fine-tuning activations are the small part. With LoRA they are most of what is left. They grow with the batch and with the
+# length of the texts, and the rest doesn't. So with long texts LoRA alone may not help. Take a smaller batch and accumulate gradients, as in the lab of [01](01_full.ipynb).
 
 # %% [markdown]
 # ## 3. Variants of LoRA (3 minutes)
@@ -321,7 +322,7 @@ assert stored["lora-8"] < 1.5 and 90 < stored["full"] < 91
 
 # %% [markdown]
 # Each further domain costs little more than one megabyte in place of 90. The table has the first six seeds, and the box fresh ones.
-# They differ in which of the two is ahead, and neither can tell.
+# In the table the adapters are ahead of the copies, in the box it is the other way round, and neither can tell.
 #
 # The joint model is the surprise. In the mean over these six seeds it is ahead of adapters and copies, and it needs less space
 # than a base with four adapters. It saw four times the data in four times the steps, so we can't say which of them helps. Where
@@ -388,7 +389,7 @@ for baseline, wanted in (("full", "lower"), ("probe", "higher")):
 
 # %% [markdown]
 # On noisy cells the NLL of LoRA is lower than that of full fine-tuning and higher than that of the probe. So it is in between. On
-# clean cells neither can be told apart. Look
+# clean cells LoRA can be told from neither. Look
 # at the NLL if somebody acts on how sure your model is. And not only the rank differs here: with LoRA, BatchNorm keeps ImageNet's
 # averages, and in full fine-tuning they follow the cells.
 #
@@ -614,8 +615,8 @@ print(best.to_dict())
 print("times full's:", {arm: float(round(best[arm] / best["full"], 1)) for arm in best.index})
 
 # %% [markdown]
-# Our factors lie between 10 and 30, on a grid with steps of three. So they are as large as in the last line, or up to three times
-# larger. On the convolutional network LoRA's best learning rate wasn't higher,
+# Our factors lie between 10 and 30, on a grid with steps of three. Our runs have 20 steps, so the
+# 15 of the last line applies, and it lies between. On the convolutional network LoRA's best learning rate wasn't higher,
 # and that line isn't about such networks. As in the second line, prompts are at the lower end of our table.
 
 # %% [markdown]

@@ -42,7 +42,7 @@ reviews = ftlib.load_task("sentiment/amazon", n=N, seed=0)  # positive or negati
 # %% [markdown]
 # ## 1. A language model fills in a table (6 minutes)
 #
-# *SmolLM2-135M*, a small language model, writes one [token](../docs/glossary.md#token) after the other. It shall read a
+# *SmolLM2-135M*, a small language model, writes one [token](../docs/glossary.md#token) after the other. It is to read a
 # review and write a line for a table: the opinion, and the first word of the review.
 
 # %%
@@ -117,7 +117,7 @@ assert shares["form"]["before"] == 0 and shares["form"].iloc[1] > 0.8
 shares.round(2)
 
 # %% [markdown]
-# The last row is the opinion before training: right on 11 of 16, after it about as often. Guessing gets 8. So it mostly learned
+# The last row is the opinion before training: it was right on 11 of 16, and after training about as often. Guessing gets 8. So it mostly learned
 # *how* to answer. Ask for this row when somebody shows you a fine-tuned model. Your own review:
 
 # %%
@@ -332,7 +332,7 @@ print("the same outputs")
 
 # %% [markdown]
 # The relu is the difference. LoRA's update is a matrix, so it can be merged into W. An adapter can't, so it costs a
-# little time in every answer. So begin with LoRA. [In depth](04_peft_depth.ipynb) compares six methods.
+# little time in every answer. Begin with LoRA. [In depth](04_peft_depth.ipynb) compares six methods.
 
 # %% [markdown]
 # ## 5. What does it save? (4 minutes)
@@ -494,8 +494,8 @@ for pair in (("lora-1", "lora-8"), ("lora-8", "lora-64"), ("lora-1", "lora-64"))
 # ## 8. Your own data, and one base for two jobs (3 minutes)
 #
 # Now your texts. Change the path to a table of yours, and say which column holds the text and which the label. We begin
-# with support messages that come with the kit. Each job gets its own LoRA and its own head. (`save_adapter` saves them: many
-# programs call any such small set of weights an adapter.) (For a language model, put your
+# with support messages that come with the kit. Each job gets its own LoRA and its own head. `save_adapter` saves them: many
+# programs call any such small set of weights an adapter. (For a language model, put your
 # own chats into a file as in section 1.)
 
 # %%

@@ -486,7 +486,7 @@ assert dict(found.reading[found.reading != "can't tell"]) == {"IM": "below"}
 assert found.difference.min() > -0.02
 
 # %% [markdown]
-# IM chose below the oracle (just), and for the others we can't tell. All are within two points of it in the mean. Five
+# IM chose below the oracle (only just), and for the others we can't tell. All are within two points of it in the mean. Five
 # settings that are this much alike leave little to choose. Where methods differ more, the choice matters more. Musgrave et al. (2021)
 # found that a bad choice costs more than methods differ by. So say how you chose, beside what you chose.
 
@@ -584,7 +584,7 @@ assert found.drop("target", level=0).xs("worst_class", level=1).difference.max()
 
 # %% [markdown]
 # In accuracy no method without labels can be told from AdaBN. In the worst class none is above it in the mean. Deep
-# CORAL is 4.0 points below [1.1, 6.9], and MMD is below, just. Ten labels stay far below AdaBN. Target-only is above
+# CORAL is 4.0 points below [1.1, 6.9], and MMD is below, too, but only just. Ten labels stay far below AdaBN. Target-only is above
 # it in accuracy, so there is still something to win. Begin with AdaBN, and add a loss only if it helps on your own
 # check.
 

@@ -224,8 +224,8 @@ teach.predict("07_domain", "control").compare(
 #
 # AdaBN can only move and scale channels. **DANN** (Ganin et al., 2016) trains the
 # [features](../docs/glossary.md#features) themselves. A small network, the **discriminator**, guesses from the
-# features which domain they come from. The features learn to make that impossible. If they look alike, so the hope, the
-# head's answers carry over.
+# features which domain they come from. The features learn to make that impossible. The hope is that the
+# head's answers carry over if the features look alike.
 
 # %%
 teach.diagram("07_domain", "reversal")

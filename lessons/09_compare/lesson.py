@@ -40,6 +40,7 @@ digits = ftlib.load_task("digits/optical", n=200, size=32, seed=0)
 # the last four of its nine stages. Which one would you take?
 
 # %%
+torch.manual_seed(0)
 start = ftlib.load_model(NETWORK, digits)
 before = ftlib.evaluate(start, digits.loader("validation", batch_size=64))["accuracy"]
 methods = {
