@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from ftlib.evidence.looks import ALIKE, DIFFERENT, LOOKS, first_decided, judge, 
 from ftlib.io import places
 
 EXPERIMENTS = 4000
-JOINED = json.loads((places.ROOT / "tests" / "data" / "joined.json").read_text(encoding="utf-8"))
+JOINED = json.loads((Path(__file__).parent / "data" / "joined.json").read_text(encoding="utf-8"))
 MARGIN = 0.02
 
 
