@@ -154,7 +154,6 @@ UNFINISHED = {
     "07_domain_confirm_cells",
     "07_domain_confirm_digits",
     "07_domain_confirm_sentences",
-    "08_augmentation_confirm_digits",
 }
 
 
