@@ -5,7 +5,7 @@
 # what it costs. You know one reason why a network falls apart when its frozen part begins to learn. And you can compare two
 # strategies on your own data.
 #
-# **You need** [01 Full fine-tuning](01_full.ipynb), its core. Nothing later depends on this notebook. Time: 23
+# **You need** [01 Full fine-tuning](01_full.ipynb), its core. Nothing later depends on this notebook. Time: 24
 # minutes, in any order. Each section needs only the first code cell.
 #
 # People say that full fine-tuning is the most flexible way, suits plentiful data, gains most between related tasks,
@@ -98,7 +98,7 @@ assert reviews[200] - reviews[50] > 0.03 and reviews[800] - reviews[200] < 0.02
 lead
 
 # %% [markdown]
-# ## 3. Where does it gain most? (2 minutes)
+# ## 3. Where does it gain most? (3 minutes)
 #
 # Seven tasks, 200 examples each. How *related* is a task to what the network has learned? We take the score of a linear
 # probe, which can only use features that are there. *Gain* is the worth of pretraining: full fine-tuning minus scratch.

@@ -10,7 +10,7 @@
 # |---|---|---|---|
 # | **core** | 1 to 9 | 44 | understand it, and use it on your own data |
 # | **lab** | 10 to 13 | 36 | do it yourself, with checks |
-# | **depth** | [another notebook](01_full_depth.ipynb) | 23 | all claims with their evidence, published numbers |
+# | **depth** | [another notebook](01_full_depth.ipynb) | 24 | all claims with their evidence, published numbers |
 #
 # Each section needs only the first code cell. Late? Run that one, and start at any heading. Run cell by cell with
 # `Shift+Enter`. *Run All Cells* would show you the answers before the questions.

@@ -166,7 +166,8 @@ plots.scores(
 # IA³ have a higher mean than rank 64. Prompt, prefix and biases have a lower mean than the probe, which trains 770 parameters,
 # and can't be told apart from it. The prefix chose the highest of its five learning rates, so an even higher one may suit it
 # better.
-#
+
+# %% [markdown]
 # Some pairs, compared directly. These readings are not corrected for seven comparisons, so don't build on an interval that
 # ends close to 0. Choose by cost where the reading says *not distinguishable*.
 

@@ -42,8 +42,8 @@ reviews = ftlib.load_task("sentiment/amazon", n=N, seed=0)  # positive or negati
 # %% [markdown]
 # ## 1. A language model fills in a table (6 minutes)
 #
-# *SmolLM2-135M*, a small language model, writes one [token](../docs/glossary.md#token) after the other. It is to read a
-# review and write a line for a table: the opinion, and the first word of the review.
+# *SmolLM2-135M*, a small language model, writes one [token](../docs/glossary.md#token) after the other. It reads a
+# review and writes a line for a table: the opinion, and the first word of the review.
 
 # %%
 rows, ask = [], "Is this review positive or negative?\n\n"
@@ -117,7 +117,7 @@ assert shares["form"]["before"] == 0 and shares["form"].iloc[1] > 0.8
 shares.round(2)
 
 # %% [markdown]
-# The last row is the opinion before training: it was right on 11 of 16, and after training about as often. Guessing gets 8. So it mostly learned
+# The last row is the opinion before training: right on 11 of 16, and after it about as often. Guessing gets 8. So it mostly learned
 # *how* to answer. Ask for this row when somebody shows you a fine-tuned model. Your own review:
 
 # %%

@@ -135,7 +135,7 @@ teach.claim("L3", verdict="contradicted")
 # unless your own comparison says otherwise.
 
 # %% [markdown]
-# ## 2. A schedule from another task (2 minutes)
+# ## 2. A schedule from another task (3 minutes)
 #
 # Somebody tuned on the digits and takes shape and peak along to the solar cells of [01](01_full.ipynb). Somebody else tunes
 # on the cells. How much does the first one lose? Here are three shapes at three peaks on the cells.

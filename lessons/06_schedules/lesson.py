@@ -9,7 +9,7 @@
 # |---|---|---|---|
 # | **core** | 1 to 10 | 45 | see what the rate does, find it, try it on your own data |
 # | **lab** | 11 to 14 | 38 | do it yourself, with checks |
-# | **depth** | [another notebook](06_schedules_depth.ipynb) | 28 | restarts, other tasks, overfitting, published results |
+# | **depth** | [another notebook](06_schedules_depth.ipynb) | 29 | restarts, other tasks, overfitting, published results |
 #
 # Each section needs only the first code cell. Late? Run that one, and start at any heading. Run cell by cell with
 # `Shift+Enter`. *Run All Cells* would show you the answers before the questions.

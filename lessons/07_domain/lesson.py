@@ -15,11 +15,10 @@
 # `Shift+Enter`. *Run All Cells* would show you the answers before the questions.
 
 # %% tags=["setup"]
+import math
 import time
 
 began = time.perf_counter()
-
-import math
 
 import pandas as pd
 import torch
@@ -224,8 +223,8 @@ teach.predict("07_domain", "control").compare(
 #
 # AdaBN can only move and scale channels. **DANN** (Ganin et al., 2016) trains the
 # [features](../docs/glossary.md#features) themselves. A small network, the **discriminator**, guesses from the
-# features which domain they come from. The features learn to make that impossible. The hope is that the
-# head's answers carry over if the features look alike.
+# features which domain they come from. The features learn to make that impossible. The hope: the head's
+# answers carry over if they look alike.
 
 # %%
 teach.diagram("07_domain", "reversal")
