@@ -121,7 +121,8 @@ teach.card("07_domain")
 # Our digits have only the first. Two networks measure it. **Source-only** learns on the source. **Target-only** learns
 # on as many *labelled* target examples, which in practice you don't have. Their difference on the target is the
 # **gap**. A method recovers a part of it, or hurts, which is called **negative transfer**.
-#
+
+# %% [markdown]
 # **Change it:** this is for label shift. A detector learned where **half** of the parts are defective. It now works
 # where **one in ten** is, and each kind of part looks as before. At which of its old probabilities are both answers
 # equally likely now? For each answer, divide its new share by its old one, and multiply the old probability by that.
