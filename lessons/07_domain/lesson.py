@@ -630,7 +630,8 @@ teach.check("07_domain/mmd_distance", mmd_distance)
 #
 # How many times as frequent is each class under label shift? **BBSE**, black-box shift estimation (Lipton et al.,
 # 2018), needs no label of the target. If only the shares changed, each class gets the same answers as before.
-#
+
+# %% [markdown]
 # Write `class_factors(answers, labels, target_answers, classes)`. `answers` and `labels` (N,) are a network's answers
 # and the true classes of held-out *source* examples. `target_answers` (M,) are its answers on the target. Classes are
 # counted from 0.
